@@ -1,0 +1,82 @@
+"""Progress of long work: a line with rate and estimate on a terminal, now and then a plain line elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+
+
+def say(text: str) -> None:
+    """One line of what is going on, to standard error (standard output is for results)."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 8 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Counts work of a known (or unknown) total.
+
+        with Progress("training A", total=steps, unit="steps", done=resumed_at) as progress:
+            progress.add(1, note="loss 5.21")
+
+    `done` is what an earlier run did already: it counts as finished and not into the rate.
+    """
+
+    def __init__(self, label: str, total: float | None, unit: str, done: float = 0, every: float | None = None):
+        self.label, self.total, self.unit, self.done = label, total, unit, done
+        self._began, self._first = time.monotonic(), done
+        self._terminal = sys.stderr.isatty()
+        self._every = every if every is not None else (0.2 if self._terminal else 15.0)
+        self._last = self._began
+        self._note = ""
+
+    def add(self, amount: float = 1, note: str | None = None) -> None:
+        """Counts `amount` more as done; `note` stands at the end of the line."""
+        self.done += amount
+        if note is not None:
+            self._note = note
+        now = time.monotonic()
+        if now - self._last >= self._every:
+            self._last = now
+            self._print(self.line())
+
+    def line(self) -> str:
+        """The progress as one line of text."""
+        seconds = time.monotonic() - self._began
+        rate = (self.done - self._first) / seconds if seconds > 0 else 0.0
+        parts = [f"{self.label}: {self.done:,.0f}"]
+        if self.total:
+            parts[0] += f" of {self.total:,.0f} {self.unit} ({self.done / self.total:.0%})"
+        else:
+            parts[0] += f" {self.unit}"
+        parts.append(f"{rate:,.1f} {self.unit}/s" if rate < 100 else f"{rate:,.0f} {self.unit}/s")
+        if self.total and rate > 0 and self.done < self.total:
+            parts.append(f"{duration((self.total - self.done) / rate)} left")
+        if self._note:
+            parts.append(self._note)
+        return ", ".join(parts)
+
+    def _print(self, text: str, end: bool = False) -> None:
+        if self._terminal:
+            print(f"\r\x1b[2K{text}", end="\n" if end else "", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seconds = time.monotonic() - self._began
+        if kind is None:
+            self._print(f"{self.line()}, took {duration(seconds)}", end=True)
+        elif self._terminal:
+            self._print(self.line(), end=True)
