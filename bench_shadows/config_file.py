@@ -1,0 +1,143 @@
+"""A config from a file and a command line, with every name, type and combination checked.
+
+A config file is Python with `get_config()`, as elsewhere in the field: it takes `defaults()`, a locked
+`ml_collections.ConfigDict`, changes fields and returns it. `load` reads the file, applies the command
+line's overrides (`train.samples=3600`), checks them and returns a frozen `Config`.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import ml_collections
+
+from bench_shadows.config import Config
+from bench_shadows.errors import ConfigError
+from bench_shadows.validation import problems
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """Every field with its default (the paper's), to be changed by a config file; unknown names are refused."""
+    return ml_collections.ConfigDict(dataclasses.asdict(Config())).lock()
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """`; did you mean "x"?` for a misspelt name, or the names there are."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f'; did you mean "{close[0]}"?' if close else f"; there are: {', '.join(names)}"
+
+
+def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
+    """Reads a config file, applies overrides (dotted name -> text) and validates.
+
+    Raises ConfigError, in one line, for a file that cannot be read or run, an unknown name, a wrong type or
+    values that cannot be together.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"--config={path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"bench_shadows_config_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"--config={path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        values = module.get_config().to_dict()
+    except ConfigError:
+        raise
+    except Exception as error:  # the file is the user's program: whatever it raises is its fault, in one line
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: {type(error).__name__}: {reason}") from error
+    for name, text in (overrides or {}).items():
+        _override(values, name, text)
+    config = from_dict(values)
+    for problem in problems(config):
+        raise ConfigError(problem)
+    return config
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """A Config from plain values; raises ConfigError for unknown names and wrong types."""
+    return _build(Config, values, "config")
+
+
+def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            raise ConfigError(f"{where}.{name}: no such field{nearest(name, list(hints))}")
+    built = {}
+    for name, value in values.items():
+        hint, place = hints[name], f"{where}.{name}"
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{place}: expected fields, got {value!r}")
+            built[name] = _build(typing.cast(type, hint), value, place)
+        else:
+            built[name] = _check(hint, value, place)
+    return kind(**built)
+
+
+def _describe(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {typing.get_args(hint)[0].__name__}"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
+
+
+def _check(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is Literal and value in typing.get_args(hint):
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_check(typing.get_args(hint)[0], item, where) for item in value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if hint in (bool, str) and isinstance(value, hint):
+        return value
+    raise ConfigError(f"{where}: expected {_describe(hint)}, got {value!r}")
+
+
+def _override(values: dict[str, Any], dotted: str, text: str) -> None:
+    """Sets `values[a][b]` from the text of `a.b=text`, read as the type of the field."""
+    *parents, last = dotted.split(".")
+    kind: Any = Config
+    target, where = values, "config"
+    for name in parents:
+        hints = typing.get_type_hints(kind)
+        if name not in hints or not dataclasses.is_dataclass(hints[name]):
+            raise ConfigError(f"--{where}.{name}: no such group of fields{nearest(name, list(hints))}")
+        kind, target, where = hints[name], target[name], f"{where}.{name}"
+    hints = typing.get_type_hints(kind)
+    if last not in hints:
+        raise ConfigError(f"--{where}.{last}: no such field{nearest(last, list(hints))}")
+    if dataclasses.is_dataclass(hints[last]):
+        inside = ", ".join(typing.get_type_hints(hints[last]))
+        raise ConfigError(f"--{where}.{last} is a group; set one of its fields: {inside}")
+    target[last] = _parse(hints[last], text, f"--{where}.{last}")
+
+
+def _parse(hint: Any, text: str, where: str) -> Any:
+    if typing.get_origin(hint) is tuple:
+        items = [item.strip() for item in text.strip("()[]").split(",") if item.strip()]
+        return tuple(_parse(typing.get_args(hint)[0], item, where) for item in items)
+    if hint is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        if hint is int:
+            return int(text)
+        if hint is float:
+            return float(text)
+    except ValueError:
+        pass
+    if hint is str or typing.get_origin(hint) is Literal:
+        return _check(hint, text, where)
+    raise ConfigError(f"{where}: expected {_describe(hint)}, got {text!r}")

@@ -1,0 +1,135 @@
+"""What cannot be: every combination of config values that no run could honour, said before anything starts."""
+
+import math
+from collections.abc import Iterator
+
+from bench_shadows.config import (
+    CONDITIONS,
+    ConditionsConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    TrainConfig,
+)
+
+
+def problems(config: Config) -> Iterator[str]:
+    """Yields one line for each problem: the fields, their values, and why they cannot be together."""
+    yield from _data(config.data, config.model)
+    yield from _model(config.model)
+    yield from _train(config.train)
+    yield from _conditions(config.conditions)
+    yield from _run(config)
+
+
+def _not_positive(part: object, prefix: str, *names: str) -> Iterator[str]:
+    for name in names:
+        if getattr(part, name) <= 0:
+            yield f"config.{prefix}.{name}: expected more than 0, got {getattr(part, name)}"
+
+
+def _data(data: DataConfig, model: ModelConfig) -> Iterator[str]:
+    yield from _not_positive(data, "data", "held_out_rows")
+    if data.seq_len < 8:
+        yield f"config.data.seq_len: expected at least 8 tokens, got {data.seq_len}"
+    if data.bad_records_limit < 0:
+        yield f"config.data.bad_records_limit: expected 0 or more, got {data.bad_records_limit}"
+    if not data.sources:
+        yield "config.data.sources: empty; name `builtin` or files"
+    if not 0 < data.near_duplicate_threshold <= 1:
+        threshold = data.near_duplicate_threshold
+        yield f"config.data.near_duplicate_threshold: expected in (0, 1], got {threshold}"
+    if data.seed < 0:
+        yield f"config.data.seed: expected 0 or more, got {data.seed}"
+    if data.tokenizer == "bpe" and model.vocab_size < 260:
+        yield (
+            "config.model.vocab_size: a byte-level BPE needs at least 260 (256 bytes and special tokens), "
+            f"got {model.vocab_size}"
+        )
+
+
+def _model(model: ModelConfig) -> Iterator[str]:
+    sizes = ("num_layers", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads", "vocab_size")
+    yield from _not_positive(model, "model", *sizes, "rope_theta", "norm_eps", "embedding_std")
+    if model.hidden_size % model.num_heads:
+        yield f"config.model: hidden_size={model.hidden_size} is not a multiple of num_heads={model.num_heads}"
+    if model.head_dim % 2:
+        yield f"config.model: hidden_size / num_heads = {model.head_dim} is odd; RoPE rotates pairs"
+    if model.num_heads % model.num_kv_heads:
+        yield f"config.model: num_heads={model.num_heads} is not a multiple of num_kv_heads={model.num_kv_heads}"
+
+
+def _train(train: TrainConfig) -> Iterator[str]:
+    yield from _not_positive(train, "train", "samples", "batch_size", "micro_batch_size", "peak_learning_rate")
+    yield from _not_positive(train, "train", "epsilon", "clip_norm", "loss_chunk", "checkpoint_minutes")
+    if train.batch_size % train.micro_batch_size:
+        yield (
+            f"config.train: batch_size={train.batch_size} is not a multiple of "
+            f"micro_batch_size={train.micro_batch_size}"
+        )
+    if train.samples < train.batch_size:
+        yield f"config.train: samples={train.samples} is less than one batch of {train.batch_size}"
+    for name in ("warmup_samples", "weight_decay"):
+        if getattr(train, name) < 0:
+            yield f"config.train.{name}: expected 0 or more, got {getattr(train, name)}"
+    if not 0 <= train.min_learning_rate <= train.peak_learning_rate:
+        yield (
+            f"config.train: min_learning_rate={train.min_learning_rate} is not in "
+            f"[0, peak_learning_rate={train.peak_learning_rate}]"
+        )
+    for name in ("beta1", "beta2"):
+        if not 0 <= getattr(train, name) < 1:
+            yield f"config.train.{name}: expected in [0, 1), got {getattr(train, name)}"
+
+
+def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
+    for field in ("names", "seeds"):
+        values = getattr(conditions, field)
+        if not values:
+            yield f"config.conditions.{field}: empty; name at least one"
+        if len(set(values)) < len(values):
+            yield f"config.conditions.{field}: {values} names one twice"
+    unknown = [name for name in conditions.names if name not in CONDITIONS]
+    if unknown:
+        yield f"config.conditions.names: no condition {unknown[0]!r}; there are: {', '.join(CONDITIONS)}"
+    if min(conditions.seeds, default=0) < 0:
+        yield f"config.conditions.seeds: expected 0 or more, got {conditions.seeds}"
+    if not 0 < conditions.phase < 1:
+        yield f"config.conditions.phase: expected in (0, 1), got {conditions.phase}"
+    factor, share = conditions.repetition_factor, conditions.repetition_share
+    if factor < 1:
+        yield f"config.conditions.repetition_factor: expected 1 or more, got {factor}"
+    if not math.isclose(factor * share, 1.0, rel_tol=1e-9):
+        yield (
+            f"config.conditions: repetition_share={share} times repetition_factor={factor} is "
+            f"{factor * share:g}, not 1: the number of samples would change"
+        )
+
+
+def _run(config: Config) -> Iterator[str]:
+    conditions, fractions = config.conditions, config.diagnostics.fractions
+    if config.warmup_steps >= config.steps:
+        yield f"config.train: warmup of {config.warmup_steps} steps does not end within the run of {config.steps}"
+    if not 0 < config.phase_steps < config.steps:
+        yield f"config: phase={conditions.phase} of {config.steps} steps leaves a phase empty; train longer"
+    first_rows = config.phase_steps * config.train.batch_size
+    if "C" in conditions.names and first_rows < conditions.repetition_factor:
+        yield (
+            f"config.conditions: the first phase has {first_rows} rows, too few to show one of them "
+            f"{conditions.repetition_factor} times"
+        )
+    if not fractions or not all(0 < f <= 1 for f in fractions) or list(fractions) != sorted(set(fractions)):
+        yield f"config.diagnostics.fractions: expected ascending points in (0, 1], got {fractions}"
+    elif fractions[-1] != 1:
+        yield f"config.diagnostics.fractions: the last must be 1, the end of the run; got {fractions[-1]}"
+    elif len(set(config.analysed_steps)) < len(fractions):
+        yield (
+            f"config: {config.steps} steps are too few for {len(fractions)} different fractions; they fall on "
+            f"steps {config.analysed_steps}"
+        )
+    yield from _not_positive(config.evaluation, "evaluation", "rows")
+    if config.evaluation.rows > config.data.held_out_rows:
+        yield (
+            f"config.evaluation.rows={config.evaluation.rows} is more than "
+            f"config.data.held_out_rows={config.data.held_out_rows}"
+        )
