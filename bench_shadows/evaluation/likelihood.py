@@ -1,0 +1,107 @@
+"""Held-out likelihood: bits per byte by domain, and loss by how frequent the token was in training.
+
+Letters: N rows, B rows at once, T positions, V vocabulary.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from bench_shadows.config import ModelConfig
+from bench_shadows.model.decoder import Decoder, with_parameters
+from bench_shadows.model.loss import next_tokens, token_losses
+
+DECILES = 10
+_ROWS_AT_ONCE = 64  # on a CPU larger batches gain nothing; a row of 4,096 tokens is cut down below
+_TOKENS_AT_ONCE = 16_384
+
+Losses = Callable[[Mapping[str, Any], np.ndarray], np.ndarray]
+
+
+def frequency_deciles(counts_V: np.ndarray) -> np.ndarray:
+    """The decile of every token type, [V] int8 in 1..10: 1 is the head of the distribution, 10 its tail.
+
+    Types are ordered by how often they occur in `counts_V` (the text of condition A) and cut so that each decile
+    holds a tenth of that text's tokens; a type belongs where its middle lies. A type that never occurred is tail.
+    Our choice: deciles of tokens, not of types, so that each has about the same number of held-out tokens.
+    """
+    order = np.argsort(-counts_V.astype(np.int64), kind="stable")
+    mass = counts_V[order].astype(np.float64)
+    total = mass.sum()
+    if total <= 0:
+        raise ValueError("token counts are all zero: there is no text to order the types by")
+    middle = (np.cumsum(mass) - mass / 2) / total
+    deciles = np.minimum(DECILES, 1 + np.floor(middle * DECILES)).astype(np.int8)
+    deciles[mass == 0] = DECILES
+    by_type = np.empty_like(deciles)
+    by_type[order] = deciles
+    return by_type
+
+
+def build_losses(config: ModelConfig, loss_chunk: int, compute_dtype: Any = jnp.float32) -> Losses:
+    """A function (parameters, rows [N, T] int) -> losses [N, T - 1] float32 of tokens 1 .. T - 1, in nats.
+
+    One program is compiled for one row length, whatever the checkpoint.
+    """
+    model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0), compute_dtype=compute_dtype))
+
+    @jax.jit
+    def batch_losses(params: Mapping[str, Any], tokens_BxT: jax.Array) -> jax.Array:
+        decoder = with_parameters(model, dict(params))
+        targets, _ = next_tokens(tokens_BxT)
+        return token_losses(decoder(tokens_BxT), decoder.head(), targets, loss_chunk)[:, :-1]
+
+    def losses(params: Mapping[str, Any], rows_NxT: np.ndarray) -> np.ndarray:
+        count, length = rows_NxT.shape
+        size = max(1, min(_ROWS_AT_ONCE, _TOKENS_AT_ONCE // length))
+        padded = np.pad(rows_NxT.astype(np.int32), [(0, -count % size), (0, 0)])
+        device_params = jax.device_put(params)
+        batches = [batch_losses(device_params, padded[i : i + size]) for i in range(0, len(padded), size)]
+        return np.concatenate([np.asarray(batch) for batch in batches])[:count]
+
+    return losses
+
+
+def likelihood_rows(
+    losses_NxT: np.ndarray,
+    rows_NxT: np.ndarray,
+    domains_N: np.ndarray,
+    token_bytes_V: np.ndarray,
+    deciles_V: np.ndarray,
+    end_of_text: int,
+) -> Iterator[dict[str, Any]]:
+    """Rows (suite, task, metric, value, count) of evaluation.parquet from the losses of one checkpoint.
+
+    `losses_NxT` [N, T - 1] belong to the tokens `rows_NxT[:, 1:]`. The end-of-text token is left out: it stands
+    for no byte of text. bits_per_byte = sum of losses / ln 2 / bytes of the same tokens; `count` is tokens.
+    """
+    targets = rows_NxT[:, 1:]
+    text = targets != end_of_text
+    weights, lengths = text.astype(np.float64), token_bytes_V[targets] * text
+    losses = losses_NxT.astype(np.float64) * weights
+
+    def row(suite: str, task: str, metric: str, value: float, count: float) -> dict[str, Any]:
+        known = count > 0 and math.isfinite(value)
+        return {
+            "suite": suite,
+            "task": task,
+            "metric": metric,
+            "value": value if known else None,
+            "count": int(count),
+        }
+
+    for domain in ["all", *sorted(set(domains_N.tolist()))]:
+        chosen = slice(None) if domain == "all" else domains_N == domain
+        nats, count, size = losses[chosen].sum(), weights[chosen].sum(), lengths[chosen].sum()
+        yield row("likelihood", domain, "bits_per_byte", nats / math.log(2) / max(size, 1), count)
+        yield row("likelihood", domain, "loss_nats_per_token", nats / max(count, 1), count)
+    of_target = deciles_V[targets]
+    for decile in range(1, DECILES + 1):
+        chosen_tokens = of_target == decile
+        nats, count = losses[chosen_tokens].sum(), weights[chosen_tokens].sum()
+        yield row("frequency", f"decile-{decile}", "loss_nats_per_token", nats / max(count, 1), count)

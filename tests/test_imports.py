@@ -1,0 +1,63 @@
+"""A folder is a floor: imports go one way, down."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "bench_shadows"
+BASE = {"", "errors", "files", "progress", "config", "config_file", "validation"}
+# What each floor may import besides itself and the base.
+BELOW = {
+    "data": set(),
+    "diagnostics": set(),
+    "model": {"data", "diagnostics"},
+    "training": {"data", "diagnostics", "model"},
+    "evaluation": {"data", "diagnostics", "model", "training"},
+    # The report measures nothing: it reads tables, so it needs no floor but the base.
+    "report": set(),
+    "provenance": {"training"},
+    "study": {"data", "diagnostics", "model", "training", "evaluation", "report", "provenance"},
+    "main": {"study"},
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def floor_of(module: str) -> str:
+    """`bench_shadows.data.rows` -> `data`; `bench_shadows` -> the empty name."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module a file imports, wherever in the file the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def floor(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return "" if parts == ("__init__",) else parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path: Path) -> None:
+    own = floor(path)
+    allowed = BASE if own in BASE else BASE | BELOW[own] | {own}
+    reached = {floor_of(name) for name in imports(path) if name.split(".")[0] == "bench_shadows"}
+    known = BASE | set(BELOW)
+    # `from bench_shadows import __version__` names no floor.
+    assert {name for name in reached if name in known or (PACKAGE / name).exists()} <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_libraries_stay_on_their_floors(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(path)}
+    if floor(path) in BASE | {"data", "report"} and path.name != "loader.py":
+        assert not roots & {"jax", "flax", "optax", "orbax", "grain"}
+    assert not roots & {"tensorflow", "torch", "pickle"}
