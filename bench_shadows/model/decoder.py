@@ -1,0 +1,193 @@
+"""The decoder: RMSNorm, RoPE, grouped-query attention, SwiGLU, no bias (paper, section 4.1), in Flax NNX.
+
+All layers' weights are stacked on axis 0, so that one compiled layer is scanned over them; unrolled, the same
+stacks are read layer by layer, and a checkpoint does not know the difference.
+
+Letters: B rows, T positions, L layers, D hidden_size, F intermediate_size, H heads, G key-value heads, K head_dim,
+V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from bench_shadows.config import ModelConfig
+from bench_shadows.model.attention import Implementation, attention
+
+Remat = Literal["none", "dots", "full"]
+Parameters = dict[str, Any]
+
+_xavier_uniform = nnx.initializers.xavier_uniform()
+
+
+class Linear(nnx.Module):
+    """x @ kernel; Xavier uniform, no bias. The float32 kernel is cast to the dtype of x."""
+
+    def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(_xavier_uniform(rngs.params(), (inputs, outputs), jnp.float32))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x @ self.kernel[...].astype(x.dtype)
+
+
+class RMSNorm(nnx.Module):
+    """x / rms(x) * scale over the last axis, in float32, returned in the dtype of x (arXiv 1910.07467)."""
+
+    def __init__(self, size: int, eps: float):
+        self.scale = nnx.Param(jnp.ones(size, jnp.float32))
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x32 = x.astype(jnp.float32)
+        normal = x32 * jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + self.eps)
+        return (normal * self.scale[...]).astype(x.dtype)
+
+
+class Embedding(nnx.Module):
+    """Rows of a table [V, D], normal with the given standard deviation."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        init = nnx.initializers.normal(config.embedding_std)
+        self.embedding = nnx.Param(init(rngs.params(), (config.vocab_size, config.hidden_size), jnp.float32))
+
+    def __call__(self, tokens_BxT: jax.Array, dtype: Any) -> jax.Array:
+        return self.embedding[...].astype(dtype)[tokens_BxT]
+
+
+def rope_tables(length: int, head_dim: int, theta: float) -> tuple[jax.Array, jax.Array]:
+    """cos and sin, [T, 1, K] float32, of position * theta^(-2i/K): RoPE (arXiv 2104.09864), halves form."""
+    frequencies = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    angles = jnp.arange(length, dtype=jnp.float32)[:, None] * frequencies
+    angles = jnp.concatenate([angles, angles], axis=-1)[:, None, :]
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(x_BxTxHxK: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Rotates the pairs (i, i + K/2) of every head by the position's angles, in float32."""
+    first, second = jnp.split(x_BxTxHxK.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([-second, first], axis=-1)
+    return (x_BxTxHxK * tables[0] + turned * tables[1]).astype(x_BxTxHxK.dtype)
+
+
+class Attention(nnx.Module):
+    """Causal self-attention with H query heads and G key-value heads."""
+
+    def __init__(self, config: ModelConfig, implementation: Implementation, rngs: nnx.Rngs):
+        D, K = config.hidden_size, config.head_dim
+        self.q_proj = Linear(D, config.num_heads * K, rngs)
+        self.k_proj = Linear(D, config.num_kv_heads * K, rngs)
+        self.v_proj = Linear(D, config.num_kv_heads * K, rngs)
+        self.o_proj = Linear(config.num_heads * K, D, rngs)
+        self.head_dim, self.implementation = K, implementation
+
+    def __call__(self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Array:
+        B, T, _ = x_BxTxD.shape
+        q_BxTxHxK, k_BxTxGxK, v_BxTxGxK = (
+            project(x_BxTxD).reshape(B, T, -1, self.head_dim)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        q_BxTxHxK, k_BxTxGxK = rotate(q_BxTxHxK, tables), rotate(k_BxTxGxK, tables)
+        return self.o_proj(attention(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, self.implementation).reshape(B, T, -1))
+
+
+class FeedForward(nnx.Module):
+    """SwiGLU: down(silu(gate(x)) * up(x)) (arXiv 2002.05202)."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        D, F = config.hidden_size, config.intermediate_size
+        self.gate_proj = Linear(D, F, rngs)
+        self.up_proj = Linear(D, F, rngs)
+        self.down_proj = Linear(F, D, rngs)
+
+    def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+        return self.down_proj(jax.nn.silu(self.gate_proj(x_BxTxD)) * self.up_proj(x_BxTxD))
+
+
+class Layer(nnx.Module):
+    """One pre-norm block."""
+
+    def __init__(self, config: ModelConfig, implementation: Implementation, rngs: nnx.Rngs):
+        self.input_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.self_attn = Attention(config, implementation, rngs)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.mlp = FeedForward(config, rngs)
+
+    def __call__(self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Array:
+        x_BxTxD = x_BxTxD + self.self_attn(self.input_layernorm(x_BxTxD), tables)
+        return x_BxTxD + self.mlp(self.post_attention_layernorm(x_BxTxD))
+
+
+class Decoder(nnx.Module):
+    """Token ids [B, T] to final hidden states [B, T, D] in `compute_dtype`; parameters are float32.
+
+    `scan_layers` and `remat` change speed and memory, never the parameters or (beyond rounding) the result.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        rngs: nnx.Rngs,
+        scan_layers: bool = True,
+        remat: Remat = "none",
+        compute_dtype: Any = jnp.float32,
+        attention: Implementation = "einsum",
+    ):
+        self.config, self.scan_layers, self.remat = config, scan_layers, remat
+        self.compute_dtype = jnp.dtype(compute_dtype)
+        self.embed_tokens = Embedding(config, rngs)
+
+        @nnx.split_rngs(splits=config.num_layers)
+        @nnx.vmap
+        def stack(rngs: nnx.Rngs) -> Layer:
+            return Layer(config, attention, rngs)
+
+        self.layers = stack(rngs)
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        if not config.tie_embeddings:
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, rngs)
+
+    def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
+        tables = rope_tables(tokens_BxT.shape[1], self.config.head_dim, self.config.rope_theta)
+        apply = _rematerialised(lambda layer, x: layer(x, tables), self.remat, self.scan_layers)
+        x_BxTxD = self.embed_tokens(tokens_BxT, self.compute_dtype)
+        if self.scan_layers:
+            x_BxTxD, _ = jax.lax.scan(lambda x, layer: (apply(layer, x), None), x_BxTxD, self.layers)
+        else:
+            leaves, tree = jax.tree.flatten(self.layers)
+            for weights in zip(*map(jnp.unstack, leaves), strict=True):
+                x_BxTxD = apply(jax.tree.unflatten(tree, weights), x_BxTxD)
+        return self.norm(x_BxTxD)
+
+    def head(self) -> jax.Array:
+        """The output matrix [D, V] in the compute dtype: the transposed embedding where the two are tied."""
+        tied = self.config.tie_embeddings
+        kernel = self.embed_tokens.embedding[...].T if tied else self.lm_head.kernel[...]
+        return kernel.astype(self.compute_dtype)
+
+    def logits(self, tokens_BxT: jax.Array) -> jax.Array:
+        """Next-token logits [B, T, V] float32, all at once: for short texts. Training never holds them."""
+        return jnp.matmul(self(tokens_BxT), self.head(), preferred_element_type=jnp.float32)
+
+
+def _rematerialised(apply: Callable[..., jax.Array], remat: Remat, scanned: bool) -> Callable[..., jax.Array]:
+    if remat == "none":
+        return apply
+    saveable = jax.checkpoint_policies
+    policy = saveable.nothing_saveable if remat == "full" else saveable.dots_with_no_batch_dims_saveable
+    return jax.checkpoint(apply, policy=policy, prevent_cse=not scanned)
+
+
+def parameters(model: Decoder) -> Parameters:
+    """The model's weights as nested dicts of arrays: what is trained, saved and diagnosed."""
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+
+def with_parameters(model: Decoder, params: Parameters) -> Decoder:
+    """The same network around other weights (arrays, tracers or shapes) of the same structure."""
+    graph, state = nnx.split(model, nnx.Param)
+    nnx.replace_by_pure_dict(state, params)
+    return nnx.merge(graph, state)
