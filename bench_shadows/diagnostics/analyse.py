@@ -1,0 +1,283 @@
+"""From the matrices of a checkpoint to the rows of diagnostics.parquet and changes.parquet.
+
+`diagnose` computes every spectrum once; `compare` reads what needs one (delta effective rank, delta alpha) from
+its rows. What cannot be computed is null and `status` says why; nothing is left out and nothing crashes the
+rest.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench_shadows.diagnostics import change, power_law, rank, spectrum
+from bench_shadows.diagnostics.weights import Stack, Weights
+from bench_shadows.files import atomic_path
+
+Row = dict[str, Any]
+
+IN_RANGE = (2.0, 6.0)  # the paper's interval of alpha, both ends included
+SMALLEST_DIMENSION = 8  # below it no alpha, as in WeightWatcher; its upper limits (15,000; 50,000) we do not keep
+FITS_AT_ONCE = 32  # spectra in one call of the fit, so that every size of spectrum is one program
+SMALLEST_PROGRAM = 128  # shorter spectra are filled up to it: compiling costs more than zeros do
+
+_IDENTITY = [
+    ("model", pa.string()),
+    ("condition", pa.string()),
+    ("seed", pa.int64()),
+    ("step", pa.int64()),
+    ("fraction", pa.float64()),
+    ("component", pa.string()),
+    ("module", pa.string()),
+    ("layer", pa.int64()),
+    ("tensor", pa.string()),
+]
+METRICS = (
+    *("alpha", "sigma", "ks_distance", "x_min", "x_min_over_mean", "spikes"),
+    *("effective_rank", "stable_rank", "participation_ratio", "lambda_max"),
+)
+DIAGNOSTICS_SCHEMA = pa.schema(
+    [
+        *_IDENTITY,
+        ("rows", pa.int64()),
+        ("columns", pa.int64()),
+        ("dtype", pa.string()),
+        *((name, pa.int64() if name == "spikes" else pa.float64()) for name in METRICS),
+        ("in_range", pa.bool_()),
+        ("status", pa.string()),
+    ]
+)
+CHANGE_METRICS = (*change.Change._fields, "delta_effective_rank", "delta_alpha")
+CHANGES_SCHEMA = pa.schema(
+    [
+        *_IDENTITY,
+        ("reference", pa.string()),
+        *((name, pa.float64()) for name in CHANGE_METRICS),
+        ("status", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which checkpoint a row is about; an audit has a model's name only."""
+
+    model: str
+    condition: str | None = None
+    seed: int | None = None
+    step: int | None = None
+    fraction: float | None = None
+
+
+def diagnose(
+    weights: Weights,
+    identity: Identity,
+    precision: spectrum.Precision = "auto",
+    advance: Callable[[int], None] = lambda matrices: None,
+) -> list[Row]:
+    """Rows of diagnostics.parquet, one for each matrix of a checkpoint.
+
+    Args:
+      weights: from `weights.open_weights`; stacks are read one after the other.
+      identity: the columns that name the checkpoint.
+      precision: of the spectra; `auto` is float64 on a CPU, float32 elsewhere. Fits are float64 everywhere.
+      advance: told how many matrices were done, for a progress line.
+    """
+    spectra: list[np.ndarray] = []
+    rows: list[Row] = []
+    for stack in weights.stacks:
+        array = weights.read(stack)
+        spectra.extend(spectrum.eigenvalues(array, precision))
+        shape = {"rows": stack.shape[0], "columns": stack.shape[1], "dtype": stack.dtype}
+        for row, flaw in zip(_identified(stack, identity), _flaws(array), strict=True):
+            rows.append(row | shape | {"status": flaw})
+        advance(len(stack.layers))
+    for row, values in zip(rows, describe(spectra), strict=True):
+        flaw, outcome = row.pop("status"), power_law.Outcome(values.pop("outcome"))
+        if flaw in ("not finite", "all zero"):
+            values = dict.fromkeys(values)
+        elif min(row["rows"], row["columns"]) < SMALLEST_DIMENSION:
+            flaw = flaw or "smaller than 8"
+            values |= dict.fromkeys(("alpha", "sigma", "ks_distance", "x_min", "x_min_over_mean", "spikes"))
+        alpha = values["alpha"]
+        row |= values | {"in_range": None if alpha is None else IN_RANGE[0] <= alpha <= IN_RANGE[1]}
+        row["status"] = flaw or outcome.text
+    return rows
+
+
+def describe(spectra: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """Power law, ranks and norms of spectra of any lengths: METRICS and `outcome` of each, unknown ones None.
+
+    Spectra are filled up with leading zeros to a power of two and fitted `FITS_AT_ONCE` at a time, in float64, on
+    the CPU where there is one: a whole model compiles one small program for each size.
+    """
+    results: list[dict[str, Any]] = [{} for _ in spectra]
+    by_size: dict[int, list[int]] = {}
+    for i, eigenvalues in enumerate(spectra):
+        by_size.setdefault(max(SMALLEST_PROGRAM, 1 << (len(eigenvalues) - 1).bit_length()), []).append(i)
+    with jax.enable_x64(True), jax.default_device(_fitting_device()):
+        for size, members in by_size.items():
+            for start in range(0, len(members), FITS_AT_ONCE):
+                chosen = members[start : start + FITS_AT_ONCE]
+                padded, sizes = np.zeros((FITS_AT_ONCE, size)), np.ones(FITS_AT_ONCE)
+                for slot, i in enumerate(chosen):
+                    padded[slot, size - len(spectra[i]) :] = spectra[i]
+                    sizes[slot] = len(spectra[i])
+                values = {name: np.asarray(array) for name, array in _describe(padded, sizes).items()}
+                for slot, i in enumerate(chosen):
+                    results[i] = {name: _known(array[slot]) for name, array in values.items()}
+                    if results[i]["outcome"] != power_law.Outcome.OK:
+                        results[i]["spikes"] = None
+    return results
+
+
+@jax.jit
+def _describe(eigenvalues_LxN: jax.Array, sizes_L: jax.Array) -> dict[str, jax.Array]:
+    law = power_law.fit(eigenvalues_LxN)
+    return {
+        "alpha": law.alpha,
+        "sigma": law.sigma,
+        "ks_distance": law.ks_distance,
+        "x_min": law.x_min,
+        "x_min_over_mean": rank.x_min_over_mean(law.x_min, eigenvalues_LxN, sizes_L),
+        "spikes": law.spikes,
+        "effective_rank": rank.effective_rank(eigenvalues_LxN),
+        "stable_rank": rank.stable_rank(eigenvalues_LxN),
+        "participation_ratio": rank.participation_ratio(eigenvalues_LxN),
+        "lambda_max": rank.lambda_max(eigenvalues_LxN),
+        "outcome": law.outcome,
+    }
+
+
+def compare(
+    weights: Weights,
+    rows: Sequence[Row],
+    reference: Weights,
+    reference_rows: Sequence[Row],
+    name: str,
+    identity: Identity,
+) -> list[Row]:
+    """Rows of changes.parquet, one for each matrix of a checkpoint, measured from a reference checkpoint.
+
+    Args:
+      weights, rows: the checkpoint and its rows of `diagnose`.
+      reference, reference_rows: the same of the reference.
+      name: what the reference is called in the table: `init`, `previous`, `A`, or a base model's name.
+      identity: as in `diagnose`.
+    """
+    found, known = {stack.key: stack for stack in reference.stacks}, _by_matrix(reference_rows)
+    own = _by_matrix(rows)
+    result = []
+    for stack in weights.stacks:
+        other = found.get(stack.key)
+        metrics, status = _stack_change(weights, stack, reference, other)
+        for i, row in enumerate(_identified(stack, identity)):
+            values: Row = {field: _known(array[i]) for field, array in metrics.items()}
+            here, there = own.get(_matrix(row), {}), known.get(_matrix(row), {})
+            if status[i] == "ok":
+                if here.get("status") == "not finite" or there.get("status") == "not finite":
+                    status[i], values = "not finite", {}
+                values["delta_effective_rank"] = _difference(here, there, "effective_rank")
+                values["delta_alpha"] = _difference(here, there, "alpha")
+            row |= {"reference": name} | {field: values.get(field) for field in CHANGE_METRICS}
+            result.append(row | {"status": status[i]})
+    return result
+
+
+def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
+    """Writes rows as Parquet with exactly the schema's columns, atomically; ValueError for other fields."""
+    rows = list(rows)
+    strange = {name for row in rows for name in set(row) ^ set(schema.names)}
+    if strange:
+        raise ValueError(f"{path}: columns {sorted(strange)} differ from the schema")
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
+
+
+def _stack_change(
+    weights: Weights, stack: Stack, reference: Weights, other: Stack | None
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Metrics [L] and status of every layer of a stack, for the layers that both checkpoints have."""
+    count = len(stack.layers)
+    metrics = {name: np.full(count, np.nan) for name in change.Change._fields}
+    if other is None:
+        return metrics, [f"not in the reference {reference.name}"] * count
+    if other.shape != stack.shape:
+        return metrics, [f"shape {stack.shape} against {other.shape} in the reference"] * count
+    places = {layer: place for place, layer in enumerate(other.layers)}
+    shared = [i for i, layer in enumerate(stack.layers) if layer in places]
+    status = [
+        "ok" if layer in places else f"layer not in the reference {reference.name}" for layer in stack.layers
+    ]
+    if shared:
+        current, before = weights.read(stack), reference.read(other)
+        if stack.layers != other.layers:
+            current, before = (
+                current[np.array(shared)],
+                before[np.array([places[stack.layers[i]] for i in shared])],
+            )
+        for field, values in change.changes(current, before)._asdict().items():
+            metrics[field][shared] = values
+    return metrics, status
+
+
+def _identified(stack: Stack, identity: Identity) -> Iterable[Row]:
+    for layer, tensor in zip(stack.layers, stack.tensors, strict=True):
+        yield asdict(identity) | {
+            "component": stack.component,
+            "module": stack.module,
+            "layer": layer,
+            "tensor": tensor,
+        }
+
+
+@jax.jit
+def _extremes(stack_LxRxC: jax.Array) -> tuple[jax.Array, jax.Array]:
+    entries = stack_LxRxC.astype(jnp.result_type(stack_LxRxC, jnp.float32))
+    return jnp.min(entries, axis=(1, 2)), jnp.max(entries, axis=(1, 2))
+
+
+def _flaws(stack: np.ndarray | jax.Array) -> list[str | None]:
+    """What keeps matrices [L, rows, columns] from being analysed, seen from their entries; None for nothing."""
+
+    def flaw(low: float, high: float) -> str | None:
+        if not math.isfinite(low) or not math.isfinite(high):
+            return "not finite"  # the extremes are NaN if any entry is
+        if low == high:
+            return "all zero" if low == 0 else "constant matrix"
+        return None
+
+    return [flaw(float(low), float(high)) for low, high in zip(*map(np.asarray, _extremes(stack)), strict=True)]
+
+
+def _matrix(row: Row) -> tuple[str, str, int | None]:
+    return row["component"], row["module"], row["layer"]
+
+
+def _by_matrix(rows: Sequence[Row]) -> dict[tuple[str, str, int | None], Row]:
+    return {_matrix(row): row for row in rows}
+
+
+def _difference(here: Row, there: Row, name: str) -> float | None:
+    one, two = here.get(name), there.get(name)
+    return None if one is None or two is None else one - two
+
+
+def _known(value: Any) -> Any:
+    """A NumPy scalar as a Python one; None where it is not finite."""
+    value = value.item()
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def _fitting_device() -> jax.Device | None:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # the user chose an accelerator alone (JAX_PLATFORMS=tpu)
+        return None
