@@ -20,7 +20,7 @@ _STREAMS = {"first": 0, "second": 1, "repeat": 2, "rewritten": 3}
 
 
 @dataclasses.dataclass(frozen=True)
-class Counts:
+class RowCounts:
     """Rows that a plan is made from and for."""
 
     first: int
@@ -33,7 +33,7 @@ class Counts:
 
 
 def build_plans(
-    counts: Counts, seed: int, repetition_factor: int = 10, names: Sequence[str] = ("A", "C", "D")
+    counts: RowCounts, seed: int, repetition_factor: int = 10, names: Sequence[str] = ("A", "C", "D")
 ) -> dict[str, np.ndarray]:
     """The plans of one seed: {"A": ..., "C": ..., "D": ...}; B's is A's and has no array of its own.
 
@@ -62,7 +62,7 @@ def build_plans(
     return {name: np.concatenate((halves[name](), second)) for name in wanted}
 
 
-def check_counts(counts: Counts, names: Sequence[str] = ("A", "C", "D")) -> None:
+def check_counts(counts: RowCounts, names: Sequence[str] = ("A", "C", "D")) -> None:
     """Raises DataError naming every row set that is too small, what it has and what it needs."""
     sets = [("second", counts.second, counts.second_phase)]
     if set(names) & {"A", "B", "C"}:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.data.conditions import (
-    Counts,
+    RowCounts,
     build_plans,
     describe,
     load_plan,
@@ -21,11 +21,11 @@ from bench_shadows.errors import DataError, RunError
 
 
 @st.composite
-def row_counts(draw: st.DrawFn) -> Counts:
+def row_counts(draw: st.DrawFn) -> RowCounts:
     first_phase, second_phase = draw(st.integers(1, 400)), draw(st.integers(1, 400))
     spare = st.integers(0, 60)
     first, rewritten = first_phase + draw(spare), first_phase + draw(spare)
-    return Counts(first, second_phase + draw(spare), rewritten, first_phase, second_phase)
+    return RowCounts(first, second_phase + draw(spare), rewritten, first_phase, second_phase)
 
 
 seeds = st.integers(0, 2**31)
@@ -34,7 +34,7 @@ factors = st.integers(1, 13)
 
 @settings(max_examples=200)
 @given(counts=row_counts(), seed=seeds, factor=factors)
-def test_the_conditions_of_any_seed(counts: Counts, seed: int, factor: int) -> None:
+def test_the_conditions_of_any_seed(counts: RowCounts, seed: int, factor: int) -> None:
     plans = build_plans(counts, seed, factor)
     half = counts.first_phase
     first = {name: plan[:half] for name, plan in plans.items()}
@@ -61,7 +61,7 @@ def test_the_conditions_of_any_seed(counts: Counts, seed: int, factor: int) -> N
 
 
 @given(counts=row_counts(), seed=seeds)
-def test_b_reads_the_plan_of_a_and_no_condition_depends_on_another(counts: Counts, seed: int) -> None:
+def test_b_reads_the_plan_of_a_and_no_condition_depends_on_another(counts: RowCounts, seed: int) -> None:
     plans = build_plans(counts, seed)
     for name in ("A", "B", "C", "D"):
         [(key, alone)] = build_plans(counts, seed, names=[name]).items()
@@ -70,7 +70,7 @@ def test_b_reads_the_plan_of_a_and_no_condition_depends_on_another(counts: Count
 
 
 def test_seeds_differ_in_every_phase_and_repeat_themselves() -> None:
-    counts = Counts(500, 500, 500, 400, 400)
+    counts = RowCounts(500, 500, 500, 400, 400)
     zero, one, again = (build_plans(counts, seed) for seed in (0, 1, 0))
     for name in ("A", "C", "D"):
         assert plan_hash(zero[name]) == plan_hash(again[name])
@@ -80,7 +80,7 @@ def test_seeds_differ_in_every_phase_and_repeat_themselves() -> None:
 
 
 def test_draws_of_one_seed_are_independent_of_each_other() -> None:
-    plan = build_plans(Counts(400, 400, 400, 400, 400), 3)
+    plan = build_plans(RowCounts(400, 400, 400, 400, 400), 3)
     orders = [plan["A"][:400], plan["A"][400:] - 400, plan["D"][:400] - 800]
     assert len({plan_hash(order) for order in orders}) == 3
 
@@ -91,14 +91,14 @@ def test_a_factor_of_one_is_a_shuffle() -> None:
 
 
 def test_ids_are_small_integers_and_no_lists() -> None:
-    plans = build_plans(Counts(3_000_000, 3_000_000, 3_000_000, 3_000_000, 3_000_000), 0)
+    plans = build_plans(RowCounts(3_000_000, 3_000_000, 3_000_000, 3_000_000, 3_000_000), 0)
     assert all(plan.dtype == np.uint32 for plan in plans.values())
     assert describe(plans["C"][:3_000_000])["distinct_rows"] == 300_000
 
 
 def test_too_few_rows_are_named_with_what_is_missing() -> None:
     with pytest.raises(DataError) as caught:
-        build_plans(Counts(first=10, second=2_000, rewritten=9, first_phase=1_000, second_phase=1_000), 0)
+        build_plans(RowCounts(first=10, second=2_000, rewritten=9, first_phase=1_000, second_phase=1_000), 0)
     message = str(caught.value)
     assert "first has 10 rows of the 1,000 it needs" in message
     assert "rewritten has 9 rows" in message
@@ -108,12 +108,12 @@ def test_too_few_rows_are_named_with_what_is_missing() -> None:
 
 def test_d_is_not_missed_where_nobody_asked_for_it() -> None:
     build_plans(
-        Counts(first=10, second=10, rewritten=0, first_phase=10, second_phase=10), 0, names=["A", "B", "C"]
+        RowCounts(first=10, second=10, rewritten=0, first_phase=10, second_phase=10), 0, names=["A", "B", "C"]
     )
 
 
 def test_a_plan_on_disk_is_the_plan(tmp_path: Path) -> None:
-    plan = build_plans(Counts(20, 20, 20, 20, 20), 5)["A"]
+    plan = build_plans(RowCounts(20, 20, 20, 20, 20), 5)["A"]
     path = plan_path(tmp_path, "B", 5)
     assert path == tmp_path / "plans" / "A-seed5.npy"
     save_plan(path, plan)
