@@ -180,7 +180,7 @@ def _zipf(word: str, language: str) -> float:
 _HAN_RUN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 _HAN = r"[\u3400-\u4dbf\u4e00-\u9fff]"
 _BETWEEN_HAN = re.compile(rf"(?<={_HAN})[ \u3000]+(?={_HAN})")
-_ASCII_MARK = re.compile(rf"(?<={_HAN})(?:([,;:!?])(?![A-Za-z0-9])|\.(?![A-Za-z0-9.]))")
+_ASCII_MARK = re.compile(rf"(?<={_HAN})(?:([,;:!?])|\.(?![A-Za-z0-9.]))")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code - 0xFEE0).isalnum()} | {
     0x3000: 32
 }
@@ -279,9 +279,12 @@ def _name_kinds() -> frozenset[Any]:
 def _own_names(tokens: Sequence[tuple[Any, str]]) -> dict[str, str]:
     """{name: v1, v2, ...} of the document's own names, by first appearance.
 
-    A name that only ever stands behind `.`, `->` or `::` belongs to somebody's library and stays, unless it
-    is a member of the object itself (`self.x`, `this.x`).
+    Imported modules stay. A name that only ever stands behind `.`, `->` or `::` belongs to somebody's library
+    and stays too, unless it is a member of the object itself (`self.x`, `this.x`).
     """
+    from pygments.token import Name
+
+    modules = {part for kind, value in tokens if kind in Name.Namespace for part in value.split(".")}
     own: dict[str, str] = {}
     before = ("", "", "")  # the last three values that are no white space
     for kind, value in tokens:
@@ -291,7 +294,8 @@ def _own_names(tokens: Sequence[tuple[Any, str]]) -> dict[str, str]:
             arrow = before[1:] == ("-", ">")
             of_something = arrow or before[2] in (".", "->", "::", "?.", "&.")
             owner = before[0] if arrow else before[1]
-            if not of_something or owner.lstrip("$") in ("self", "this", "cls"):
+            free = not of_something or owner.lstrip("$") in ("self", "this", "cls")
+            if free and match[2] not in modules:
                 own.setdefault(match[2], f"v{len(own) + 1}")
         before = (*before[1:], value)
     return own
