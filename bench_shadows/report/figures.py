@@ -1,0 +1,314 @@
+"""Figures of the weights: alpha, spikes and rank over depth, their distribution, and how the weights moved.
+
+Every function takes a Run and returns a Figure, or None where the run lacks what it draws. A matrix without a
+fit is a gap.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench_shadows.report.inputs import Frame, Run, order_modules
+from bench_shadows.report.style import (
+    BAND,
+    GREY,
+    NAMES,
+    colour,
+    draw_line,
+    empty,
+    grid_shape,
+    hide,
+    integer_axis,
+    legend,
+    mark_phase_shift,
+    new_figure,
+    phase_shift_key,
+)
+from bench_shadows.report.tables import at_end, decoder, fraction_label
+
+IN_RANGE = (2.0, 6.0)
+BINS = np.arange(0.0, 10.5, 0.5)  # of alpha; what lies above the last edge is counted in one further bin
+OVERFLOW = BINS[-1] + 0.25
+
+
+def short(module: str) -> str:
+    """`self_attn.v_proj` -> `v_proj`."""
+    return module.rpartition(".")[2]
+
+
+def alpha_at_end(run: Run) -> Figure | None:
+    """Histogram of alpha over all matrices at the end, a panel for each condition, [2, 6] shaded."""
+    end = at_end(decoder(run))
+    if not len(end):
+        return None
+    conditions = [name for name in run.conditions if len(end.where(condition=name))]
+    figure, grid = new_figure(
+        "Where do the alphas lie at the end of training?", 1, len(conditions), 3.0, sharex=True, sharey=True
+    )
+    for axes, name in zip(grid[0], conditions, strict=True):
+        _histogram(axes, end.where(condition=name), name, counts=True)
+        axes.set_title(NAMES.get(name, name), color=colour(name), fontweight="bold", fontsize=9)
+        axes.set_xlabel("alpha")
+    grid[0, 0].set_ylabel("matrices (%)")
+    return figure
+
+
+def alpha_over_checkpoints(run: Run) -> Figure | None:
+    """Histograms of alpha, conditions down, analysed points of the run across."""
+    frame = decoder(run)
+    points = [
+        (fraction, step)
+        for fraction, step in zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True)
+        if len(frame.where(step=step))
+    ]
+    if not points:
+        return None
+    conditions = [name for name in run.conditions if len(frame.where(condition=name))]
+    figure, grid = new_figure(
+        "How does the distribution of alpha move through training?",
+        len(conditions),
+        len(points),
+        0.9 + 1.35 * len(conditions),
+        sharex=True,
+        sharey=True,
+    )
+    for row, name in enumerate(conditions):
+        for column, (fraction, step) in enumerate(points):
+            axes = grid[row, column]
+            here = frame.where(condition=name, step=step)
+            if len(here):
+                _histogram(axes, here, name, counts=False)
+            else:
+                empty(axes, "no checkpoint")
+            if row == 0:
+                axes.set_title(f"{fraction_label(fraction)} (step {step:,})")
+        grid[row, 0].set_ylabel(f"{name}\nmatrices (%)", color=colour(name))
+    figure.supxlabel("alpha", fontsize=9)
+    return figure
+
+
+def _histogram(axes: Axes, frame: Frame, condition: str, counts: bool) -> None:
+    """Percent of fitted matrices, all seeds together, in bins of alpha; the overflow bin says how many."""
+    alpha = frame["alpha"][np.isfinite(frame["alpha"])]
+    weights = 100 / max(len(alpha), 1)
+    inside, _ = np.histogram(alpha, BINS)
+    over = int((alpha >= BINS[-1]).sum())
+    # np.histogram closes its last bin on the right; that edge belongs to the overflow here.
+    inside[-1] -= int((alpha == BINS[-1]).sum())
+    axes.axvspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0)
+    axes.bar(
+        BINS[:-1] + 0.25, inside * weights, width=0.5, color=colour(condition), edgecolor="white", linewidth=0.4
+    )
+    axes.set_xlim(0, BINS[-1] + 0.75)
+    axes.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "10+"])
+    axes.grid(axis="x", visible=False)
+    if over:
+        height, edge = over * weights, colour(condition)
+        axes.bar(OVERFLOW, height, width=0.5, color="white", edgecolor=edge, linewidth=1, hatch="////")
+        axes.annotate(str(over), (OVERFLOW, height), (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
+    if counts:
+        share = frame["in_range"][np.isfinite(frame["in_range"])]
+        missing = len(frame) - len(alpha)
+        lines = [f"{100 * share.mean():.1f} % in [2, 6]" if len(share) else "no fit", f"n = {len(alpha)}"]
+        if missing:
+            lines[1] += f", {missing} without fit"
+        text = "\n".join(lines)
+        axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, linespacing=1.4)
+
+
+def _depth(axes: Axes, frame: Frame, value: str, conditions: Sequence[str]) -> bool:
+    """Lines of `value` over layers; False if there was nothing to draw."""
+    layers = frame.values("layer")
+    drawn = False
+    for name in conditions:
+        mine = frame.where(condition=name)
+        seeds, found, values = mine.pivot("seed", "layer", value)
+        if seeds and np.isfinite(values).any():
+            full = np.full((len(seeds), len(layers)), np.nan)
+            full[:, np.searchsorted(layers, found)] = values
+            draw_line(axes, np.array(layers), full, name)
+            drawn = True
+    if layers:
+        integer_axis(axes, layers)
+    if not drawn:
+        empty(axes, "nothing recorded")
+    return drawn
+
+
+def v_proj_depth(run: Run) -> Figure | None:
+    """alpha of v_proj over depth at the end."""
+    end = at_end(decoder(run)).where(module="self_attn.v_proj")
+    if not len(end):
+        return None
+    title = "v_proj: do C and D leave A's profile, most of all in the upper layers?"
+    figure, grid = new_figure(title, 1, 1, 3.6)
+    axes = grid[0, 0]
+    axes.axhspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0, alpha=0.6)
+    _depth(axes, end, "alpha", run.conditions)
+    axes.set(xlabel="layer", ylabel="alpha of self_attn.v_proj")
+    legend(figure, run.conditions)
+    return figure
+
+
+UP_PROJ = (
+    ("alpha", "alpha"),
+    ("spikes", "spikes (eigenvalues ≥ x_min)"),
+    ("x_min_over_mean", "x_min / mean eigenvalue"),
+)
+
+
+def up_proj_depth(run: Run) -> Figure | None:
+    """alpha, spikes and x_min / mean of up_proj over depth at the end."""
+    end = at_end(decoder(run)).where(module="mlp.up_proj")
+    if not len(end):
+        return None
+    figure, grid = new_figure("up_proj: do the conditions come apart in the MLP, or only in attention?", 1, 3, 3.3)
+    for axes, (value, label) in zip(grid[0], UP_PROJ, strict=True):
+        _depth(axes, end, value, run.conditions)
+        axes.set_title(label)
+        axes.set_xlabel("layer")
+    legend(figure, run.conditions)
+    return figure
+
+
+def all_modules(run: Run, value: str, label: str, title: str) -> Figure | None:
+    """A diagnostic over depth at the end, a panel for each module."""
+    return _modules(run, at_end(decoder(run)), value, label, title)
+
+
+def change_over_depth(run: Run, value: str, label: str, title: str, reference: str = "init") -> Figure | None:
+    """A change over depth at the end, measured from `reference`, a panel for each module."""
+    return _modules(run, at_end(run.changes.where(reference=reference)), value, label, title)
+
+
+def _modules(run: Run, frame: Frame, value: str, label: str, title: str) -> Figure | None:
+    """Small multiples over depth: a panel for each module and one for their mean."""
+    modules = order_modules(frame.values("module"))
+    if not modules:
+        return None
+    exponent = _exponent(frame[value])
+    frame = Frame({**frame.columns, value: frame[value] / 10.0**exponent})
+    panels = [(short(module), frame.where(module=module)) for module in modules]
+    if len(modules) > 1:
+        panels.append((f"mean of the {len(modules)} modules", frame))
+    rows, columns = grid_shape(len(panels))
+    figure, grid = new_figure(
+        title, rows, columns, 1.0 + 1.9 * rows, sharex=len(panels) == rows * columns, sharey=value == "alpha"
+    )
+    for axes, (heading, mine) in zip(grid.flat, panels, strict=False):
+        if value == "alpha":
+            axes.axhspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0, alpha=0.6)
+        if value.startswith("delta"):
+            axes.axhline(0, color=GREY, linewidth=0.8)
+        _depth(axes, mine, value, run.conditions)
+        axes.set_title(heading)
+    for axes in list(grid.flat)[len(panels) :]:
+        hide(axes)
+    for axes in grid[-1]:
+        axes.set_xlabel("layer")
+    figure.supylabel(label if exponent == 0 else f"{label} ($10^{{{exponent}}}$)", fontsize=9)
+    legend(figure, _present(run, frame))
+    return figure
+
+
+def _exponent(values: np.ndarray) -> int:
+    """The power of ten that brings small values to where they are read easily; 0 for ordinary ones."""
+    largest = np.nanmax(np.abs(values), initial=0)
+    return int(np.floor(np.log10(largest))) if 0 < largest < 1e-2 else 0
+
+
+def _present(run: Run, frame: Frame) -> list[str]:
+    return [name for name in run.conditions if len(frame.where(condition=name))]
+
+
+REFERENCES = (
+    ("init", "from the initial weights"),
+    ("previous", "from the analysed checkpoint before"),
+    ("A", "from condition A, same seed and step"),
+)
+
+
+def delta_effective_rank(run: Run) -> Figure | None:
+    """Delta effective rank over depth at the end: references down, v_proj, o_proj and up_proj across."""
+    modules = ["self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj"]
+    return _references(
+        run,
+        modules,
+        "delta_effective_rank",
+        "Delta effective rank: is D disrupted in the deep layers, against every reference?",
+        "delta effective rank",
+    )
+
+
+def _references(run: Run, modules: Sequence[str], value: str, title: str, label: str) -> Figure | None:
+    end = at_end(run.changes)
+    modules = [name for name in modules if name in end.values("module")]
+    references = [(name, text) for name, text in REFERENCES if len(end.where(reference=name))]
+    if not modules or not references:
+        return None
+    figure, grid = new_figure(title, len(references), len(modules), 0.9 + 2.0 * len(references), sharex=True)
+    for row, (reference, text) in enumerate(references):
+        for column, module in enumerate(modules):
+            axes = grid[row, column]
+            axes.axhline(0, color=GREY, linewidth=0.8)
+            _depth(axes, end.where(reference=reference, module=module), value, run.conditions)
+            axes.set_title(f"{short(module)}, {text}" if column == 0 else short(module), fontsize=8.5)
+        grid[row, 0].set_ylabel(label)
+    for axes in grid[-1]:
+        axes.set_xlabel("layer")
+    legend(figure, _present(run, end))
+    return figure
+
+
+def how_far(run: Run) -> Figure | None:
+    """Relative change and correlation over depth at the end, from the initial weights and from A, for v_proj."""
+    module = "self_attn.v_proj"
+    end = at_end(run.changes).where(module=module)
+    references = [
+        (name, text) for name, text in REFERENCES if name != "previous" and len(end.where(reference=name))
+    ]
+    if not references:
+        return None
+    figure, grid = new_figure(
+        "v_proj: how far did the weights travel, and did they turn away?", 2, len(references), 5.0, sharex=True
+    )
+    for column, (reference, text) in enumerate(references):
+        here = end.where(reference=reference)
+        for row, (value, label) in enumerate(
+            (("relative_change", "relative change"), ("correlation", "correlation"))
+        ):
+            _depth(grid[row, column], here, value, run.conditions)
+            grid[row, 0].set_ylabel(label)
+        grid[0, column].set_title(text)
+        grid[1, column].set_xlabel("layer")
+    legend(figure, _present(run, end))
+    return figure
+
+
+def rank_by_module(run: Run) -> Figure | None:
+    """Mean effective rank over layers through training, a panel for each module and one for all."""
+    frame = decoder(run)
+    modules = order_modules(frame.values("module"))
+    if not modules:
+        return None
+    panels = [(short(module), frame.where(module=module)) for module in modules]
+    panels.append(("all modules", frame))
+    rows, columns = grid_shape(len(panels))
+    title = "Effective rank through training: is there a drop that does not come back?"
+    figure, grid = new_figure(title, rows, columns, 1.0 + 1.9 * rows, sharex=len(panels) == rows * columns)
+    for axes, (heading, mine) in zip(grid.flat, panels, strict=False):
+        for name in run.conditions:
+            seeds, steps, values = mine.where(condition=name).pivot("seed", "step", "effective_rank")
+            if seeds:
+                draw_line(axes, np.array(steps), values, name)
+        mark_phase_shift(axes, run.config.phase_steps)
+        axes.set_title(heading)
+    for axes in list(grid.flat)[len(panels) :]:
+        hide(axes)
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
+    figure.supylabel("mean effective rank", fontsize=9)
+    legend(figure, run.conditions, [phase_shift_key()])
+    return figure

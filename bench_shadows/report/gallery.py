@@ -1,0 +1,174 @@
+"""The figures of the page: each with its file name, what draws it, what it shows in words, and how to read it."""
+
+import dataclasses
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from bench_shadows.report import curves, figures
+from bench_shadows.report.inputs import Run
+from bench_shadows.report.summary import unigram_entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure of the page. `alt` describes it to somebody who does not see it; `absent` says what it needs."""
+
+    name: str
+    draw: Callable[[Run], Figure | None]
+    alt: str
+    caption: str
+    absent: str
+
+
+NO_DIAGNOSTICS = "Not drawn: diagnostics.parquet has nothing for it."
+NO_CHANGES = "Not drawn: changes.parquet has nothing for it."
+NO_EVALUATION = "Not drawn: evaluation.parquet has nothing for it, or only one condition."
+GAP = "A matrix without a fit is a gap."
+SEEDS = "Lines are means over seeds; the shaded band is the 95 % interval (Student's t) from three seeds on."
+
+GALLERY = (
+    Picture(
+        "alpha_at_end",
+        figures.alpha_at_end,
+        "Histograms of alpha at the end of training, one panel for each condition, with the range 2 to 6 shaded.",
+        "All matrices of the decoder, all seeds together, in percent of those with a fit; alpha in bins of 0.5. "
+        "Shaded: [2, 6]. The hatched bin holds everything from 10 on, the number above it says how many.",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "alpha_over_checkpoints",
+        figures.alpha_over_checkpoints,
+        "Histograms of alpha, one row for each condition and one column for each analysed point of training.",
+        "As above, at every analysed point of the run. The first point is close to the initial weights, where "
+        "alpha is high and jumps from seed to seed.",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "v_proj_alpha",
+        figures.v_proj_depth,
+        "Alpha of the attention value projection over layers at the end, one line for each condition.",
+        f"Layer 0 reads the embedding. Shaded: [2, 6]. {GAP} {SEEDS}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "up_proj",
+        figures.up_proj_depth,
+        "Three panels over layers for the MLP up projection at the end: alpha, spikes, and x_min over the mean "
+        "eigenvalue.",
+        "Spikes are the eigenvalues in the fitted tail, our reading of the paper's effective feature number. "
+        "x_min is where the tail begins; divided by the mean eigenvalue it does not depend on the scale of the "
+        f"weights. {GAP}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "change_variance",
+        lambda run: figures.change_over_depth(
+            run,
+            "change_variance",
+            "change variance",
+            "Change variance from the initial weights: is it a U over depth, and does only B leave it?",
+        ),
+        "Variance of the change of the weights since initialisation over layers at the end, one panel for each "
+        "module.",
+        "Variance of the entries of W(end) − W(initial), one value for a matrix. Each panel has its own scale.",
+        NO_CHANGES,
+    ),
+    Picture(
+        "delta_effective_rank",
+        figures.delta_effective_rank,
+        "Change of effective rank over layers for v_proj, o_proj and up_proj, one row for each reference.",
+        "Effective rank at the end minus effective rank of the reference, in dimensions. Rows: measured from the"
+        " initial weights, from the analysed checkpoint before, and from condition A at the same step with the "
+        "same seed.",
+        NO_CHANGES,
+    ),
+    Picture(
+        "relative_change_and_correlation",
+        figures.how_far,
+        "Relative change and correlation of v_proj over layers, from the initial weights and from condition A.",
+        "Relative change is the Frobenius norm of the difference by that of the reference; correlation is "
+        "Pearson's, between the entries of both.",
+        NO_CHANGES,
+    ),
+    Picture(
+        "trajectories",
+        lambda run: curves.trajectories(run, unigram_entropy(run)),
+        "Training loss, held-out bits per byte, share of matrices in range and mean effective rank through "
+        "training, with the phase shift marked.",
+        "The dotted line is the phase shift, where C and D go over to A's data. Training losses before it are of "
+        "different texts and must not be compared; held-out text is the same for all.",
+        "Not drawn: neither metrics nor diagnostics are there.",
+    ),
+    Picture(
+        "effective_rank",
+        figures.rank_by_module,
+        "Mean effective rank over layers through training, one panel for each module.",
+        "exp of the entropy of the normalised singular values (Roy and Vetterli 2007), mean over layers.",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "domains",
+        curves.domains,
+        "Difference of held-out bits per byte to condition A at the end, one row for each domain.",
+        "Bits per byte at the end minus A's, same seed; the blue line is A. Bars: 95 % interval from three seeds"
+        " on.",
+        NO_EVALUATION,
+    ),
+    Picture(
+        "deciles",
+        curves.deciles,
+        "Held-out loss by decile of token frequency, and its difference to condition A.",
+        "Token types ordered by how often A's text has them and cut into ten parts of equal token mass: 1 holds "
+        "the few commonest types, 10 the many rare ones.",
+        "Not drawn: evaluation.parquet has no losses by token frequency.",
+    ),
+    Picture(
+        "data",
+        curves.support,
+        "Share of the first half's tokens in each tenth of token types, relative to condition A.",
+        "The types of A's text in tenths, from the rarest to the commonest; how many of the first half's tokens "
+        "fall into each, divided by A's. Below 1 at the left: rare types were taken away.",
+        "Not drawn: statistics.json has no decile_shares for A and another condition.",
+    ),
+    Picture(
+        "controls",
+        curves.controls,
+        "Learning rate, gradient norm, update norm, parameter norm and four token statistics of the batches "
+        "through training, by condition.",
+        "Curves that lie on each other are drawn one narrower than the other, so that all can be seen; points "
+        "are means over equal stretches of steps.",
+        "Not drawn: no metrics.jsonl records them.",
+    ),
+    Picture(
+        "alpha_all_modules",
+        lambda run: figures.all_modules(run, "alpha", "alpha", "All modules: alpha over depth at the end"),
+        "Alpha over layers at the end, one panel for each module and one for their mean.",
+        f"Shaded: [2, 6]. {GAP}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "spikes_all_modules",
+        lambda run: figures.all_modules(
+            run,
+            "spikes",
+            "spikes",
+            "All modules: spikes over depth at the end (the paper's effective feature number)",
+        ),
+        "Spikes over layers at the end, one panel for each module and one for their mean.",
+        f"Eigenvalues at or above x_min. {GAP}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "delta_effective_rank_all_modules",
+        lambda run: figures.change_over_depth(
+            run,
+            "delta_effective_rank",
+            "delta effective rank",
+            "All modules: delta effective rank from the initial weights",
+        ),
+        "Change of effective rank since initialisation over layers at the end, one panel for each module.",
+        "Effective rank at the end minus that of the initial weights.",
+        NO_CHANGES,
+    ),
+)

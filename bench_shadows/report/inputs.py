@@ -1,0 +1,245 @@
+"""What a report is made of: the files of a run folder, read once, with a note for everything that is not there."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench_shadows.config import CONDITIONS, Config
+from bench_shadows.config_file import from_dict
+from bench_shadows.errors import ConfigError, RunError
+from bench_shadows.files import read_json
+
+KEYS = ("model", "condition", "seed", "step")
+MATRIX = (*KEYS, "module", "layer")
+SPECTRUM = ("alpha", "sigma", "x_min", "x_min_over_mean", "spikes", "effective_rank", "in_range")
+DIAGNOSTICS = (*MATRIX, "component", *SPECTRUM)
+CHANGES = (*MATRIX, "reference", "relative_change", "correlation", "change_variance", "delta_effective_rank")
+EVALUATION = (*KEYS, "suite", "task", "metric", "value", "count")
+
+# The paper's seven projections, in the order a block applies them; other modules follow in alphabetical order.
+MODULES = tuple(f"self_attn.{name}_proj" for name in "qkvo") + tuple(
+    f"mlp.{name}_proj" for name in ("gate", "up", "down")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A table as named columns of equal length: text as objects, numbers as float64 with NaN for missing."""
+
+    columns: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    def where(self, **equal: Any) -> "Frame":
+        """The rows whose columns have these values; a tuple or list of values means any of them."""
+        keep = np.ones(len(self), dtype=bool)
+        for name, value in equal.items():
+            if isinstance(value, tuple | list):
+                keep &= np.isin(self[name], value)
+            else:
+                keep &= self[name] == value
+        return Frame({name: column[keep] for name, column in self.columns.items()})
+
+    def values(self, name: str) -> list[Any]:
+        """The distinct values of a column, ascending, missing left out."""
+        column = self[name]
+        kept = {value for value in column.tolist() if value is not None and value == value}
+        return sorted(kept)
+
+    def pivot(self, rows: str, columns: str, value: str) -> tuple[list[Any], list[Any], np.ndarray]:
+        """(row keys, column keys, means of the values present [rows, columns], NaN where there is none)."""
+        row_keys, column_keys = self.values(rows), self.values(columns)
+        total = np.zeros((len(row_keys), len(column_keys)))
+        count = np.zeros_like(total)
+        numbers = self[value]
+        present = np.isfinite(numbers)
+        where = (
+            np.searchsorted(row_keys, self[rows][present]) if row_keys else np.zeros(0, int),
+            np.searchsorted(column_keys, self[columns][present]) if column_keys else np.zeros(0, int),
+        )
+        np.add.at(total, where, numbers[present])
+        np.add.at(count, where, 1)
+        return row_keys, column_keys, np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """All that a report shows. Empty frames and dicts stand for files that are not there; `notes` says which."""
+
+    name: str
+    config: Config
+    provenance: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+    documents: Mapping[str, Any]
+    diagnostics: Frame
+    changes: Frame
+    evaluation: Frame
+    metrics: Mapping[tuple[str, int], Mapping[str, np.ndarray]]
+    """(condition, seed) -> key of metrics.jsonl -> float64 [steps], ascending in `step`."""
+    notes: tuple[str, ...]
+
+    @property
+    def conditions(self) -> list[str]:
+        """Conditions that anything was recorded for, A first."""
+        found = {condition for condition, _ in self.metrics}
+        for frame in (self.diagnostics, self.changes, self.evaluation):
+            found.update(frame.values("condition"))
+        return sorted(found, key=lambda name: (name not in CONDITIONS, name))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that anything was recorded for."""
+        found = {seed for _, seed in self.metrics}
+        for frame in (self.diagnostics, self.evaluation):
+            found.update(int(seed) for seed in frame.values("seed"))
+        return sorted(found)
+
+    @property
+    def modules(self) -> list[str]:
+        """Modules of the diagnosed matrices, the paper's seven first."""
+        return order_modules(self.diagnostics.values("module"))
+
+
+def order_modules(names: Sequence[str]) -> list[str]:
+    """Modules in the order of a block, unknown ones after them."""
+    return [name for name in MODULES if name in names] + sorted(name for name in names if name not in MODULES)
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run folder. Only config.json must be there; what else is missing becomes a note.
+
+    Raises RunError for a folder that is no run, and for a file that is there and cannot be read or lacks columns.
+    """
+    notes: list[str] = []
+    path = folder / "config.json"
+    if not path.is_file():
+        raise RunError(
+            f"{folder}: no config.json in it; expected the folder of a run, made by `bench-shadows study`"
+        )
+    try:
+        config = from_dict(_json(path))
+    except ConfigError as error:
+        raise RunError(f"{path}: {error}; it was written by another version: run the study again") from error
+
+    def optional(name: str, meaning: str) -> Mapping[str, Any]:
+        if (folder / name).is_file():
+            value = _json(folder / name)
+            if not isinstance(value, Mapping):
+                raise RunError(f"{folder / name}: expected a JSON object; remove it and run its stage again")
+            return value
+        notes.append(f"{name} is not there: {meaning}.")
+        return {}
+
+    def table(name: str, columns: Sequence[str], meaning: str) -> Frame:
+        if (folder / name).is_file():
+            return read_frame(folder / name, columns)
+        notes.append(f"{name} is not there: {meaning}.")
+        return Frame({column: np.zeros(0) for column in columns})
+
+    run = Run(
+        name=folder.resolve().name,
+        config=config,
+        provenance=optional("provenance.json", "versions, devices and hashes are unknown"),
+        statistics=optional("data/statistics.json", "what each condition did to the data is unknown"),
+        documents=optional("data/documents.json", "the corpus is not described"),
+        diagnostics=table("diagnostics.parquet", DIAGNOSTICS, "nothing can be said about the weights"),
+        changes=table("changes.parquet", CHANGES, "nothing can be said about how the weights moved"),
+        evaluation=table("evaluation.parquet", EVALUATION, "nothing can be said about held-out text"),
+        metrics=_read_metrics(folder / "runs", notes),
+        notes=(),
+    )
+    notes.extend(_absent_runs(run))
+    return dataclasses.replace(run, notes=tuple(notes))
+
+
+def read_frame(path: Path, columns: Sequence[str]) -> Frame:
+    """A Parquet table as a Frame; raises RunError if it cannot be read or lacks one of `columns`."""
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); remove it and run its stage again") from error
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise RunError(f"{path}: lacks the columns {', '.join(missing)}; remove it and run its stage again")
+    return Frame({name: _column(table[name]) for name in table.column_names})
+
+
+def _column(column: pa.ChunkedArray) -> np.ndarray:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return np.array([np.nan if item is None else float(item) for item in column.to_pylist()], dtype=np.float64)
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except (ValueError, OSError) as error:
+        raise RunError(f"{path}: not readable as JSON ({error}); remove it and run its stage again") from error
+
+
+def _read_metrics(folder: Path, notes: list[str]) -> dict[tuple[str, int], dict[str, np.ndarray]]:
+    """metrics.jsonl of every run; a step written twice (after a resume) counts once, the last line of it."""
+    metrics = {}
+    for path in sorted(folder.glob("*-seed*/metrics.jsonl")):
+        match = re.fullmatch(r"(.+)-seed(\d+)", path.parent.name)
+        if match is None:
+            continue
+        steps: dict[int, dict[str, Any]] = {}
+        broken = 0
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    record = json.loads(line)
+                    steps[int(record["step"])] = record
+                except (ValueError, KeyError, TypeError):
+                    broken += 1
+        if broken:
+            notes.append(f"{broken} unreadable line(s) of runs/{path.parent.name}/metrics.jsonl were left out.")
+        if steps:
+            records = [steps[step] for step in sorted(steps)]
+            names = sorted({name for record in records for name in record})
+            metrics[match[1], int(match[2])] = {
+                name: np.array([_number(record.get(name)) for record in records]) for name in names
+            }
+    if not metrics:
+        notes.append("No runs/*/metrics.jsonl: loss and controls over training cannot be drawn.")
+    return metrics
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _absent_runs(run: Run) -> list[str]:
+    """Sentences on the conditions and runs that were asked for and left no trace, or stopped early."""
+    notes = []
+    asked = run.config.conditions
+    absent = [name for name in asked.names if name not in run.conditions]
+    if absent:
+        notes.append(f"Condition {', '.join(absent)} was asked for and has no results.")
+    never = [name for name in CONDITIONS if name not in asked.names]
+    if never:
+        notes.append(f"Condition {', '.join(never)} is not part of this run.")
+    if "A" not in run.conditions:
+        notes.append(
+            "Without condition A nothing can be compared with the baseline: differences to A are left out."
+        )
+    for (condition, seed), metrics in sorted(run.metrics.items()):
+        last = int(metrics["step"][-1])
+        if last < run.config.steps:
+            notes.append(f"Run {condition}-seed{seed} ends at step {last:,} of {run.config.steps:,}.")
+    return notes

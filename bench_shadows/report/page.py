@@ -1,0 +1,159 @@
+"""The report of a run: index.html with figures and tables, a pure function of the run folder's files."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench_shadows.config import to_dict
+from bench_shadows.files import atomic_path
+from bench_shadows.report import controls, corpus, paper_values, style, summary, tables
+from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL, write_number
+from bench_shadows.report.gallery import GALLERY, Picture
+from bench_shadows.report.inputs import Run, read_run
+from bench_shadows.report.tables import Table
+
+TEMPLATE = "page.html.jinja"
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A figure as the page shows it; `width` and `height` in pixels, 0 where it could not be drawn."""
+
+    picture: Picture
+    width: int = 0
+    height: int = 0
+
+
+def write_report(run_folder: Path) -> Path:
+    """Writes RUN/report (index.html, figures/*.png and *.pdf, tables/*.csv) and returns the path of index.html.
+
+    Measures nothing; the same files give the same bytes. Missing inputs become notes on the page. The folder
+    appears whole or stays as it was. Raises RunError for a folder that is no run or holds unreadable files.
+    """
+    run = read_run(run_folder)
+    with atomic_path(run_folder / "report") as folder:
+        for name in ("figures", "tables"):
+            (folder / name).mkdir(parents=True)
+        placed = _draw(run, folder / "figures")
+        found = build_tables(run)
+        for table in found.values():
+            if table.rows:
+                (folder / "tables" / f"{table.name}.csv").write_text(table.to_csv(), encoding="utf-8")
+        (folder / "index.html").write_text(render(run, placed, found), encoding="utf-8")
+    return run_folder / "report" / "index.html"
+
+
+def _draw(run: Run, folder: Path) -> dict[str, Placed]:
+    placed = {}
+    with style.styled():
+        for picture in GALLERY:
+            figure = picture.draw(run)
+            if figure is None:
+                placed[picture.name] = Placed(picture)
+                continue
+            style.save(figure, folder, picture.name)
+            width, height = figure.get_size_inches() * figure.get_dpi()
+            placed[picture.name] = Placed(picture, int(width), int(height))
+    return placed
+
+
+def build_tables(run: Run) -> dict[str, Table]:
+    """Every table of the report by its name."""
+    bits, nats = "bits_per_byte", "loss_nats_per_token"
+    found = [
+        tables.share_table(run),
+        tables.module_table(run),
+        tables.profile_table(run),
+        tables.depth_variation_table(run),
+        tables.evaluation_table(run, "held_out_domains", "likelihood", bits, "Domain"),
+        tables.evaluation_table(run, "held_out_deciles", "frequency", nats, "Token frequency"),
+        corpus.phase_table(run),
+        controls.controls_table(run),
+    ]
+    return {table.name: table for table in found}
+
+
+def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
+    """The page as HTML; everything from outside is escaped."""
+    pairs, documents, lists = corpus.describe_documents(run)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = write_number
+    environment.filters["plain"] = _plain
+    template = environment.get_template(TEMPLATE)
+    return template.render(
+        run=run,
+        figures=placed,
+        tables=found,
+        share=_share_grid(run, found["share_in_range"]),
+        paper=paper_values,
+        facts=summary.facts(run),
+        size_notice=summary.size_notice(run),
+        seeds_notice=summary.seeds_notice(run),
+        seen=summary.seen(run),
+        unseen=summary.unseen(run),
+        enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
+        statements=controls.statements(run),
+        outcomes=controls.outcomes_sentence(run),
+        data_table=corpus.page_rows(found["data_by_condition"]),
+        document_pairs=pairs,
+        document_tables=documents,
+        document_lists=lists,
+        unigram_entropy=summary.unigram_entropy(run),
+        settings=[(group, list(tables.flatten(fields).items())) for group, fields in to_dict(run.config).items()],
+        provenance=_provenance(run),
+        stages=_stages(run),
+        command=_command(run),
+        names=style.NAMES,
+        missing=MISSING,
+    )
+
+
+def _plain(value: Any) -> str:
+    """A setting or a count as text: whole numbers with thousands separated, others as JSON would write them."""
+    if isinstance(value, bool | None):
+        return {True: "yes", False: "no", None: MISSING}[value]
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _share_grid(run: Run, table: Table) -> dict[str, Any]:
+    """Table 1 laid out as the paper's: conditions down, points of the run across."""
+    points = [
+        (tables.fraction_label(fraction), step)
+        for fraction, step in zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True)
+    ]
+    cells = {(row["condition"], row["step"]): row for row in table.rows}
+    return {
+        "points": points,
+        "conditions": [name for name in run.conditions if any(name == key[0] for key in cells)],
+        "cells": cells,
+        "seeds": max((row["seeds"] for row in table.rows), default=0),
+        "missing": sum(row["missing_fits"] for row in table.rows),
+    }
+
+
+def _stages(run: Run) -> list[tuple[str, dict[str, Any]]]:
+    stages = run.provenance.get("stages")
+    if not isinstance(stages, Mapping):
+        return []
+    return [(str(name), tables.flatten(value, "value")) for name, value in stages.items()]
+
+
+def _provenance(run: Run) -> list[tuple[str, Any]]:
+    return list(tables.flatten({key: value for key, value in run.provenance.items() if key != "stages"}).items())
+
+
+def _command(run: Run) -> str:
+    words = run.provenance.get("command")
+    if isinstance(words, list) and words:
+        return shlex.join(map(str, words))
+    return str(words or "bench-shadows study --config=CONFIG.py")
