@@ -7,6 +7,7 @@ refused, never mixed.
 """
 
 import glob
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from bench_shadows.progress import say
 VERSION = 1
 """Of what this stage makes from the same inputs; raised with every change to it."""
 SETS = (*rows.NAMES, "held_out")
+_ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole text will go ...
+_FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
 
 
 def prepare(config: Config, folder: Path | str) -> dict[str, str]:
@@ -138,9 +141,10 @@ def _draw(config: Config, folder: Path) -> None:
     ordered = draw.draw_order(others, data.seed)
     words = _tokenizer(config, folder / "tokenizer.json", (document.text for document in ordered))
 
-    teacher = _Teacher() if "D" in config.conditions.names else None
     need_first = config.phase_steps * config.train.batch_size
     need_second = (config.steps - config.phase_steps) * config.train.batch_size
+    _estimate(ordered, need_first + need_second, seq_len, words)
+    teacher = _Teacher() if "D" in config.conditions.names else None
     rest = iter(ordered)
     label = "first half: rewriting and tokenising" if teacher else "first half: tokenising"
     first, rewritten = draw.fill(label, rest, need_first, seq_len, words.encode_batch, teacher)
@@ -181,6 +185,19 @@ def _tokenizer(config: Config, path: Path, texts: Iterator[str]) -> tokenizer.To
         else:
             tokenizer.load(config.data.tokenizer, config.model.vocab_size).save(path)
     return tokenizer.load(path, config.model.vocab_size)
+
+
+def _estimate(ordered: Sequence[Document], rows_needed: int, seq_len: int, words: tokenizer.Tokenizer) -> None:
+    """Raises DataError, before anything is rewritten, where the text is too little by far."""
+    sample = list(itertools.islice(ordered, _ESTIMATE_DOCUMENTS))
+    tokens = sum(len(ids) + 1 for ids in words.encode_batch([document.text for document in sample]))
+    have = tokens * sum(map(draw.size, ordered)) / max(1, sum(map(draw.size, sample))) / seq_len
+    if have < _FAR_TOO_LITTLE * rows_needed:
+        raise DataError(
+            f"too little text for the budget: {len(ordered):,} documents for training make about {have:,.0f} rows "
+            f"of {seq_len} tokens, the two phases need {rows_needed:,}. Add text to config.data.sources, or lower "
+            "config.train.samples or config.data.seq_len"
+        )
 
 
 class _Teacher:
