@@ -120,7 +120,7 @@ def _download(archive: Archive, path: Path) -> str | None:
         result = subprocess.run(command, env=environment, cwd=scratch, capture_output=True, text=True)
         files = list((scratch / "files").glob("*"))
         if result.returncode or len(files) != 1:
-            return " ".join(_last_error(result.stderr or result.stdout).split())
+            return _reason(result.stderr or result.stdout)
         if hash_file(files[0]) != archive.sha256:
             return f"the file has SHA-256 {hash_file(files[0])}, expected {archive.sha256}"
         with atomic_path(path) as partial:
@@ -128,10 +128,12 @@ def _download(archive: Archive, path: Path) -> str | None:
     return None
 
 
-def _last_error(text: str) -> str:
-    said = [line for line in text.splitlines() if not line.startswith("WARNING:")]
-    errors = [index for index, line in enumerate(said) if line.lower().startswith("error:")]
-    return "\n".join(said[errors[0] if errors else 0 :])[:500] or "pip said nothing"
+def _reason(said: str) -> str:
+    """What pip gave as the reason of its failure, in one line."""
+    lines = [line.strip() for line in said.splitlines() if not line.startswith("WARNING:")]
+    errors = [index for index, line in enumerate(lines) if line.lower().startswith("error:")]
+    text = " ".join(lines[errors[-1] if errors else 0 :])
+    return text[6:].strip() if errors else text
 
 
 def _write_backends(folder: Path) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench_shadows.data import archives, deduplicate, document, readers
@@ -99,9 +100,13 @@ def builtin_documents(recipe: Path = RECIPE) -> Iterator[Document]:
     Made on the first call (about a minute with a network), read from the cache after that. DataError where an
     archive can neither be found in the cache nor fetched.
     """
-    with pq.ParquetFile(_ensure(recipe)) as file:
-        for batch in file.iter_batches(batch_size=1024):
-            yield from document.from_batch(batch)
+    path = _ensure(recipe)
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                yield from document.from_batch(batch)
+    except pa.ArrowException as error:
+        raise DataError(f"{path} is damaged ({error}); remove it, and it is made again") from error
 
 
 def builtin_corpus(threshold: float, recipe: Path = RECIPE) -> tuple[list[Document], dict[str, Any]]:
@@ -130,7 +135,13 @@ def _ensure(recipe: Path) -> Path:
     key = hash_json([hash_file(recipe), *(hash_file(str(module.__file__)) for module in code)])[:12]
     path = cache_folder() / f"corpus-{key}.parquet"
     if not path.is_file():
-        _build(load_recipe(recipe), path)
+        try:
+            _build(load_recipe(recipe), path)
+        except OSError as error:
+            raise DataError(
+                f"the built-in corpus cannot be kept in {path.parent}: {error}; make room there, or set "
+                "BENCH_SHADOWS_CACHE to another folder, and run the same command again"
+            ) from error
     return path
 
 

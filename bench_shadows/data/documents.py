@@ -147,6 +147,8 @@ def _json_rows(path: Path, fields: FieldsConfig, counts: Counts) -> Iterator[tup
                         yield number, json.loads(text)
                 except UnicodeDecodeError as error:
                     counts.leave_out(where, "not UTF-8", f"byte {error.start} of the line")
+                except json.JSONDecodeError as error:
+                    counts.leave_out(where, "not JSON", f"{error.msg}, character {error.pos + 1} of the line")
                 except (ValueError, RecursionError) as error:
                     counts.leave_out(where, "not JSON", str(error))
     except (OSError, EOFError, zlib.error) as error:  # a truncated or damaged gzip: what came before was read

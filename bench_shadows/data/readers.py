@@ -1,4 +1,4 @@
-"""How a file of an archive becomes documents: whole, by scene, by pieces, by lines, by records.
+"""How a file of an archive becomes documents: whole, by scene, by pieces, by lines, by records, by talks.
 
 A reader takes the file's text and the part of the recipe that names it and yields the documents' texts. None
 yields microscopic documents: lines, conversations and records are joined up to about `JOIN` characters.
@@ -67,6 +67,13 @@ def conversations(text: str, options: Options) -> Iterator[str]:
     yield from _joined(talks, "\n\n", JOIN)
 
 
+def chats(text: str, options: Options) -> Iterator[str]:
+    """JSON object of chats, {messages: [[{text}, ...], ...]}: a document each, a line for each turn."""
+    for chat in json.loads(text).values():
+        turns = (" ".join(message["text"].strip() for message in turn) for turn in chat["messages"])
+        yield "\n".join(f"- {turn}" for turn in turns if turn)
+
+
 def _unquoted(turn: str) -> str:
     if len(turn) > 1 and turn[0] == turn[-1] == "'":
         return turn[1:-1].replace("''", "'")
@@ -91,7 +98,7 @@ def _joined(parts: Iterable[str], separator: str, length: int) -> Iterator[str]:
 
 
 READERS: dict[str, Callable[[str, Options], Iterator[str]]] = {
-    reader.__name__: reader for reader in (whole, scenes, pieces, lines, records, conversations)
+    reader.__name__: reader for reader in (whole, scenes, pieces, lines, records, conversations, chats)
 }
 
 
