@@ -41,3 +41,27 @@ def attention(
 ) -> jax.Array:
     """Causal attention by the named implementation; shapes and dtypes as in `einsum_attention`."""
     return IMPLEMENTATIONS[implementation](q_BxTxHxK, k_BxTxGxK, v_BxTxGxK)
+
+
+@functools.cache
+def choose(device: jax.Device, dtype: jnp.dtype, head_dim: int) -> Implementation:
+    """The implementation that is fastest on a device; where that one cannot run, the next, and it is said.
+
+    CPU: `einsum`. GPU: `cudnn` (flash attention) for 16-bit inputs on Ampere or later and heads of up to 128, else
+    `xla`. TPU: `xla`.
+    """
+    if device.platform == "cpu":
+        return "einsum"
+    if device.platform == "gpu":
+        reasons = [
+            f"it needs 16-bit inputs, not {dtype}" * (dtype.itemsize != 2),
+            f"it needs compute capability 8.0, not {device.compute_capability}"
+            * (float(device.compute_capability) < 8.0),
+            f"it needs heads of up to 128 and a multiple of 8, not {head_dim}"
+            * (head_dim > 128 or head_dim % 8 != 0),
+        ]
+        reason = next(filter(None, reasons), None)
+        if reason is None:
+            return "cudnn"
+        say(f"attention: XLA's instead of cuDNN's, {reason}")
+    return "xla"

@@ -24,13 +24,18 @@ _xavier_uniform = nnx.initializers.xavier_uniform()
 
 
 class Linear(nnx.Module):
-    """x @ kernel; Xavier uniform, no bias. The float32 kernel is cast to the dtype of x."""
+    """x @ kernel; Xavier uniform, no bias. The float32 kernel is cast to the dtype of x.
+
+    The product is two-dimensional: so XLA on a CPU makes the kernel's gradient without a slow transposed copy of
+    the larger operand (4 layers of 128, batch 32 x 128: 11.3 k instead of 7.2 k tokens/s on 2 cores).
+    """
 
     def __init__(self, inputs: int, outputs: int, rngs: nnx.Rngs):
         self.kernel = nnx.Param(_xavier_uniform(rngs.params(), (inputs, outputs), jnp.float32))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return x @ self.kernel[...].astype(x.dtype)
+        product = x.reshape(-1, x.shape[-1]) @ self.kernel[...].astype(x.dtype)
+        return product.reshape(*x.shape[:-1], -1)
 
 
 class RMSNorm(nnx.Module):

@@ -46,7 +46,9 @@ def cross_entropy(
 
 
 def _losses(hidden_BxCxD: jax.Array, head_DxV: jax.Array, targets_BxC: jax.Array) -> jax.Array:
-    logits_BxCxV = jnp.matmul(hidden_BxCxD, head_DxV, preferred_element_type=jnp.float32)
+    B, C, D = hidden_BxCxD.shape
+    logits = jnp.matmul(hidden_BxCxD.reshape(B * C, D), head_DxV, preferred_element_type=jnp.float32)
+    logits_BxCxV = logits.reshape(B, C, -1)
     # A comparison instead of a gather: it fuses, its gradient is no scatter, and a sharded vocabulary stays so.
     is_target = jnp.arange(logits_BxCxV.shape[-1]) == targets_BxC[..., None]
     return jax.nn.logsumexp(logits_BxCxV, axis=-1) - jnp.where(is_target, logits_BxCxV, 0.0).sum(axis=-1)
@@ -77,7 +79,7 @@ def _forward(
     hidden: jax.Array, head: jax.Array, targets: jax.Array, weights: jax.Array, chunk_tokens: int
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     def chunk(
-        carry: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, jax.Array, jax.Array]
+        carry: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, ...]
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         total, head_gradient = carry
         loss, (hidden_gradient, gradient) = jax.value_and_grad(_chunk_sum, argnums=(0, 1))(

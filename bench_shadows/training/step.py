@@ -1,0 +1,142 @@
+"""One training step: exact accumulation over micro-batches, then one update. All of it is one compiled program.
+
+Letters: N micro-batches, M rows of one (over all devices), T positions.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from bench_shadows.config import Config
+from bench_shadows.model.attention import choose
+from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
+from bench_shadows.model.loss import cross_entropy, next_tokens
+from bench_shadows.training.optimizer import build_optimizer
+from bench_shadows.training.sharding import (
+    accumulation_steps,
+    batch_sharding,
+    data_ways,
+    replicated,
+    state_shardings,
+)
+
+Metrics = dict[str, jax.Array]
+
+
+class State(NamedTuple):
+    """What a run carries from step to step, besides the step's number; float32."""
+
+    params: Parameters
+    optimizer: optax.OptState
+
+
+Step = Callable[[State, jax.Array, np.float32], tuple[State, Metrics]]
+
+
+def compute_dtype(name: str, device: jax.Device) -> jnp.dtype:
+    """The dtype of activations and products: `auto` is bfloat16 where the device's matrix units have it."""
+    if name != "auto":
+        return jnp.dtype(name)
+    has_bfloat16 = device.platform == "tpu" or (
+        device.platform == "gpu" and float(getattr(device, "compute_capability", 0)) >= 8.0
+    )
+    return jnp.dtype(jnp.bfloat16 if has_bfloat16 else jnp.float32)
+
+
+def build_decoder(config: Config, device: jax.Device) -> Decoder:
+    """The network as `config.train` wants it on a device, with shapes in the place of weights."""
+    train, dtype = config.train, compute_dtype(config.train.compute_dtype, device)
+    return nnx.eval_shape(
+        lambda: Decoder(
+            config.model,
+            rngs=nnx.Rngs(0),
+            scan_layers=train.scan_layers,
+            remat=train.remat,
+            compute_dtype=dtype,
+            attention=choose(device, dtype, config.model.head_dim),
+        )
+    )
+
+
+def initial_state(config: Config, seed: int, mesh: Mesh) -> State:
+    """Initial weights, a function of the model's shape and the seed only, and an optimizer that saw nothing."""
+
+    def init(key: jax.Array) -> State:
+        params = parameters(Decoder(config.model, rngs=nnx.Rngs(key)))
+        return State(params, build_optimizer(config.train).init(params))
+
+    key = jax.random.key(seed)
+    return jax.jit(init, out_shardings=state_shardings(jax.eval_shape(init, key), mesh))(key)
+
+
+def abstract_state(config: Config, mesh: Mesh) -> State:
+    """Shapes, dtypes and shardings of a run's state: what checkpoints are restored into."""
+    params = parameters(build_decoder(config, mesh.devices.flat[0]))
+    shapes = State(params, jax.eval_shape(build_optimizer(config.train).init, params))
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        shapes,
+        state_shardings(shapes, mesh),
+    )
+
+
+def build_step(config: Config, mesh: Mesh) -> Any:
+    """The jitted step: (state, token ids [N, M, T] int32, learning rate) -> (state, metrics).
+
+    The state given is consumed (its memory is used again). Metrics are float32 scalars: loss (nats a token, before
+    the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it).
+    """
+    decoder, optimizer = build_decoder(config, mesh.devices.flat[0]), build_optimizer(config.train)
+    chunk_tokens = config.train.loss_chunk * data_ways(mesh)
+
+    def loss_sum(params: Parameters, tokens_MxT: jax.Array) -> tuple[jax.Array, jax.Array]:
+        model = with_parameters(decoder, params)
+        targets, weights = next_tokens(tokens_MxT)
+        return cross_entropy(model(tokens_MxT), model.head(), targets, weights, chunk_tokens)
+
+    def step(state: State, tokens_NxMxT: jax.Array, rate: jax.Array) -> tuple[State, Metrics]:
+        def accumulate(sums: Any, tokens_MxT: jax.Array) -> tuple[Any, None]:
+            (loss, weight), gradients = jax.value_and_grad(loss_sum, has_aux=True)(state.params, tokens_MxT)
+            return jax.tree.map(jnp.add, sums, (loss, weight, gradients)), None
+
+        zeros = jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params)
+        (loss, weight, gradients), _ = jax.lax.scan(accumulate, zeros, tokens_NxMxT)
+        gradients = jax.tree.map(lambda gradient: gradient / weight, gradients)
+        directions, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        updates = jax.tree.map(lambda direction: -rate * direction, directions)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {
+            "loss": loss / weight,
+            "grad_norm": optax.global_norm(gradients),
+            "update_norm": optax.global_norm(updates),
+            "param_norm": optax.global_norm(params),
+        }
+        return State(params, optimizer_state), metrics
+
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, mesh))
+    return jax.jit(
+        step,
+        in_shardings=(shardings, batch_sharding(mesh), replicated(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+        donate_argnums=0,
+    )
+
+
+def compile_step(config: Config, mesh: Mesh) -> Step:
+    """The step compiled for the config's shapes, before any state is there."""
+    micro_batches = accumulation_steps(config.train, mesh)
+    shape = micro_batches, config.train.batch_size // micro_batches, config.data.seq_len
+    tokens = jax.ShapeDtypeStruct(shape, jnp.int32)
+    return build_step(config, mesh).lower(abstract_state(config, mesh), tokens, np.float32(0)).compile()
+
+
+def place(rows_BxT: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
+    """This host's rows of a batch as its part of the global micro-batches [N, M, T] int32."""
+    micro_batches = rows_BxT.astype(np.int32, copy=False).reshape(accumulation, -1, rows_BxT.shape[-1])
+    return jax.make_array_from_process_local_data(batch_sharding(mesh), micro_batches)

@@ -1,0 +1,50 @@
+"""How much arithmetic a token costs, and which share of the device's peak a run reaches."""
+
+from bench_shadows.config import ModelConfig
+
+PEAK_BFLOAT16 = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5e": 197e12,
+    "TPU v5": 459e12,
+    "TPU v5p": 459e12,
+    "TPU v6 lite": 918e12,
+    "TPU v6e": 918e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA L4": 121e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H100 NVL": 835e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H200": 989e12,
+    "NVIDIA B200": 2250e12,
+}
+"""Dense bfloat16 FLOP/s of one device by the beginning of its `device_kind`; makers' data sheets, no sparsity."""
+
+
+def flops_per_token(model: ModelConfig, seq_len: int, causal: bool = True) -> float:
+    """Floating-point operations of training one token, forward and backward, recomputation not counted.
+
+    6 for each weight of a matrix product (2 forward, 4 backward; the output matrix counts, the embedding's look-up
+    does not), and 12 * layers * heads * head_dim * seq_len for attention's two products, halved where a position
+    that is masked is not counted (`causal`, our convention for MFU). PaLM, arXiv 2204.02311, appendix B.
+    """
+    width, heads = model.hidden_size, model.num_heads * model.head_dim
+    attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
+    layer = attention + 3 * width * model.intermediate_size
+    weights = model.num_layers * layer + model.vocab_size * width
+    scores = 12 * model.num_layers * heads * seq_len
+    return 6.0 * weights + scores / (2 if causal else 1)
+
+
+def peak_flops(device_kind: str) -> float | None:
+    """Peak bfloat16 FLOP/s of one device; None where it is not known (a CPU)."""
+    known = [name for name in PEAK_BFLOAT16 if device_kind.startswith(name)]
+    return PEAK_BFLOAT16[max(known, key=len)] if known else None
+
+
+def model_flops_utilization(
+    tokens_per_second: float, model: ModelConfig, seq_len: int, device_kind: str, devices: int
+) -> float | None:
+    """MFU: the share of the devices' bfloat16 peak that the model's own arithmetic (causal) makes up, or None."""
+    peak = peak_flops(device_kind)
+    return None if peak is None else tokens_per_second * flops_per_token(model, seq_len) / (peak * devices)

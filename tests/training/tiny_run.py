@@ -1,0 +1,62 @@
+"""A run small enough for a test: its config, rows and plans on disk, all real."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench_shadows.config import ConditionsConfig, Config, DataConfig, DiagnosticsConfig, ModelConfig, TrainConfig
+from bench_shadows.data.conditions import plan_path, save_plan
+from bench_shadows.data.rows import NAMES, write_rows
+
+MODEL = ModelConfig(
+    num_layers=2, hidden_size=16, intermediate_size=32, num_heads=4, num_kv_heads=2, vocab_size=64
+)
+TRAIN = TrainConfig(
+    samples=12 * 8,
+    batch_size=8,
+    micro_batch_size=8,
+    warmup_samples=2 * 8,
+    peak_learning_rate=1e-2,
+    min_learning_rate=1e-3,
+    compute_dtype="float32",
+    remat="none",
+    scan_layers=False,
+)
+CONFIG = Config(
+    data=DataConfig(seq_len=16),
+    model=MODEL,
+    train=TRAIN,
+    conditions=ConditionsConfig(),
+    diagnostics=DiagnosticsConfig(fractions=(1 / 3, 2 / 3, 1.0)),
+)
+"""12 steps of 8 rows of 16 tokens; analysed at 4, 8, 12."""
+
+
+def with_train(config: Config = CONFIG, **fields: Any) -> Config:
+    """The config with other fields of its train part."""
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **fields))
+
+
+def some_rows(count: int, config: Config = CONFIG, seed: int = 0) -> np.ndarray:
+    """Rows with something to learn: a token is mostly the one before it plus three; int32 [count, seq_len]."""
+    draw = np.random.default_rng(seed)
+    vocab = config.model.vocab_size
+    steps = np.where(draw.random((count, config.data.seq_len)) < 0.9, 3, draw.integers(0, vocab))
+    return ((draw.integers(0, vocab, (count, 1)) + steps.cumsum(axis=1)) % vocab).astype(np.int32)
+
+
+def write_data(folder: Path, config: Config = CONFIG, seed: int = 0) -> Path:
+    """The data folder of a run: rows first, second and rewritten, and the plans of A, C, D."""
+    half = config.steps * config.train.batch_size // 2
+    for number, name in enumerate(NAMES):
+        texts = [row.astype(np.uint32) for row in some_rows(half + 4, config, number)]
+        write_rows(folder / "rows" / name, [("prose", texts)], config.data.seq_len, end_of_text=0)
+    draw = np.random.default_rng(seed)
+    second = half + draw.permutation(half)
+    for condition in "ACD":
+        first = {"A": draw.permutation(half), "C": np.arange(half) % 10, "D": 2 * half + draw.permutation(half)}
+        plan = np.concatenate([first[condition], second]).astype(np.uint32)
+        save_plan(plan_path(folder, condition, seed), plan)
+    return folder
