@@ -14,6 +14,9 @@ from bench_shadows.data.document import Document
 from bench_shadows.data.rows import count_rows
 from bench_shadows.progress import Progress
 
+LONGEST_SHARE = 0.01
+"""A document is cut into parts of about this share of the first phase's text: else a few long documents would
+be all that a small run sees of their domain. A run of the paper's size cuts none."""
 HELD_OUT_SHARE = 0.1
 """At most this share of a domain's text is held out: small domains have fewer held-out rows."""
 _BYTES_PER_TOKEN = 6  # more than any tokenizer here reaches: what is set aside to be held out is enough
@@ -59,6 +62,30 @@ def hold_out(
         for index, document in enumerate(domain):
             (held if index in chosen else others).append(document)
     return held, others
+
+
+def cut(documents: Iterable[Document], longest: int) -> Iterator[Document]:
+    """Yields the documents, those of more than `longest` characters in parts (id#1, id#2, ...) of at most so many.
+
+    A part ends at the last blank line, line end or space in its second half, else anywhere; together the parts
+    are the document.
+    """
+    for document in documents:
+        text, start, number = document.text, 0, 0
+        while len(text) - start > longest:
+            stop = _cut_place(text, start + longest // 2, start + longest)
+            number += 1
+            yield dataclasses.replace(document, id=f"{document.id}#{number}", text=text[start:stop])
+            start = stop
+        name = f"{document.id}#{number + 1}" if number else document.id
+        yield dataclasses.replace(document, id=name, text=text[start:])
+
+
+def _cut_place(text: str, low: int, high: int) -> int:
+    for sign in ("\n\n", "\n", "。", " "):
+        if (found := text.rfind(sign, low, high)) >= 0:
+            return found + len(sign)
+    return high
 
 
 def draw_order(documents: Sequence[Document], seed: int) -> list[Document]:

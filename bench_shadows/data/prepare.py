@@ -28,6 +28,8 @@ from bench_shadows.progress import say
 VERSION = 1
 """Of what this stage makes from the same inputs; raised with every change to it."""
 SETS = (*rows.NAMES, "held_out")
+_CHARACTERS_PER_TOKEN = 2  # of a small vocabulary; where long documents are cut needs no more precision
+_SHORTEST_PART = 1000  # characters of a part of a cut document
 _ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole text will go ...
 _FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
 
@@ -137,12 +139,15 @@ def _draw(config: Config, folder: Path) -> None:
 
     data, seq_len = config.data, config.data.seq_len
     documents, report = corpus(data)
-    held_out, others = draw.hold_out(documents, data.held_out_rows, seq_len, data.seed)
-    ordered = draw.draw_order(others, data.seed)
-    words = _tokenizer(config, folder / "tokenizer.json", (document.text for document in ordered))
-
     need_first = config.phase_steps * config.train.batch_size
     need_second = (config.steps - config.phase_steps) * config.train.batch_size
+    longest = max(_SHORTEST_PART, int(draw.LONGEST_SHARE * need_first * seq_len * _CHARACTERS_PER_TOKEN))
+    held_out, ordered = (
+        draw.draw_order(list(draw.cut(part, longest)), data.seed)
+        for part in draw.hold_out(documents, data.held_out_rows, seq_len, data.seed)
+    )
+    words = _tokenizer(config, folder / "tokenizer.json", (document.text for document in ordered))
+
     _estimate(ordered, need_first + need_second, seq_len, words)
     teacher = _Teacher() if "D" in config.conditions.names else None
     rest = iter(ordered)
@@ -166,6 +171,7 @@ def _draw(config: Config, folder: Path) -> None:
     _write_documents(folder / "documents.parquet", splits, rewritten.documents)
     description = {
         "corpus": report,
+        "longest_part": longest,
         "available": draw.mixture({"corpus": documents}),
         "mixture": draw.mixture(splits | {"rewritten": rewritten.documents}),
         "rows": {

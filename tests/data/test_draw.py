@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.data.document import Document
-from bench_shadows.data.draw import draw_order, fill, hold_out, mixture, size
+from bench_shadows.data.draw import cut, draw_order, fill, hold_out, mixture, size
 
 
 def documents(domain: str, sizes: list[int]) -> list[Document]:
@@ -57,6 +57,22 @@ def test_every_prefix_of_the_draw_has_the_mixture_of_the_whole() -> None:
         part = order[:stop]
         share = sum(size(one) for one in part if one.domain == "a") / sum(map(size, part))
         assert share == pytest.approx(whole, abs=0.05)
+
+
+@settings(max_examples=100)
+@given(text=st.text("ab \n。", max_size=200), longest=st.integers(2, 50))
+def test_the_parts_of_a_document_are_the_document(text: str, longest: int) -> None:
+    parts = list(cut([Document("a", text, "d", "en", "text", "s")], longest))
+    assert "".join(part.text for part in parts) == text
+    assert all(0 < len(part.text) <= longest for part in parts) or text == ""
+    assert [part.id for part in parts] == (["a"] if len(parts) == 1 else [f"a#{i + 1}" for i in range(len(parts))])
+
+
+def test_a_long_document_is_cut_between_paragraphs() -> None:
+    text = "one line\nand another\n\nnext paragraph is here"
+    first, second = cut([Document("a", text, "d", "en", "text", "s")], 30)
+    assert first.text == "one line\nand another\n\n"
+    assert second.text == "next paragraph is here"
 
 
 def test_seeds_draw_differently() -> None:
