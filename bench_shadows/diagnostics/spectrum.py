@@ -19,13 +19,16 @@ an eigenvalue over the largest eigenvalue; milliseconds are one 1024 x 1024 / 40
 
 A Gram matrix squares the condition number: singular values below sqrt(eps) of the largest (3e-4 in float32, 1e-8
 in float64) are noise. alpha does not see them; an effective rank moves by up to 3e-5 in float32, which is the
-noise floor of a *delta* effective rank. Ask for float64 or `svd` where that matters.
+noise floor of a *delta* effective rank. Ask for float64 or `svd` where that matters. Where the noise takes more
+than a twentieth of a float32 spectrum (low rank) it would pass for eigenvalues above 1e-5 and mislead the power
+law: such a matrix is computed again in float64 on the host.
 """
 
 import concurrent.futures
 import functools
 import os
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +41,8 @@ Precision = Literal["auto", "float32", "float64"]
 
 # L matrices, R rows, C columns with R >= C, the eigenvalues of a matrix ascending along the last axis.
 BATCH = 16  # matrices that one device holds at a time: bounds memory, and gives each size one program
+LOST = 0.05  # share of a float32 spectrum in the noise from which it is computed again in float64, on the host
+SMALL = 256  # columns up to which a LAPACK call is too short to be worth a compiled program
 
 
 def choose_algorithm(platform: str) -> Algorithm:
@@ -78,9 +83,21 @@ def eigenvalues(
         return np.zeros((stack.shape[0], min(stack.shape[1:])))
     dtype = working_dtype(precision, platform)
     if algorithm == "lapack":
-        return _on_host(np.asarray(stack), dtype)
-    with jax.enable_x64(dtype == np.float64):
-        return _on_devices(stack, dtype, algorithm)
+        values = _on_host(np.asarray(stack), dtype)
+    else:
+        with jax.enable_x64(dtype == np.float64):
+            values = _on_devices(stack, dtype, algorithm)
+    if dtype == np.float32 and algorithm != "svd":
+        doubtful = np.flatnonzero(lost_share(values) > LOST)
+        if len(doubtful):
+            values[doubtful] = _on_host(np.stack([np.asarray(stack[i]) for i in doubtful]), np.dtype(np.float64))
+    return values
+
+
+def lost_share(eigenvalues_LxN: np.ndarray) -> np.ndarray:
+    """Share of each spectrum below the noise of a float32 Gram matrix, sqrt(N) eps max(l): [L]."""
+    noise = np.finfo(np.float32).eps * eigenvalues_LxN.shape[1] ** 0.5 * eigenvalues_LxN[:, -1:]
+    return np.mean(eigenvalues_LxN < noise, axis=1)
 
 
 # On the device -------------------------------------------------------------------------------------------------
@@ -114,47 +131,50 @@ def gram_eigenvalues(gram_LxNxN: jax.Array, algorithm: Algorithm) -> jax.Array:
     return jnp.maximum(values, 0)
 
 
-def solver(algorithm: Algorithm, devices: int) -> "jax.stages.Wrapped":
-    """The jitted solver of a batch, spread over the first axis on that many local devices.
+def prepare(stack_LxRxC: jax.Array, dtype: np.dtype, algorithm: Algorithm) -> tuple[jax.Array, jax.Array]:
+    """What `solve` takes, and the power of two that each matrix was divided by (NaN: not finite): [L, ...], [L].
 
-    It takes Gram matrices ([L, N, N]; so matrices of any length share a program) or, for `svd`, the matrices
-    themselves. On a CPU one device is used even where more are forced: two of them giving LAPACK work at the same
-    time from one process have hung.
+    Gram matrices [L, N, N], so that matrices of every length share one compiled solver, or for `svd` the matrices.
     """
-    return _solver(algorithm, jax.make_mesh((devices,), ("layers",), devices=jax.local_devices()[:devices]))
+    stack = stack_LxRxC.astype(dtype)
+    largest = jnp.max(jnp.abs(stack), axis=(1, 2))
+    known = jnp.isfinite(largest)
+    _, exponent = jnp.frexp(jnp.where(known, largest, 1))
+    stack = jnp.where(known[:, None, None], jnp.ldexp(stack, -exponent[:, None, None]), 0)
+    return stack if algorithm == "svd" else gram(stack), jnp.where(
+        known, jnp.ldexp(jnp.ones((), dtype), exponent), jnp.nan
+    )
+
+
+def solve(prepared: jax.Array, algorithm: Algorithm) -> jax.Array:
+    """Eigenvalues of what `prepare` made: [L, N]."""
+    return spectra(prepared, algorithm) if algorithm == "svd" else gram_eigenvalues(prepared, algorithm)
 
 
 @functools.cache
-def _solver(algorithm: Algorithm, mesh: jax.sharding.Mesh) -> "jax.stages.Wrapped":
-    solve = functools.partial(spectra if algorithm == "svd" else gram_eigenvalues, algorithm=algorithm)
-    spread = jax.P("layers")
-    return jax.jit(jax.shard_map(solve, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False))
-
-
-@functools.cache
-def _prepare() -> "jax.stages.Wrapped":
-    return jax.jit(lambda stack, scale, dtype: stack.astype(dtype) * scale[:, None, None], static_argnums=2)
+def spread(function: Callable[..., Any], mesh: jax.sharding.Mesh, **settings: Any) -> Callable[..., Any]:
+    """A function of a stack as one program, jitted, with the layers spread over a mesh's devices."""
+    layers = jax.P("layers")
+    bound = functools.partial(function, **settings)
+    return jax.jit(jax.shard_map(bound, mesh=mesh, in_specs=layers, out_specs=layers, check_vma=False))
 
 
 def _on_devices(stack: np.ndarray | jax.Array, dtype: np.dtype, algorithm: Algorithm) -> np.ndarray:
-    devices = 1 if jax.default_backend() == "cpu" else jax.local_device_count()
-    batch = BATCH * devices
-    run = solver(algorithm, devices)
+    # Two forced CPU devices that get LAPACK work at the same time from one process have hung: there, one.
+    devices = jax.local_devices()[: 1 if jax.default_backend() == "cpu" else None]
+    mesh = jax.make_mesh((len(devices),), ("layers",), devices=devices)
+    batch = BATCH * len(devices)
     results = []
-    for start in range(0, stack.shape[0], batch):
-        part = jnp.asarray(stack[start : start + batch])
-        scale = _power_of_two(np.asarray(jnp.max(jnp.abs(part), axis=(1, 2)), np.float64))
-        part = _prepare()(part, jnp.asarray(np.nan_to_num(1 / scale), dtype), dtype)
-        part = jnp.where(jnp.isnan(jnp.asarray(scale))[:, None, None], jnp.zeros_like(part), part)
-        if algorithm != "svd":
-            part = _gram(part)
-        missing = -part.shape[0] % (devices if stack.shape[0] <= batch else batch)
-        part = jnp.pad(part, ((0, missing), (0, 0), (0, 0)))
-        results.append((run(part), scale))
-    return np.concatenate([np.asarray(values, np.float64)[: len(s)] * s[:, None] ** 2 for values, s in results])
-
-
-_gram = jax.jit(gram)
+    for start in range(0, len(stack), batch):
+        part = stack[start : start + batch]
+        missing = -len(part) % (len(devices) if len(stack) <= batch else batch)
+        part = jnp.pad(part, ((0, missing), (0, 0), (0, 0))) if missing else part
+        part = jax.device_put(part, jax.NamedSharding(mesh, jax.P("layers")))
+        prepared, scale = spread(prepare, mesh, dtype=dtype, algorithm=algorithm)(part)
+        results.append((spread(solve, mesh, algorithm=algorithm)(prepared), scale))
+    values = np.concatenate([np.asarray(values, np.float64) for values, _ in results])
+    scale = np.concatenate([np.asarray(scale, np.float64) for _, scale in results])
+    return (values * scale[:, None] ** 2)[: len(stack)]
 
 
 # On the host ---------------------------------------------------------------------------------------------------
@@ -176,28 +196,23 @@ def _tridiagonal(gram_NxN: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _host_eigenvalues(matrix: np.ndarray, dtype: np.dtype) -> np.ndarray:
     matrix = matrix.astype(dtype)
-    scale = _power_of_two(np.max(np.abs(matrix)))
-    if np.isnan(scale):
+    largest = np.max(np.abs(matrix))
+    if not np.isfinite(largest):
         return np.full(min(matrix.shape), np.nan)
-    matrix *= dtype.type(1 / scale)
+    _, exponent = np.frexp(largest)
+    matrix = np.ldexp(matrix, -exponent)  # entries of about 1, exactly: no square over- or underflows
+    scale = np.ldexp(1.0, exponent)
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     product = tall.T @ tall  # NumPy sees one array twice and calls syrk: half the work of a general product
-    # sytrd through JAX rather than SciPy: it lets go of the interpreter's lock, so that threads are of use
-    with jax.enable_x64(dtype == np.float64):
-        diagonal, off = map(np.asarray, _tridiagonal(product))
-    if len(diagonal) > 1:
-        sterf = scipy.linalg.lapack.get_lapack_funcs("sterf", (diagonal,))
-        diagonal, info = sterf(diagonal, off)
-        if info:
-            raise np.linalg.LinAlgError(f"sterf found {info} eigenvalues that do not converge")
-    return np.maximum(diagonal.astype(np.float64), 0) * scale**2
-
-
-def _power_of_two(largest: np.ndarray) -> np.ndarray:
-    """The power of two that brings a largest magnitude to [0.5, 1): exact, and no square over- or underflows.
-
-    1 for zero matrices, NaN where the largest is not finite.
-    """
-    largest = np.asarray(largest, np.float64)
-    _, exponent = np.frexp(np.where(np.isfinite(largest), largest, 1.0))
-    return np.where(np.isfinite(largest), np.exp2(exponent), np.nan)
+    if len(product) == 1:
+        return product[0].astype(np.float64) * scale**2
+    sytrd, sterf = scipy.linalg.lapack.get_lapack_funcs(("sytrd", "sterf"), (product,))
+    if len(product) <= SMALL:
+        _, diagonal, off, _, _ = sytrd(product, lower=1, lwork=32 * len(product))
+    else:  # the same sytrd through JAX, which lets go of the interpreter's lock: other matrices go on beside it
+        with jax.enable_x64(dtype == np.float64):
+            diagonal, off = map(np.asarray, _tridiagonal(product))
+    values, info = sterf(diagonal, off)
+    if info:
+        raise np.linalg.LinAlgError(f"LAPACK's sterf left {info} eigenvalues unconverged")
+    return np.maximum(values.astype(np.float64), 0) * scale**2
