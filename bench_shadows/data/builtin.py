@@ -7,6 +7,7 @@ that read it, so what is found there was made by this recipe, whole.
 """
 
 import collections
+import contextlib
 import dataclasses
 import fnmatch
 import gzip
@@ -52,8 +53,11 @@ class Part:
         )
 
     def language_of(self, name: str) -> str:
-        """The language: as the recipe says, or the name of the member's folder for `folder`."""
-        return name.split("/")[-2].lower() if self.language == "folder" else self.language
+        """The language: as the recipe says; for `folder` the member's folder, spelt out where `names` has it."""
+        if self.language != "folder":
+            return self.language
+        folder = name.split("/")[-2].lower()
+        return str(self.options.get("names", {}).get(folder, folder))
 
 
 Recipe = list[tuple[Archive, list[Part]]]
@@ -75,7 +79,7 @@ def load_recipe(path: Path = RECIPE) -> Recipe:
             if reader not in readers.READERS:
                 raise DataError(f"{where}: reader is one of {', '.join(readers.READERS)}, not {reader!r}")
             globs = tuple(part["members"]), tuple(part.get("exclude", ()))
-            options = {name: part[name] for name in ("template", "group") if name in part}
+            options = {name: part[name] for name in ("template", "group", "names") if name in part}
             parts.append(Part(*globs, part["domain"], part["language"], part["kind"], reader, options))
         recipe.append((archive, parts))
     return recipe
@@ -120,13 +124,12 @@ def builtin_corpus(threshold: float, recipe: Path = RECIPE) -> tuple[list[Docume
     found = path.with_name(f"duplicates-{key}.json")
     if not found.is_file():
         removed, report = deduplicate.find_duplicates(documents, threshold)
-        write_json(found, {"removed": removed, "report": report})
+        with _keeping(found.parent):
+            write_json(found, {"removed": removed, "report": report})
     duplicates = read_json(found)
     counts = read_json(path.with_suffix(".json"))
-    return deduplicate.without(documents, duplicates["removed"]), {
-        "builtin": counts,
-        "duplicates": duplicates["report"],
-    }
+    kept = deduplicate.without(documents, duplicates["removed"])
+    return kept, {"builtin": counts, "duplicates": duplicates["report"]}
 
 
 def _ensure(recipe: Path) -> Path:
@@ -135,14 +138,21 @@ def _ensure(recipe: Path) -> Path:
     key = hash_json([hash_file(recipe), *(hash_file(str(module.__file__)) for module in code)])[:12]
     path = cache_folder() / f"corpus-{key}.parquet"
     if not path.is_file():
-        try:
+        with _keeping(path.parent):
             _build(load_recipe(recipe), path)
-        except OSError as error:
-            raise DataError(
-                f"the built-in corpus cannot be kept in {path.parent}: {error}; make room there, or set "
-                "BENCH_SHADOWS_CACHE to another folder, and run the same command again"
-            ) from error
     return path
+
+
+@contextlib.contextmanager
+def _keeping(folder: Path) -> Iterator[None]:
+    """Says what to do where the cache cannot be written: a full disk, a folder of somebody else."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"the built-in corpus cannot be kept in {folder}: {error}; make room there, or set "
+            "BENCH_SHADOWS_CACHE to another folder, and run the same command again"
+        ) from error
 
 
 def _build(recipe: Recipe, path: Path) -> None:

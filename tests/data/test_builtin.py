@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pygments.lexers import get_lexer_by_name
 
 from bench_shadows.data import archives, builtin, readers
 from bench_shadows.data.archives import Archive
@@ -108,17 +109,17 @@ def archive_of(path: Path) -> Archive:
 def test_an_sdist_and_a_wheel_become_documents_and_nothing_in_them_is_run(index: Path, tmp_path: Path) -> None:
     files = {"docs/b.txt": PAGE.encode(), "docs/a.txt": POEM.encode(), "lib/x.py": CODE.encode()}
     one = sdist(index, "onepackage", files)
-    two = wheel(index, "twopackage", {"twopackage/ruby/x.rb": CODE.encode(), "twopackage/__init__.py": b"1 / 0"})
+    two = wheel(index, "twopackage", {"twopackage/rb/x.rb": CODE.encode(), "twopackage/__init__.py": b"1 / 0"})
     made = recipe(
         tmp_path,
         entry(one, part("docs/*.txt")),
-        entry(two, part("twopackage/*/*", kind="code", language="folder")),
+        entry(two, part("twopackage/*/*", kind="code", language="folder", more='names = { rb = "ruby" }')),
     )
     documents = list(builtin.builtin_documents(made))
     assert [(one.id, one.language, one.kind, one.source) for one in documents] == [
         ("onepackage/docs/b.txt", "en", "text", "onepackage 1.0"),
         ("onepackage/docs/a.txt", "en", "text", "onepackage 1.0"),
-        ("twopackage/twopackage/ruby/x.rb", "ruby", "code", "twopackage 1.0"),
+        ("twopackage/twopackage/rb/x.rb", "ruby", "code", "twopackage 1.0"),
     ]
     assert documents[0].text == PAGE
     assert documents[0].domain == "tales"
@@ -377,6 +378,12 @@ class TestTheRealCorpus:
         assert len({one.id for one in corpus[0]}) == len(corpus[0])
         assert min(len(one.text) for one in corpus[0]) >= 50
         assert not any("\0" in one.text for one in corpus[0])
+
+    def test_the_rewriter_has_a_lexer_for_every_language_of_code(
+        self, corpus: tuple[list[Document], dict]
+    ) -> None:
+        for language in {one.language for one in corpus[0] if one.kind == "code"}:
+            assert get_lexer_by_name(language)
 
     def test_little_is_left_out_or_repeated(self, corpus: tuple[list[Document], dict]) -> None:
         documents, report = corpus
