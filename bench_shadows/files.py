@@ -1,6 +1,7 @@
 """Atomic writes and content hashes: a file under its final name is whole, and known by its SHA-256."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from bench_shadows.errors import RunError
 
 TEMPORARY = ".partial"  # what a killed process leaves behind ends with this, and is swept away
 
@@ -42,6 +45,21 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, what: str, wait: bool = False) -> Iterator[None]:
+    """Holds a lock file while one process does `what`; the kernel releases it when the process dies.
+
+    Raises RunError where another process holds it, unless told to wait.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise RunError(f"another process is at {what}; wait for it, or end it") from error
+        yield
 
 
 def write_text(path: Path | str, text: str) -> None:

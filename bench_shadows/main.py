@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +88,7 @@ def main(words: Sequence[str]) -> None:
 def entry() -> None:
     """The console script: turns errors into one line and an exit code."""
     words = sys.argv[1:]
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of every item that is read alone
     try:
         main(words)
     except BenchShadowsError as error:

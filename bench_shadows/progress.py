@@ -11,8 +11,10 @@ def say(text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: 8 s, 3 min 20 s, 2 h 05 min."""
+    """Seconds as a person reads them: 0.8 s, 18 s, 3 min 20 s, 2 h 05 min."""
     whole = round(seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -8,8 +8,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jax
-
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tokenizers", "pyarrow")
 
 
@@ -39,6 +37,8 @@ def collect(command: list[str]) -> dict[str, Any]:
     """Everything but the stages, as plain JSON values."""
     versions = {"bench-shadows": importlib.metadata.version("bench-shadows"), "python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    import jax  # slow, and a run that only resumes does not need it
+
     devices = jax.local_devices()
     return {
         "created": now(),

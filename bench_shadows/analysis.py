@@ -1,0 +1,199 @@
+"""What the analysed checkpoints of a run folder give: the rows of its three tables.
+
+The rows of one checkpoint are kept beside its run as soon as they are known, with the hash of what they were made
+from, so that a killed stage goes on with the next checkpoint.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench_shadows import __version__
+from bench_shadows.config import Config, to_dict
+from bench_shadows.data import tokenizer as tokenizers
+from bench_shadows.data.rows import RowSet
+from bench_shadows.diagnostics import analyse
+from bench_shadows.diagnostics.weights import Weights, open_weights
+from bench_shadows.evaluation.likelihood import build_losses, frequency_deciles, likelihood_rows
+from bench_shadows.files import hash_file, hash_json
+from bench_shadows.progress import Progress
+from bench_shadows.training.checkpoints import restore_params, sound_digest
+
+Row = dict[str, Any]
+
+EVALUATION_SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("condition", pa.string()),
+        ("seed", pa.int64()),
+        ("step", pa.int64()),
+        ("suite", pa.string()),
+        ("task", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("count", pa.int64()),
+    ]
+)
+
+
+class Point(NamedTuple):
+    """One analysed checkpoint: the initial weights (step 0) or a fraction of a run."""
+
+    condition: str
+    seed: int
+    step: int
+    fraction: float
+
+    @property
+    def model(self) -> str:
+        """The run, as its folder is called."""
+        return f"{self.condition}-seed{self.seed}"
+
+
+class Analysis:
+    """The analysed checkpoints of a run folder. Raises RunError for one that is missing or damaged."""
+
+    def __init__(self, config: Config, folder: Path):
+        self.config, self.folder = config, folder
+        fractions = (0.0, *config.diagnostics.fractions)
+        steps = (0, *config.analysed_steps)
+        # Condition A first: the others of the same seed are measured from it.
+        self.points = [
+            Point(condition, seed, step, fraction)
+            for seed in config.conditions.seeds
+            for condition in sorted(config.conditions.names)
+            for step, fraction in zip(steps, fractions, strict=True)
+        ]
+        self.digests = {point: sound_digest(self._checkpoints(point), point.step) for point in self.points}
+
+    def made_from(self, stage: str) -> str:
+        """Hash of everything that the tables of `diagnose` or `evaluate` depend on."""
+        parts: list[Any] = [[point.model, point.step, digest] for point, digest in self.digests.items()]
+        return hash_json([parts, self._precision if stage == "diagnose" else self._evaluation_inputs()])
+
+    def diagnose(self) -> dict[str, str]:
+        """Writes diagnostics.parquet and changes.parquet; returns their hashes."""
+        diagnostics: dict[Point, list[Row]] = {}
+        changes: list[Row] = []
+        with Progress("diagnose", len(self.points), "checkpoints") as progress:
+            for point in self.points:
+                made_from = [self.digests[point], self._precision]
+                diagnostics[point] = self._once(
+                    point,
+                    "diagnostics",
+                    made_from,
+                    analyse.DIAGNOSTICS_SCHEMA,
+                    partial(self._diagnosis, point),
+                )
+                references = dict(self._references(point))
+                made_from += [f"{name} {self.digests[other]}" for name, other in references.items()]
+                changes += self._once(
+                    point,
+                    "changes",
+                    made_from,
+                    analyse.CHANGES_SCHEMA,
+                    partial(self._changes, point, references, diagnostics),
+                )
+                progress.add()
+        rows = [row for rows in diagnostics.values() for row in rows]
+        return self._write("diagnostics.parquet", rows, analyse.DIAGNOSTICS_SCHEMA) | self._write(
+            "changes.parquet", changes, analyse.CHANGES_SCHEMA
+        )
+
+    def evaluate(self) -> dict[str, str]:
+        """Writes evaluation.parquet; returns its hash."""
+        data, model = self.folder / "data", self.config.model
+        tokenizer = tokenizers.load(data / "tokenizer.json", model.vocab_size)
+        held_out = RowSet(data / "rows" / "held_out")
+        domains = {
+            domain: np.arange(start, min(stop, start + self.config.evaluation.rows))
+            for domain, (start, stop) in held_out.domains.items()
+        }
+        rows_NxT = held_out.read(np.concatenate(list(domains.values())))
+        domains_N = np.repeat(list(domains), [len(indices) for indices in domains.values()])
+        lengths_V, deciles_V = tokenizer.token_bytes, frequency_deciles(np.load(data / "token_counts.npy"))
+        losses = build_losses(model, self.config.train.loss_chunk)
+
+        def compute(point: Point) -> Iterator[Row]:
+            losses_NxT = losses(restore_params(self._checkpoints(point), point.step), rows_NxT)
+            identity = {"model": point.model, "condition": point.condition, "seed": point.seed, "step": point.step}
+            for row in likelihood_rows(
+                losses_NxT, rows_NxT, domains_N, lengths_V, deciles_V, tokenizer.end_of_text
+            ):
+                yield identity | row
+
+        table: list[Row] = []
+        inputs = self._evaluation_inputs()
+        with Progress("evaluate", len(self.points), "checkpoints") as progress:
+            for point in self.points:
+                made_from = [self.digests[point], inputs]
+                table += self._once(point, "evaluation", made_from, EVALUATION_SCHEMA, partial(compute, point))
+                progress.add()
+        return self._write("evaluation.parquet", table, EVALUATION_SCHEMA)
+
+    @property
+    def _precision(self) -> Any:
+        return self.config.diagnostics.precision
+
+    def _evaluation_inputs(self) -> list[Any]:
+        data = self.folder / "data"
+        files = (data / "rows" / "held_out" / "rows.json", data / "token_counts.npy", data / "tokenizer.json")
+        return [to_dict(self.config.evaluation), to_dict(self.config.model), *map(hash_file, files)]
+
+    def _checkpoints(self, point: Point) -> Path:
+        return self.folder / "runs" / point.model / "checkpoints"
+
+    def _weights(self, point: Point) -> Weights:
+        return open_weights(self._checkpoints(point) / str(point.step) / "params")
+
+    def _references(self, point: Point) -> Iterator[tuple[str, Point]]:
+        """What a checkpoint's changes are measured from: its initial weights, the one before, condition A."""
+        if point.step:
+            own = [other for other in self.points if other.model == point.model and other.step < point.step]
+            yield "init", own[0]
+            yield "previous", own[-1]
+            baseline = point._replace(condition="A")
+            if baseline != point and baseline in self.digests:
+                yield "A", baseline
+
+    def _diagnosis(self, point: Point) -> list[Row]:
+        return analyse.diagnose(self._weights(point), _identity(point), self._precision)
+
+    def _changes(
+        self, point: Point, references: dict[str, Point], diagnostics: dict[Point, list[Row]]
+    ) -> Iterator[Row]:
+        weights = self._weights(point)
+        for name, other in references.items():
+            yield from analyse.compare(
+                weights, diagnostics[point], self._weights(other), diagnostics[other], name, _identity(point)
+            )
+
+    def _once(
+        self,
+        point: Point,
+        table: str,
+        made_from: list[Any],
+        schema: pa.Schema,
+        compute: Callable[[], Iterable[Row]],
+    ) -> list[Row]:
+        """The rows of one checkpoint: those kept beside the run if made from the same, else computed and kept."""
+        path = self.folder / "runs" / point.model / "tables" / f"{table}-{point.step}.parquet"
+        key, digest = b"made_from", hash_json([__version__, *made_from]).encode()
+        if path.is_file() and (kept := pq.read_table(path)).schema.metadata.get(key) == digest:
+            return kept.to_pylist()
+        rows = list(compute())
+        analyse.write_table(path, rows, schema.with_metadata({key: digest}))
+        return rows
+
+    def _write(self, name: str, rows: list[Row], schema: pa.Schema) -> dict[str, str]:
+        analyse.write_table(self.folder / name, rows, schema)
+        return {name: hash_file(self.folder / name)}
+
+
+def _identity(point: Point) -> analyse.Identity:
+    return analyse.Identity(point.model, point.condition, point.seed, point.step, point.fraction)

@@ -1,0 +1,158 @@
+"""The stages in order: prepare, train, diagnose, evaluate, report. Each goes on where it stopped.
+
+A stage records the hash of what it was made from. What has not changed is not made again; a folder that was
+made from another config is refused, never mixed.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench_shadows import __version__
+from bench_shadows.config import Config, to_dict
+from bench_shadows.errors import ConfigError, RunError
+from bench_shadows.files import exclusive, hash_file, hash_json, read_json, write_json
+from bench_shadows.progress import duration, say
+from bench_shadows.provenance import collect, now
+
+Outputs = dict[str, str]  # path under the run's folder -> SHA-256
+
+
+class Study:
+    """One run folder and the config that it belongs to.
+
+    Raises RunError when the folder was made from another config, naming the fields that differ.
+    """
+
+    def __init__(self, config: Config, folder: Path, command: list[str]):
+        self.config, self.folder = config, folder
+        self._open(command)
+
+    def run(self) -> None:
+        """All stages."""
+        began = time.monotonic()
+        self.prepare()
+        self.train()
+        self.diagnose()
+        self.evaluate()
+        self.report()
+        say(f"study: complete, {duration(time.monotonic() - began)} in this call")
+
+    def prepare(self) -> None:
+        """Documents, tokenizer, rows, plans and statistics, under data/."""
+        from bench_shadows.data.prepare import prepare
+
+        self._stage("prepare", lambda: prepare(self.config, self.folder / "data"))
+
+    def train(self, condition: str | None = None, seed: int | None = None) -> None:
+        """Trains the runs that are not finished: all of the config's, or those of one condition or seed.
+
+        Raises ConfigError for a condition or a seed that the config does not name.
+        """
+        conditions = _chosen("condition", condition, self.config.conditions.names)
+        seeds = _chosen("seed", seed, self.config.conditions.seeds)
+        for seed in seeds:
+            for condition in conditions:
+                self._stage(f"train {condition}-seed{seed}", partial(self._train, condition, seed))
+
+    def diagnose(self) -> None:
+        """diagnostics.parquet and changes.parquet, from the analysed checkpoints."""
+        from bench_shadows.analysis import Analysis
+
+        analysis = Analysis(self.config, self.folder)
+        self._stage("diagnose", analysis.diagnose, analysis.made_from("diagnose"))
+
+    def evaluate(self) -> None:
+        """evaluation.parquet, from the analysed checkpoints and the held-out rows."""
+        from bench_shadows.analysis import Analysis
+
+        analysis = Analysis(self.config, self.folder)
+        self._stage("evaluate", analysis.evaluate, analysis.made_from("evaluate"))
+
+    def report(self) -> None:
+        """Tables, figures and the page, from the files of the folder alone."""
+        self._stage("report", self._report, self._report_inputs())
+        say(f"the page: {self.folder / 'report' / 'index.html'}")
+
+    def _train(self, condition: str, seed: int) -> Outputs:
+        from bench_shadows.training.loop import train
+
+        run = self.folder / "runs" / f"{condition}-seed{seed}"
+        train(self.config, condition, seed, self.folder / "data", run)
+        digests = run.glob("checkpoints/*/digests.json")
+        return {str(path.relative_to(self.folder)): hash_file(path) for path in sorted(digests)}
+
+    def _report(self) -> Outputs:
+        from bench_shadows.report.page import write_report
+
+        page = write_report(self.folder)
+        return {str(page.relative_to(self.folder)): hash_file(page)}
+
+    def _report_inputs(self) -> str:
+        files = [*self.folder.glob("*.parquet"), *self.folder.glob("data/*.json"), self.folder / "config.json"]
+        files += self.folder.glob("runs/*/metrics.jsonl")
+        return hash_json([__version__, {str(path.relative_to(self.folder)): hash_file(path) for path in files}])
+
+    def _stage(self, name: str, work: Callable[[], Outputs], made_from: str | None = None) -> None:
+        """Does a stage's work and records its time and the hashes of its outputs (by path under the folder).
+
+        It is left out where `made_from` and all outputs are as recorded. Stages without `made_from` look for
+        themselves what is there to do, and their record stays where they found nothing.
+        """
+        with exclusive(self.folder / f".{name.replace(' ', '-')}.lock", f"{name} in {self.folder}"):
+            record = self._records().get(name)
+            if record and made_from and record["made_from"] == made_from and self._as_recorded(record["outputs"]):
+                say(f"{name}: nothing has changed")
+                return
+            began = time.monotonic()
+            outputs = work()
+            if record and not made_from and record["outputs"] == outputs:
+                return
+            seconds = round(time.monotonic() - began, 1)
+            entry = {"made_from": made_from, "outputs": outputs, "seconds": seconds, "finished": now()}
+            with exclusive(self.folder / ".provenance.lock", "provenance.json", wait=True):
+                path = self.folder / "provenance.json"
+                provenance = read_json(path)
+                provenance["stages"][name] = entry
+                write_json(path, provenance)
+
+    def _records(self) -> dict[str, Any]:
+        return read_json(self.folder / "provenance.json")["stages"]
+
+    def _as_recorded(self, outputs: Outputs) -> bool:
+        paths = {self.folder / name: digest for name, digest in outputs.items()}
+        return all(path.is_file() and hash_file(path) == digest for path, digest in paths.items())
+
+    def _open(self, command: list[str]) -> None:
+        path, wanted = self.folder / "config.json", to_dict(self.config)
+        if path.exists():
+            differences = list(_differences(read_json(path), wanted))
+            if differences:
+                raise RunError(
+                    f"{self.folder} was made from another config: {'; '.join(differences)}. "
+                    "Name another folder with --out, or delete this one"
+                )
+            return
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise RunError(f"{self.folder} is not empty and no run's folder; name another one with --out")
+        write_json(self.folder / "provenance.json", collect(command) | {"stages": {}})
+        write_json(path, wanted)
+
+
+def _chosen(option: str, value: Any, known: tuple[Any, ...]) -> tuple[Any, ...]:
+    if value is None:
+        return known
+    if value not in known:
+        raise ConfigError(f"--{option}={value}: no {option} of this config; it has {', '.join(map(str, known))}")
+    return (value,)
+
+
+def _differences(old: Any, new: Any, name: str = "config") -> Iterator[str]:
+    """`config.train.samples was 640, is 320`, for each field of two nested dicts that differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}")
+    elif old != new:
+        yield f"{name} was {old!r}, is {new!r}"
