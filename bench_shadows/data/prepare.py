@@ -30,6 +30,7 @@ VERSION = 1
 SETS = (*rows.NAMES, "held_out")
 _CHARACTERS_PER_TOKEN = 2  # of a small vocabulary; where long documents are cut needs no more precision
 _SHORTEST_PART = 1000  # characters of a part of a cut document
+_VERIFIED_BYTES = 2**31  # of a row set whose shards are hashed again: a second or two
 _ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole text will go ...
 _FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
 
@@ -49,7 +50,9 @@ def prepare(config: Config, folder: Path | str) -> dict[str, str]:
     for left in sorted(folder.rglob("*" + TEMPORARY)):
         remove(left)
     _claim(folder / "inputs.json", config)
-    if not all(path.exists() for path in _drawn_files(folder)):
+    if all(path.exists() for path in _drawn_files(folder)):
+        _verify(folder)
+    else:
         _draw(config, folder)
     _plans(config, folder)
     _statistics(config, folder)
@@ -64,20 +67,39 @@ def _drawn_files(folder: Path) -> list[Path]:
     return [folder / "tokenizer.json", *sets, folder / "documents.parquet", folder / "documents.json"]
 
 
+def _verify(folder: Path) -> None:
+    """Compares rows of an earlier life with their hashes, where reading them all takes seconds."""
+    for name in SETS:
+        row_set = rows.RowSet(folder / "rows" / name)
+        if row_set.description["tokens"] * rows.TOKEN.itemsize <= _VERIFIED_BYTES:
+            row_set.verify()
+
+
 # ---- what the folder is made from
 
 
 def _claim(path: Path, config: Config) -> None:
     """Records the inputs in a new folder; raises RunError if an old one was made from others."""
-    old = read_json(path) if path.exists() else None
-    new = _inputs(config, (old or {}).get("files", {}))
-    if old is not None and (differences := list(_differences(_content(old), _content(new)))):
+    old = _read_inputs(path) if path.exists() else None
+    new = _inputs(config, old["files"] if old else {})
+    if old and (differences := list(_differences(_content(old), _content(new)))):
         raise RunError(
             f"{path.parent} was made from other data: {'; '.join(differences)}. "
             "Delete this folder to prepare again, or name another run folder with --out"
         )
     if old != new:
         write_json(path, new)
+
+
+def _read_inputs(path: Path) -> dict[str, Any]:
+    try:
+        old = read_json(path)
+        _content(old)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: not a list of inputs ({error}); delete {path.parent} and prepare again"
+        ) from error
+    return old
 
 
 def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:

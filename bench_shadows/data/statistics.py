@@ -1,5 +1,6 @@
 """What a condition did to the data: support, frequency, repetition; and the same of one batch. NumPy only."""
 
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -42,7 +43,7 @@ def batch_statistics(batch: np.ndarray, vocab_size: int) -> dict[str, float]:
     counts = counts[counts > 0]
     return {
         "types": int(counts.size),
-        "entropy_bits": entropy_nats(counts) / np.log(2),
+        "entropy_bits": entropy_nats(counts) / math.log(2),
         "top_100_share": top_share(counts, 100) or 0.0,
         "distinct_rows_share": len({row.tobytes() for row in batch}) / len(batch),
     }
@@ -97,7 +98,6 @@ def phase_statistics(
     stride = -(-len(plan) * store.seq_len // COUNTED_TOKENS) or 1
     counts = count_tokens(store, plan[::stride], vocab_size)
     total = int(counts.sum())
-    names, rows = np.unique(store.domains_of(plan), return_counts=True) if len(plan) else ((), ())
     decile_shares = np.bincount(deciles[deciles >= 0], counts[deciles >= 0], minlength=10) / max(total, 1)
     return {
         "tokens": len(plan) * store.seq_len,
@@ -105,12 +105,12 @@ def phase_statistics(
         "positions_counted": len(plan[::stride]),
         "types": int(np.count_nonzero(counts)),
         "hapaxes": int(np.count_nonzero(counts == 1)),
-        "unigram_entropy_bits": entropy_nats(counts) / float(np.log(2)) if total else None,
+        "unigram_entropy_bits": entropy_nats(counts) / math.log(2) if total else None,
         "top_100_share": top_share(counts, 100),
         "top_1000_share": top_share(counts, 1000),
         "decile_shares": [float(share) for share in decile_shares] if total else None,
         "compression_ratio": _compression_ratio(store, plan, text_of, seed),
-        "domain_shares": {str(name): float(n / len(plan)) for name, n in zip(names, rows, strict=True)},
+        "domain_shares": {name: n / len(plan) for name, n in store.domain_counts(plan).items()},
     }
 
 

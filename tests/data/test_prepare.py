@@ -208,6 +208,23 @@ def test_a_source_with_another_content_is_refused_and_a_touched_one_is_not(corpu
         prepare(config, tmp_path / "data")
 
 
+def test_damaged_rows_are_found(corpus: Path, tmp_path: Path) -> None:
+    config = config_for(corpus, samples=320)
+    prepare(config, tmp_path)
+    shard = tmp_path / "rows" / "first" / "rows-00000.array_record"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(RunError, match=r"rows-00000.array_record: its SHA-256"):
+        prepare(config, tmp_path)
+
+
+def test_a_broken_list_of_inputs_is_named(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "inputs.json").write_text("{}")
+    with pytest.raises(RunError, match=r"inputs.json: not a list of inputs"):
+        prepare(config_for(corpus), tmp_path)
+
+
 def test_far_too_little_text_is_said_before_the_work(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"make about [\d,]+ rows of 32 tokens, the two phases need 160,000"):
         prepare(config_for(corpus, samples=160_000), tmp_path)
