@@ -25,7 +25,7 @@ from bench_shadows.data import archives, deduplicate, document, readers
 from bench_shadows.data.archives import Archive
 from bench_shadows.data.document import KINDS, Document
 from bench_shadows.errors import DataError
-from bench_shadows.files import atomic_path, hash_file, hash_json, read_json, write_json
+from bench_shadows.files import atomic_path, exclusive, hash_file, hash_json, read_json, write_json
 from bench_shadows.progress import Progress, say
 
 RECIPE = Path(__file__).with_name("recipe.toml")
@@ -139,15 +139,17 @@ def _ensure(recipe: Path) -> Path:
     path = cache_folder() / f"corpus-{key}.parquet"
     if not path.is_file():
         with _keeping(path.parent):
-            _build(load_recipe(recipe), path)
+            if not path.is_file():  # another process may have made it while this one waited
+                _build(load_recipe(recipe), path)
     return path
 
 
 @contextlib.contextmanager
 def _keeping(folder: Path) -> Iterator[None]:
-    """Says what to do where the cache cannot be written: a full disk, a folder of somebody else."""
+    """One process at a time writes the cache; DataError says what to do where it cannot be written."""
     try:
-        yield
+        with exclusive(folder / ".lock", "making the built-in corpus", wait=True):
+            yield
     except OSError as error:
         raise DataError(
             f"the built-in corpus cannot be kept in {folder}: {error}; make room there, or set "

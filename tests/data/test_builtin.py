@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import tarfile
 import textwrap
 import tomllib
@@ -147,6 +149,19 @@ def test_another_recipe_or_threshold_is_another_corpus(index: Path, tmp_path: Pa
     made = recipe(tmp_path, entry(one, part("*.txt")))
     assert len(builtin.builtin_corpus(0.8, made)[0]) == 1
     assert len(builtin.builtin_corpus(1.0, made)[0]) == 2
+
+
+def test_of_two_processes_one_makes_the_corpus_and_the_other_waits(index: Path, tmp_path: Path) -> None:
+    made = recipe(tmp_path, entry(sdist(index, "onepackage", {"a.txt": POEM.encode()}), part("*.txt")))
+    program = "import sys, pathlib; from bench_shadows.data.builtin import builtin_corpus\n"
+    program += "print(len(builtin_corpus(0.8, pathlib.Path(sys.argv[1]))[0]))"
+    command = [sys.executable, "-c", program, str(made)]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    ended = [process.communicate(timeout=120) for process in running]
+    assert [out.strip() for out, _ in ended] == ["1", "1"]
+    assert sum("is kept in" in said for _, said in ended) == 1
 
 
 def test_bytes_other_than_the_pinned_ones_are_refused(index: Path, tmp_path: Path) -> None:
