@@ -61,7 +61,7 @@ def controls_table(run: Run) -> Table:
             rows.append(row)
     columns = [Column("control", "Control", text=True)]
     for half in HALVES:
-        columns += [Column(f"{name}_{half}", f"{name}, {half} half", 1, signed=True) for name in others]
+        columns += [Column(f"{name}_{half}", name, 1, signed=True) for name in others]
     return Table("controls_against_A", tuple(columns), tuple(rows) if others else ())
 
 

@@ -1,10 +1,11 @@
-"""What the conditions read: statistics.json and documents.json as tables, whatever measures they hold."""
+"""What the conditions read: statistics.json and documents.json as tables; what they lack is left out."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench_shadows.report.estimates import estimate
+from bench_shadows.report.estimates import MISSING, estimate
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import Column, Table, flatten
 
@@ -78,51 +79,90 @@ def page_rows(table: Table) -> Table:
     return Table(table.name, table.columns, tuple(rows))
 
 
-def describe_documents(
-    run: Run,
-) -> tuple[list[tuple[str, Any]], list[tuple[str, Table]], list[tuple[str, list[str]]]]:
-    """documents.json as (name, value) pairs, titled tables and titled lists, following the shape of its values.
-
-    An object of objects is a table with a row for each, an object of numbers has two columns, a list is a list.
-    """
-    pairs: list[tuple[str, Any]] = []
-    tables: list[tuple[str, Table]] = []
-    lists: list[tuple[str, list[str]]] = []
-
-    def visit(name: str, value: Any) -> None:
-        title = name.replace("_", " ").replace(".", ", ")
-        if isinstance(value, Mapping):
-            inner = [item for item in value.values() if isinstance(item, Mapping)]
-            if value and len(inner) == len(value):
-                tables.append((title, _object_table(name, value)))
-            elif value and not inner and all(isinstance(item, int | float) for item in value.values()):
-                rows = tuple({"name": key, "count": item} for key, item in value.items())
-                columns = (Column("name", title, text=True), Column("count", "Count"))
-                tables.append((title, Table(f"documents_{_slug(name)}", columns, rows)))
-            else:
-                for key, item in value.items():
-                    visit(f"{name}.{key}" if name else key, item)
-        elif isinstance(value, list):
-            if value:
-                lists.append((title, [str(item) for item in value]))
-        else:
-            pairs.append((title, value))
-
-    for key, value in run.documents.items():
-        visit(key, value)
-    return pairs, tables, lists
+SPLITS = ("available", "first", "second", "rewritten", "held_out")
+_MIXTURE_LABELS = ("Available", "First half", "Second half", "Rewritten", "Held out")
 
 
-def _object_table(name: str, value: Mapping[str, Mapping[str, Any]]) -> Table:
-    rows = tuple({"name": key} | flatten(item) for key, item in value.items())
-    keys = list(dict.fromkeys(key for row in rows for key in row if key != "name"))
-    title = name.replace("_", " ").replace(".", ", ")
-    columns = [Column("name", title, text=True)]
-    for key in keys:
-        texts = any(isinstance(row.get(key), str) for row in rows)
-        columns.append(Column(key, key.replace("_", " "), text=texts))
-    return Table(f"documents_{_slug(name)}", tuple(columns), rows)
+def mixture_table(run: Run, name: str, keys: Sequence[str]) -> Table:
+    """Share of the characters by `keys` (domain, kind, language) in the corpus and each split (documents.json)."""
+    cells: dict[tuple[str, ...], Counter[str]] = {}
+    totals: Counter[str] = Counter()
+    entries = [*_entries(run, "available"), *_entries(run, "mixture")]
+    for entry in entries:
+        split = "available" if entry.get("split") == "corpus" else str(entry.get("split"))
+        group = tuple(str(entry.get(key, MISSING)) for key in keys)
+        cells.setdefault(group, Counter())[split] += int(entry.get("characters", 0))
+        cells[group][f"{split}_documents"] += int(entry.get("documents", 0))
+        totals[split] += int(entry.get("characters", 0))
+    splits = [split for split in SPLITS if totals[split]]
+    rows = [
+        dict(zip(keys, group, strict=True))
+        | {"documents": counts["available_documents"]}
+        | {split: 100 * counts[split] / totals[split] for split in splits}
+        for group, counts in sorted(cells.items(), key=lambda item: (-item[1]["available"], item[0]))
+    ]
+    columns = [Column(key, key.capitalize(), text=True) for key in keys]
+    columns.append(Column("documents", "Documents"))
+    labels = dict(zip(SPLITS, _MIXTURE_LABELS, strict=True))
+    return Table(name, (*columns, *(Column(split, f"{labels[split]}, %", 1) for split in splits)), tuple(rows))
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "values"
+def _entries(run: Run, name: str) -> list[Mapping[str, Any]]:
+    found = run.documents.get(name, [])
+    return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+
+
+def rows_table(run: Run) -> Table:
+    """The row sets: rows, tokens, documents, and tokens dropped because they fill no row (documents.json)."""
+    sets = run.documents.get("rows", {})
+    rows = [
+        {"set": name.replace("_", " ")} | dict(value) for name, value in sets.items() if isinstance(value, Mapping)
+    ]
+    labels = {"count": "Rows", "tokens": "Tokens", "documents": "Documents", "dropped_tokens": "Tokens dropped"}
+    columns = [Column("set", "Set", text=True), *(Column(key, label) for key, label in labels.items())]
+    return Table("rows", tuple(columns), tuple(rows))
+
+
+def counts_table(run: Run) -> Table:
+    """What was read, what was left out and why, and what the rewriting did (documents.json), as (name, value)."""
+    corpus, rewriting = run.documents.get("corpus") or {}, run.documents.get("rewriting") or {}
+    found: list[tuple[str, Any]] = [
+        *_named("documents read from {}", corpus.get("sources")),
+        *_named("left out by the recipe: {}", (corpus.get("builtin") or {}).get("left_out")),
+        ("bad records left out", sum((corpus.get("bad_records") or {}).values())),
+        *_named("of these: {}", corpus.get("bad_records")),
+    ]
+    duplicates = corpus.get("duplicates") or {}
+    for key, label in (("exact", "exact duplicates removed"), ("near", "near duplicates removed")):
+        if key in duplicates:
+            found.append((label, duplicates[key]))
+    if duplicates.get("characters"):
+        share = 100 * duplicates.get("characters_removed", 0) / duplicates["characters"]
+        found.append(("characters removed as duplicates", f"{share:.2f} %"))
+    found += (
+        [("near duplicate from this similarity on", duplicates["threshold"])] if "threshold" in duplicates else []
+    )
+    found += _named("condition D, documents by outcome: {}", rewriting.get("outcomes"))
+    if rewriting.get("words"):
+        share = 100 * rewriting.get("words_changed", 0) / rewriting["words"]
+        found.append(("condition D, words changed", f"{share:.1f} %"))
+    if rewriting.get("characters_before"):
+        share = 100 * rewriting.get("characters_after", 0) / rewriting["characters_before"]
+        found.append(("condition D, characters after / before", f"{share:.1f} %"))
+    rows = tuple({"name": name, "value": value} for name, value in found) if run.documents else ()
+    return Table("corpus_counts", (Column("name", "Count", text=True), Column("value", "Value")), rows)
+
+
+def _named(text: str, values: Any) -> list[tuple[str, Any]]:
+    return [(text.format(key), value) for key, value in values.items()] if isinstance(values, Mapping) else []
+
+
+def examples(run: Run) -> list[tuple[str, list[str]]]:
+    """(what, lines) of bad records, as file:line: reason, and of documents removed as duplicates."""
+    corpus = run.documents.get("corpus") or {}
+    bad = [line for lines in (corpus.get("bad_examples") or {}).values() for line in lines]
+    pairs = [
+        f"{item.get('removed')} ({item.get('kind')} duplicate of {item.get('kept')})"
+        for item in (corpus.get("duplicates") or {}).get("examples") or []
+    ]
+    return [(name, lines) for name, lines in (("Bad records", bad), ("Duplicates removed", pairs)) if lines]

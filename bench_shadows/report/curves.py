@@ -70,6 +70,8 @@ def trajectories(run: Run, unigram_entropy: float | None) -> Figure | None:
     figure, grid = new_figure(title, 2, 2, 5.6, sharex=True)
     loss, held_out, share, rank = grid.flat
     if _draw_curves(loss, run, "loss") and unigram_entropy is not None:
+        bottom, top = loss.get_ylim()
+        loss.set_ylim(bottom, max(top, unigram_entropy + 0.12 * (top - bottom)))
         loss.axhline(unigram_entropy, color=GREY, linewidth=1, linestyle=(0, (6, 2)))
         loss.annotate(
             f"unigram entropy of the text, {unigram_entropy:.2f}",

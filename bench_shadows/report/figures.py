@@ -4,12 +4,13 @@ Every function takes a Run and returns a Figure, or None where the run lacks wha
 fit is a gap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench_shadows.report.estimates import half_width, mean
 from bench_shadows.report.inputs import Frame, Run, order_modules
 from bench_shadows.report.style import (
     BAND,
@@ -17,6 +18,7 @@ from bench_shadows.report.style import (
     NAMES,
     colour,
     draw_line,
+    draw_typical_intervals,
     empty,
     grid_shape,
     hide,
@@ -26,7 +28,7 @@ from bench_shadows.report.style import (
     new_figure,
     phase_shift_key,
 )
-from bench_shadows.report.tables import at_end, decoder, fraction_label
+from bench_shadows.report.tables import BASELINE, at_end, decoder, fraction_label
 
 IN_RANGE = (2.0, 6.0)
 BINS = np.arange(0.0, 10.5, 0.5)  # of alpha; what lies above the last edge is counted in one further bin
@@ -102,6 +104,7 @@ def _histogram(axes: Axes, frame: Frame, condition: str, counts: bool) -> None:
         BINS[:-1] + 0.25, inside * weights, width=0.5, color=colour(condition), edgecolor="white", linewidth=0.4
     )
     axes.set_xlim(0, BINS[-1] + 0.75)
+    axes.margins(y=0.3 if counts else 0.12)  # room for the text
     axes.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "10+"])
     axes.grid(axis="x", visible=False)
     if over:
@@ -118,38 +121,59 @@ def _histogram(axes: Axes, frame: Frame, condition: str, counts: bool) -> None:
         axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, linespacing=1.4)
 
 
-def _depth(axes: Axes, frame: Frame, value: str, conditions: Sequence[str]) -> bool:
-    """Lines of `value` over layers; False if there was nothing to draw."""
+def _profiles(frame: Frame, value: str, conditions: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(layers [n], condition -> values [seeds, n]) of the conditions that have any value."""
     layers = frame.values("layer")
-    drawn = False
+    profiles = {}
     for name in conditions:
-        mine = frame.where(condition=name)
-        seeds, found, values = mine.pivot("seed", "layer", value)
-        if seeds and np.isfinite(values).any():
-            full = np.full((len(seeds), len(layers)), np.nan)
-            full[:, np.searchsorted(layers, found)] = values
-            draw_line(axes, np.array(layers), full, name)
-            drawn = True
-    if layers:
-        integer_axis(axes, layers)
-    if not drawn:
+        seeds, found, values = frame.where(condition=name).pivot("seed", "layer", value)
+        if np.isfinite(values).any():
+            profiles[name] = np.full((len(seeds), len(layers)), np.nan)
+            profiles[name][:, np.searchsorted(layers, found)] = values
+    return np.array(layers), profiles
+
+
+def _depth(axes: Axes, frame: Frame, value: str, conditions: Sequence[str]) -> None:
+    """Means of `value` over layers; how wide their intervals are stands at the right, one bar for a condition."""
+    layers, profiles = _profiles(frame, value, conditions)
+    if not profiles:
         empty(axes, "nothing recorded")
-    return drawn
+        return
+    for name, values in profiles.items():
+        draw_line(axes, layers, values, name, band=False)
+    integer_axis(axes, layers)
+    draw_typical_intervals(axes, profiles)
 
 
 def v_proj_depth(run: Run) -> Figure | None:
-    """alpha of v_proj over depth at the end."""
+    """alpha of v_proj over depth at the end, a panel for each condition, A's mean in each."""
     end = at_end(decoder(run)).where(module="self_attn.v_proj")
-    if not len(end):
+    layers, profiles = _profiles(end, "alpha", run.conditions)
+    if not profiles:
         return None
     title = "v_proj: do C and D leave A's profile, most of all in the upper layers?"
-    figure, grid = new_figure(title, 1, 1, 3.6)
-    axes = grid[0, 0]
-    axes.axhspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0, alpha=0.6)
-    _depth(axes, end, "alpha", run.conditions)
-    axes.set(xlabel="layer", ylabel="alpha of self_attn.v_proj")
-    legend(figure, run.conditions)
+    figure, grid = new_figure(title, 1, len(profiles), 3.2, sharex=True, sharey=True)
+    for axes, (name, values) in zip(grid[0], profiles.items(), strict=True):
+        axes.axhspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0, alpha=0.6)
+        if name != BASELINE and BASELINE in profiles:
+            axes.plot(layers, mean(profiles[BASELINE]), color=colour(BASELINE), linewidth=0.9, alpha=0.8)
+        draw_line(axes, layers, values, name)
+        integer_axis(axes, layers)
+        axes.set_title(NAMES.get(name, name), color=colour(name), fontweight="bold", fontsize=9)
+        axes.set_xlabel("layer")
+    grid[0, 0].set_ylabel("alpha of self_attn.v_proj")
+    _limit_to_means(grid[0, 0], profiles)
     return figure
+
+
+def _limit_to_means(axes: Axes, profiles: Mapping[str, np.ndarray]) -> None:
+    """y limits that hold the means and a typical interval: one wide interval does not flatten all the rest."""
+    means = np.concatenate([mean(values) for values in profiles.values()])
+    halves = np.concatenate([half_width(values) for values in profiles.values()])
+    room = max(0.08 * float(np.nanmax(means) - np.nanmin(means)), 0.15)
+    if np.isfinite(halves).any():
+        room = max(room, float(np.nanmedian(halves)))
+    axes.set_ylim(min(1.9, float(np.nanmin(means)) - room), max(6.1, float(np.nanmax(means)) + room))
 
 
 UP_PROJ = (
@@ -225,8 +249,8 @@ def _present(run: Run, frame: Frame) -> list[str]:
 
 REFERENCES = (
     ("init", "from the initial weights"),
-    ("previous", "from the analysed checkpoint before"),
-    ("A", "from condition A, same seed and step"),
+    ("previous", "from the checkpoint before"),
+    ("A", "from condition A"),
 )
 
 
@@ -254,8 +278,9 @@ def _references(run: Run, modules: Sequence[str], value: str, title: str, label:
             axes = grid[row, column]
             axes.axhline(0, color=GREY, linewidth=0.8)
             _depth(axes, end.where(reference=reference, module=module), value, run.conditions)
-            axes.set_title(f"{short(module)}, {text}" if column == 0 else short(module), fontsize=8.5)
-        grid[row, 0].set_ylabel(label)
+            if row == 0:
+                axes.set_title(short(module))
+        grid[row, 0].set_ylabel(f"{label}\n{text}", fontsize=8.5)
     for axes in grid[-1]:
         axes.set_xlabel("layer")
     legend(figure, _present(run, end))

@@ -25,7 +25,8 @@ NO_DIAGNOSTICS = "Not drawn: diagnostics.parquet has nothing for it."
 NO_CHANGES = "Not drawn: changes.parquet has nothing for it."
 NO_EVALUATION = "Not drawn: evaluation.parquet has nothing for it, or only one condition."
 GAP = "A matrix without a fit is a gap."
-SEEDS = "Lines are means over seeds; the shaded band is the 95 % interval (Student's t) from three seeds on."
+SEEDS = "Lines are means over seeds; the shaded band is their 95 % interval (Student's t) from three seeds on."
+BARS = "From three seeds on a bar at the right shows each line's median 95 % interval over seeds."
 
 GALLERY = (
     Picture(
@@ -48,7 +49,7 @@ GALLERY = (
         "v_proj_alpha",
         figures.v_proj_depth,
         "Alpha of the attention value projection over layers at the end, one line for each condition.",
-        f"Layer 0 reads the embedding. Shaded: [2, 6]. {GAP} {SEEDS}",
+        f"The thin blue line is A's. Shaded in green: [2, 6]. {GAP} {SEEDS}",
         NO_DIAGNOSTICS,
     ),
     Picture(
@@ -71,7 +72,8 @@ GALLERY = (
         ),
         "Variance of the change of the weights since initialisation over layers at the end, one panel for each "
         "module.",
-        "Variance of the entries of W(end) − W(initial), one value for a matrix. Each panel has its own scale.",
+        "Variance of the entries of W(end) − W(initial), one value for a matrix. Each panel has its own scale. "
+        f"{BARS}",
         NO_CHANGES,
     ),
     Picture(
@@ -144,7 +146,7 @@ GALLERY = (
         "alpha_all_modules",
         lambda run: figures.all_modules(run, "alpha", "alpha", "All modules: alpha over depth at the end"),
         "Alpha over layers at the end, one panel for each module and one for their mean.",
-        f"Shaded: [2, 6]. {GAP}",
+        f"Shaded: [2, 6]. {GAP} {BARS}",
         NO_DIAGNOSTICS,
     ),
     Picture(
@@ -156,7 +158,7 @@ GALLERY = (
             "All modules: spikes over depth at the end (the paper's effective feature number)",
         ),
         "Spikes over layers at the end, one panel for each module and one for their mean.",
-        f"Eigenvalues at or above x_min. {GAP}",
+        f"Eigenvalues at or above x_min. {GAP} {BARS}",
         NO_DIAGNOSTICS,
     ),
     Picture(

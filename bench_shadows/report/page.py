@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from bench_shadows.config import to_dict
 from bench_shadows.files import atomic_path
@@ -72,6 +73,10 @@ def build_tables(run: Run) -> dict[str, Table]:
         tables.evaluation_table(run, "held_out_domains", "likelihood", bits, "Domain"),
         tables.evaluation_table(run, "held_out_deciles", "frequency", nats, "Token frequency"),
         corpus.phase_table(run),
+        corpus.mixture_table(run, "mixture_by_domain", ["domain"]),
+        corpus.mixture_table(run, "mixture_by_language", ["kind", "language"]),
+        corpus.rows_table(run),
+        corpus.counts_table(run),
         controls.controls_table(run),
     ]
     return {table.name: table for table in found}
@@ -79,7 +84,6 @@ def build_tables(run: Run) -> dict[str, Table]:
 
 def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
     """The page as HTML; everything from outside is escaped."""
-    pairs, documents, lists = corpus.describe_documents(run)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -87,8 +91,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = write_number
-    environment.filters["plain"] = _plain
+    environment.filters |= {"number": write_number, "cell": _cell, "plain": _plain, "unbroken": _unbroken}
     template = environment.get_template(TEMPLATE)
     return template.render(
         run=run,
@@ -105,9 +108,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         statements=controls.statements(run),
         outcomes=controls.outcomes_sentence(run),
         data_table=corpus.page_rows(found["data_by_condition"]),
-        document_pairs=pairs,
-        document_tables=documents,
-        document_lists=lists,
+        examples=corpus.examples(run),
         unigram_entropy=summary.unigram_entropy(run),
         settings=[(group, list(tables.flatten(fields).items())) for group, fields in to_dict(run.config).items()],
         provenance=_provenance(run),
@@ -116,6 +117,17 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         names=style.NAMES,
         missing=MISSING,
     )
+
+
+def _cell(value: Any, digits: int | None = None, signed: bool = False) -> Markup:
+    """A table's cell: the number, its interval in small type."""
+    number, plus_minus, half = write_number(value, digits, signed).partition(" ± ")
+    return escape(number) + (Markup(' <small class="pm">± {}</small>').format(half) if plus_minus else "")
+
+
+def _unbroken(sentence: str) -> str:
+    """A sentence whose figures stay with their units."""
+    return sentence.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
 
 
 def _plain(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ GREY = "#767676"
 BAND = "#DDE8D8"
 WIDTH = 9.0  # inches
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -78,14 +78,16 @@ def grid_shape(count: int, columns: int = 4) -> tuple[int, int]:
     return math.ceil(count / columns), columns
 
 
-def draw_line(axes: Axes, x: np.ndarray, values: np.ndarray, condition: str, marks: bool = True) -> None:
-    """One condition, `values` [seeds, n]: the mean, with its interval from three seeds on, or two seeds."""
+def draw_line(
+    axes: Axes, x: np.ndarray, values: np.ndarray, condition: str, marks: bool = True, band: bool = True
+) -> None:
+    """One condition, `values` [seeds, n]: the mean, and with `band` its interval, or both of two seeds."""
     x, values = np.asarray(x, dtype=float), np.atleast_2d(values)
     shade = colour(condition)
     middle, half = mean(values), half_width(values)
-    if np.isfinite(half).any():
+    if band and np.isfinite(half).any():
         axes.fill_between(x, middle - half, middle + half, color=shade, alpha=0.16, linewidth=0)
-    elif len(values) == 2:
+    elif band and len(values) == 2:
         for single in values:
             axes.plot(x, single, color=shade, alpha=0.4, linewidth=0.8)
     axes.plot(
@@ -100,6 +102,25 @@ def draw_line(axes: Axes, x: np.ndarray, values: np.ndarray, condition: str, mar
         # Curves without markers often coincide: each is narrower than the one beneath it, so that all are seen.
         linewidth=1.5 if marks else NESTED.get(condition, 1.0),
     )
+
+
+def draw_typical_intervals(axes: Axes, profiles: Mapping[str, np.ndarray]) -> None:
+    """At the right edge, for each condition, a bar as long as its median 95 % interval; nothing below three seeds.
+
+    Bands around every line would hide the lines; each bar is centred on the mean of its line.
+    """
+    low, high = axes.get_xlim()
+    step = 0.03 * (high - low)
+    for index, (name, values) in enumerate(profiles.items()):
+        half = half_width(values)
+        if np.isfinite(half).any():
+            place = high + (0.5 + index) * step
+            centre = float(np.nanmean(mean(values)))
+            axes.errorbar(
+                place, centre, yerr=float(np.nanmedian(half)), color=colour(name), capsize=2, elinewidth=1.2
+            )
+            # Room for every condition, drawn or not: panels that share the axis keep one width.
+            axes.set_xlim(low, high + (len(COLOURS) + 0.5) * step)
 
 
 def legend(figure: Figure, conditions: Sequence[str], extra: Sequence[Line2D] = (), marks: bool = True) -> None:
@@ -132,14 +153,12 @@ def phase_shift_key() -> Line2D:
     return Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label="phase shift")
 
 
-def integer_axis(axes: Axes, layers: Sequence[float]) -> None:
+def integer_axis(axes: Axes, layers: np.ndarray) -> None:
     """Whole layers on the x axis, every one of them when they are few."""
-    low, high = min(layers), max(layers)
+    low, high = float(min(layers)), float(max(layers))
     axes.set_xlim(low - 0.02 * (high - low) - 0.15, high + 0.02 * (high - low) + 0.15)
-    if high - low <= 8:
-        axes.set_xticks(range(int(low), int(high) + 1))
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    ticks = MaxNLocator(integer=True, nbins=8).tick_values(low, high)
+    axes.set_xticks([tick for tick in ticks if low <= tick <= high])
 
 
 def log_axis(axes: Axes) -> None:

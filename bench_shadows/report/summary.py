@@ -38,7 +38,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ),
         ("text", f"{write_count(count_tokens(config))} tokens for each run, {config.steps:,} steps"),
         ("conditions", ", ".join(run.conditions) or "none yet"),
-        ("seeds", ", ".join(map(str, run.seeds)) or "none yet"),
+        ("seeds", f"{len(run.seeds)} ({', '.join(map(str, run.seeds))})" if run.seeds else "none yet"),
     ]
     if seconds:
         found.append(("training time", f"{duration(seconds)} for {len(run.metrics)} runs together"))
@@ -165,12 +165,12 @@ def unseen(run: Run) -> list[str]:
         near = int((np.minimum(np.abs(alpha - 2), np.abs(alpha - 6)) < sigma).sum())
         found.append(
             f"Whether a matrix near a border of [2, 6] is in or out: the fit's own standard error is "
-            f"{np.nanmedian(sigma):.2f} (median), and {near} of {len(alpha)} matrices lie within theirs of 2 or 6."
+            f"{np.nanmedian(sigma):.2f} (median); {near:,} of {len(alpha):,} matrices lie within theirs of 2 or 6."
         )
         missing = len(end) - len(alpha)
         if missing:
             found.append(
-                f"{missing} of {len(end)} matrices at the end: their fit failed; they are left out, not counted."
+                f"Where {missing:,} of {len(end):,} matrices at the end lie: their fit failed; they are left out."
             )
     if len(run.seeds) >= SEEDS_FOR_INTERVAL:
         found.append(

@@ -79,7 +79,8 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _steps(config: Config) -> list[tuple[float, int]]:
-    return list(zip(config.diagnostics.fractions, config.analysed_steps, strict=True))
+    """(fraction, step) of the checkpoints, the initial weights first."""
+    return [(0.0, 0), *zip(config.diagnostics.fractions, config.analysed_steps, strict=True)]
 
 
 def _keys(name: str, seed: int, step: int) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def _changes(config: Config, name: str, seed: int, random: np.random.Generator) 
     rows = []
     for index, (fraction, step) in enumerate(_steps(config)):
         for reference in ("init", "previous", "A"):
-            if (reference == "previous" and index == 0) or (reference == "A" and name == "A"):
+            if index == 0 or (reference == "A" and name == "A"):
                 continue
             for module in MODULES:
                 for layer in range(config.model.num_layers):
@@ -243,36 +244,84 @@ def _provenance(runs: Sequence[tuple[str, int]]) -> dict[str, Any]:
 
 
 def _statistics(config: Config) -> dict[str, Any]:
-    def measures(types: int, entropy: float, duplicates: float) -> dict[str, Any]:
+    def phase(types: int, entropy: float, different: int, slope: float) -> dict[str, Any]:
+        shares = np.exp(np.linspace(0, 3.5, 10)) * np.linspace(1 - slope, 1 + slope, 10)
         return {
-            "rows": 3456,
             "tokens": 3456 * 128,
+            "positions": 3456,
+            "distinct_rows": different,
+            "mean_repetitions": 3456 / different,
+            "max_repetitions": round(3456 / different),
+            "repetitions": {str(round(3456 / different)): different},
+            "positions_counted": 3456,
             "types": types,
-            "entropy_nats": entropy,
-            "top_100_share": 0.55,
-            "duplicate_rows_share": duplicates,
+            "hapaxes": 3,
+            "unigram_entropy_bits": entropy,
+            "top_100_share": 0.46,
+            "top_1000_share": 1.0,
+            "decile_shares": (shares / shares.sum()).tolist(),
+            "compression_ratio": 0.38,
+            "domain_shares": {name: 1 / len(DOMAINS) for name in DOMAINS},
+            "plan_sha256": "2a" * 32,
         }
 
-    broad = measures(1001, 6.04, 0.0)
-    first = {"A": broad, "B": broad, "C": measures(930, 5.99, 0.9), "D": measures(820, 5.61, 0.0)}
+    broad = phase(943, 8.71, 3456, 0.0)
+    first = {"A": broad, "B": broad, "C": phase(923, 8.67, 350, 0.02), "D": phase(820, 8.10, 3456, 0.35)}
     return {
+        "seq_len": 128,
+        "vocab_size": 1024,
+        "rows": {"first": 4298, "second": 3886, "rewritten": 3498},
         "unigram_entropy_nats": 6.04,
-        "conditions": {name: {"first": first[name], "second": broad} for name in config.conditions.names},
+        "conditions": {
+            f"{name}-seed{seed}": {"plan_sha256": "b9" * 32, "phases": {"first": first[name], "second": broad}}
+            for name in config.conditions.names
+            for seed in config.conditions.seeds
+        },
     }
 
 
 def _documents() -> dict[str, Any]:
+    def entries(split: str, scale: int) -> list[dict[str, Any]]:
+        languages = (("en", "text"), ("zh", "text"), ("python", "code"))
+        return [
+            {
+                "split": split,
+                "domain": domain,
+                "language": languages[index % 3][0],
+                "kind": languages[index % 3][1],
+            }
+            | {"documents": scale * (index + 2), "characters": scale * 9000 * (index + 1)}
+            for index, domain in enumerate(DOMAINS)
+        ]
+
+    duplicate = {"kind": "near", "kept": "plays/1", "removed": "plays/<2>", "similarity": 0.91}
+    duplicates = {
+        "documents": 9305,
+        "exact": 6,
+        "near": 54,
+        "characters": 63_000_000,
+        "characters_removed": 148_146,
+    }
     return {
-        "read": 12_500,
-        "kept": 12_018,
-        "bad_records": {
-            "count": 2,
-            "reasons": {"not JSON": 1, "no text": 1},
-            "examples": ["a<b>.jsonl:17: not JSON"],
+        "corpus": {
+            "sources": {"a<b>.jsonl": 9305},
+            "bad_records": {"not JSON": 1, "empty text": 1},
+            "bad_examples": {"not JSON": ["a<b>.jsonl:17: not JSON"], "empty text": ["a<b>.jsonl:40: empty text"]},
+            "duplicates": duplicates | {"threshold": 0.8, "shingle": 5, "examples": [duplicate]},
         },
-        "duplicates": {"exact": 300, "near": 180},
-        "domains": {
-            name: {"documents": 1000 + 400 * i, "characters": 900_000 * (i + 1)} for i, name in enumerate(DOMAINS)
+        "available": entries("corpus", 40),
+        "mixture": [row for split in ("first", "second", "rewritten", "held_out") for row in entries(split, 2)],
+        "rows": {
+            name: {"seq_len": 128, "count": 3500, "tokens": 448_000, "documents": 160, "dropped_tokens": 187}
+            for name in ("first", "second", "rewritten", "held_out")
+        },
+        "rewriting": {
+            "documents": 160,
+            "outcomes": {"rewritten": 110, "exercise": 50},
+            "words": 69_464,
+            "words_changed": 26_721,
+            "characters_before": 1_207_957,
+            "characters_after": 931_645,
         },
     }
 
