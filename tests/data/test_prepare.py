@@ -213,7 +213,7 @@ def test_damaged_rows_are_found(corpus: Path, tmp_path: Path) -> None:
     prepare(config, tmp_path)
     shard = tmp_path / "rows" / "first" / "rows-00000.array_record"
     data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[len(data) // 3] ^= 1
     shard.write_bytes(data)
     with pytest.raises(RunError, match=r"rows-00000.array_record: its SHA-256"):
         prepare(config, tmp_path)
