@@ -146,8 +146,8 @@ def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
             yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
     elif old != new:
         if where.startswith("files."):
-            change = "new" if old is None else "gone" if new is None else "has another content"
-            yield f"{where.removeprefix('files.')} is {change}".replace("is has", "has")
+            change = "is new" if old is None else "is gone" if new is None else "has another content"
+            yield f"{where.removeprefix('files.')} {change}"
         else:
             yield f"{where} was {old!r}, is {new!r}"
 
