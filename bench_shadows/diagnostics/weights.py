@@ -27,6 +27,7 @@ SMALL = 64 << 20  # bytes of an Orbax checkpoint that is read in one go and kept
 
 # Parts of a name that say nothing about which matrix it is.
 _CONTAINERS = {"params", "model", "layers", "blocks", "layer", "transformer", "decoder", "h"}
+_NUMBERED = re.compile(r"(layers?|blocks?|h)_(\d+)", re.IGNORECASE)  # Linen's way: layers_3
 _LEAVES = {"kernel", "weight", "value", "raw_value", "w"}
 _NOT_MATRICES = re.compile(r"embed|lm_head|(^|[._])norm|norm($|[._])|layernorm|wte|wpe", re.IGNORECASE)
 
@@ -283,7 +284,7 @@ def _collect(
 
 def _not_analysed(tensor: str, leaf: Any) -> str | None:
     """Why a tensor is no matrix of the analysis; None if it is one."""
-    dimensions, parts = len(leaf.shape), tensor.split(".")
+    dimensions, parts = len(leaf.shape), _parts(tensor)
     if _NOT_MATRICES.search(tensor):
         return "embedding, head or norm"
     if isinstance(leaf.dtype, str) or not jax.dtypes.issubdtype(leaf.dtype, np.floating):
@@ -295,9 +296,13 @@ def _not_analysed(tensor: str, leaf: Any) -> str | None:
     return f"{dimensions} dimensions, neither a matrix nor a stack of them"
 
 
+def _parts(tensor: str) -> list[str]:
+    return _NUMBERED.sub(r"\1.\2", tensor).split(".")
+
+
 def _describe(tensor: str) -> tuple[str, str, int | None]:
     """Component, module and layer that a tensor's name tells."""
-    parts = tensor.split(".")
+    parts = _parts(tensor)
     layer = next((int(part) for part in parts if part.isdigit()), None)
     kept = [p for p in parts if not p.isdigit() and p not in _CONTAINERS and p not in _LEAVES]
     component = next((word for word, pattern in _COMPONENTS.items() if pattern.search(tensor)), "decoder")

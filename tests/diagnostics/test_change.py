@@ -1,0 +1,89 @@
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench_shadows.diagnostics import change
+
+
+def by_definition(current: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
+    t, s = (x.astype(np.float64).reshape(len(x), -1) for x in (current, reference))
+    return {
+        "mean_change": (t - s).mean(1),
+        "mean_abs_change": np.abs(t - s).mean(1),
+        "relative_change": np.linalg.norm(t - s, axis=1) / np.linalg.norm(s, axis=1),
+        "correlation": np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(t, s, strict=True)]),
+        "change_variance": (t - s).var(1),
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_changes_are_what_they_are_called(dtype) -> None:
+    rng = np.random.default_rng(0)
+    s = rng.normal(size=(3, 40, 24)) * 0.02
+    t = (s + rng.normal(size=s.shape) * 0.003 + 0.001).astype(dtype)
+    s = s.astype(dtype)
+    got = change.changes(t, s)
+    for name, expected in by_definition(t, s).items():
+        np.testing.assert_allclose(getattr(got, name), expected, rtol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("x64", [True, False])
+def test_a_mean_change_of_1e_9_beside_weights_of_a_fiftieth(x64: bool) -> None:
+    rng = np.random.default_rng(1)
+    s = (rng.normal(size=(2, 512, 512)) * 0.02).astype(np.float32)
+    t = (s + rng.normal(size=s.shape) * 1e-4 + 1e-9).astype(np.float32)
+    t -= (t.astype(np.float64) - s).mean(axis=(1, 2), keepdims=True).astype(np.float32)  # what is left is tiny
+    expected = by_definition(t, s)
+    assert np.all(np.abs(expected["mean_change"]) < 3e-8)
+    with jax.enable_x64(x64):
+        got = jax.jit(change.change)(jnp.asarray(t), jnp.asarray(s))
+    np.testing.assert_allclose(got.mean_change, expected["mean_change"], atol=1e-12, rtol=1e-5)
+    for name in ("mean_abs_change", "relative_change", "change_variance"):
+        np.testing.assert_allclose(getattr(got, name), expected[name], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(1 - got.correlation, 1 - expected["correlation"], atol=2e-7)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.floats(0.1, 10))
+def test_invariants(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    s, t = rng.normal(size=(2, 1, 9, 7))
+    there, back = change.changes(t, s), change.changes(s, t)
+    np.testing.assert_allclose(there.mean_change, -back.mean_change, atol=1e-15)
+    np.testing.assert_allclose(there.correlation, back.correlation, rtol=1e-12)
+    np.testing.assert_allclose(there.change_variance, back.change_variance, rtol=1e-12)
+    scaled = change.changes(t * scale, s * scale)
+    np.testing.assert_allclose(scaled.relative_change, there.relative_change, rtol=1e-10)
+    np.testing.assert_allclose(scaled.correlation, there.correlation, rtol=1e-10)
+
+
+def test_nothing_changed() -> None:
+    s = np.random.default_rng(2).normal(size=(2, 8, 8)).astype(np.float32)
+    got = change.changes(s, s)
+    for name in ("mean_change", "mean_abs_change", "relative_change", "change_variance"):
+        np.testing.assert_array_equal(getattr(got, name), 0, err_msg=name)
+    np.testing.assert_allclose(got.correlation, 1)
+
+
+def test_what_is_not_defined_is_nan_and_alone() -> None:
+    s = np.random.default_rng(3).normal(size=(3, 8, 8))
+    t = s + 1
+    t[1, 2, 3] = np.inf
+    s[2] = 0.0
+    got = change.changes(t, s)
+    assert np.isfinite([field[0] for field in got]).all()
+    assert np.isnan(got.change_variance[1])
+    assert np.isnan(got.correlation[2])
+    assert not np.isfinite(got.relative_change[2])
+    with pytest.raises(ValueError, match="one shape"):
+        change.changes(t, s[:2])
+
+
+def test_coefficient_of_variation_over_depth() -> None:
+    assert change.coefficient_of_variation(np.full(4, 2.0)) == 0
+    np.testing.assert_allclose(change.coefficient_of_variation(np.array([1.0, 3.0, np.nan])), 0.5)
+    assert np.isnan(change.coefficient_of_variation(np.array([1.0])))

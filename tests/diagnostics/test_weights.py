@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx
+
+from bench_shadows.diagnostics import weights
+from bench_shadows.errors import RunError
+
+
+def parameters(layers: int = 3, width: int = 16) -> dict[str, Any]:
+    """A decoder's parameters as a run stores them."""
+    rng = np.random.default_rng(0)
+
+    def values(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape) * 0.02, jnp.float32)
+
+    attention = {"q_proj": (width, width), "k_proj": (width, 8), "v_proj": (width, 8), "o_proj": (width, width)}
+    mlp = {"gate_proj": (width, 40), "up_proj": (width, 40), "down_proj": (40, width)}
+    return {
+        "embed_tokens": {"embedding": values(64, width)},
+        "layers": {
+            "input_layernorm": {"scale": values(layers, width)},
+            "post_attention_layernorm": {"scale": values(layers, width)},
+            "self_attn": {name: {"kernel": values(layers, *shape)} for name, shape in attention.items()},
+            "mlp": {name: {"kernel": values(layers, *shape)} for name, shape in mlp.items()},
+        },
+        "norm": {"scale": values(width)},
+        "lm_head": {"kernel": values(width, 64)},
+    }
+
+
+def save(folder: Path, tree: Any) -> Path:
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(folder / "params", tree)
+    return folder / "params"
+
+
+MODULES = {f"self_attn.{x}_proj" for x in "qkvo"} | {f"mlp.{x}_proj" for x in ("gate", "up", "down")}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("run"), parameters())
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_an_orbax_checkpoint_gives_the_seven_modules_and_their_values(checkpoint, small, monkeypatch) -> None:
+    monkeypatch.setattr(weights, "SMALL", weights.SMALL if small else 0)
+    opened = weights.open_weights(checkpoint)
+    assert {stack.module for stack in opened.stacks} == MODULES
+    tree = parameters()["layers"]
+    for stack in opened.stacks:
+        part, name = stack.module.split(".")
+        expected = np.asarray(tree[part][name]["kernel"])
+        assert (stack.component, stack.layers, stack.shape) == ("decoder", (0, 1, 2), expected.shape[1:])
+        assert stack.tensors == (f"layers.{stack.module}.kernel",) * 3
+        assert stack.dtype == "float32"
+        np.testing.assert_array_equal(opened.read(stack), expected)
+    assert opened.skipped["embed_tokens.embedding"] == "embedding, head or norm"
+    assert set(opened.skipped) == {
+        "embed_tokens.embedding",
+        "layers.input_layernorm.scale",
+        "layers.post_attention_layernorm.scale",
+        "lm_head.kernel",
+        "norm.scale",
+    }
+
+
+def test_stacks_are_read_one_after_the_other_and_by_module(checkpoint: Path) -> None:
+    found = list(weights.read_matrix_stacks(checkpoint, modules=("self_attn.v_proj",)))
+    assert [(stack.module, array.shape) for stack, array in found] == [("self_attn.v_proj", (3, 16, 8))]
+    assert len(weights.list_matrices(checkpoint)) == 7
+
+
+def test_live_trees_of_any_library(tmp_path: Path) -> None:
+    class Layer(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs):
+            self.up_proj = nnx.Linear(8, 12, use_bias=True, rngs=rngs)
+
+    class Model(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs):
+            self.layers = nnx.List([Layer(rngs), Layer(rngs)])
+            self.norm = nnx.RMSNorm(8, rngs=rngs)
+
+    model = Model(nnx.Rngs(0))
+    linen = {"params": {f"layers_{i}": {"up_proj": {"kernel": np.ones((8, 12))}} for i in range(2)}}
+    for tree in (model, nnx.state(model), nnx.to_pure_dict(nnx.state(model)), linen):
+        opened = weights.open_weights(tree)
+        (stack,) = opened.stacks
+        assert (stack.module, stack.layers, stack.shape) == ("up_proj", (0, 1), (8, 12))
+        assert opened.read(stack).shape == (2, 8, 12)
+
+
+def test_safetensors_in_shards_with_bfloat16_and_numbered_layers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    expected = rng.normal(size=(12, 6, 9)).astype(ml_dtypes.bfloat16)
+    for shard in range(2):
+        tensors = {
+            f"model.layers.{i}.mlp.up_proj.weight": ("BF16", expected[i]) for i in range(12) if i % 2 == shard
+        }
+        if shard == 0:
+            tensors["model.embed_tokens.weight"] = ("F32", np.ones((4, 6), np.float32))
+            tensors["model.layers.0.mlp.up_proj.bias"] = ("F32", np.ones(6, np.float32))
+            tensors["model.layers.0.mlp.packed"] = ("I8", np.ones((4, 4), np.int8))
+            tensors["model.visual.blocks.3.attn.qkv.weight"] = ("F16", np.ones((6, 18), np.float16))
+        write_safetensors(tmp_path / f"model-{shard}.safetensors", tensors)
+    opened = weights.open_weights(tmp_path)
+    stacks = {stack.module: stack for stack in opened.stacks}
+    assert set(stacks) == {"mlp.up_proj", "visual.attn.qkv"}
+    assert stacks["mlp.up_proj"].layers == tuple(range(12)), "numbers in order, not as text"
+    assert stacks["mlp.up_proj"].tensors[10] == "model.layers.10.mlp.up_proj.weight"
+    assert (stacks["visual.attn.qkv"].component, stacks["visual.attn.qkv"].layers) == ("vision", (3,))
+    array = opened.read(stacks["mlp.up_proj"])
+    assert array.dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(array, expected)
+    assert opened.skipped["model.layers.0.mlp.packed"] == "I8 is not a floating dtype"
+    assert (
+        opened.skipped["model.layers.0.mlp.up_proj.bias"] == "1 dimensions, neither a matrix nor a stack of them"
+    )
+
+
+def write_safetensors(
+    path: Path, tensors: dict[str, tuple[str, np.ndarray]], cut: int = 0, **changes: Any
+) -> Path:
+    header, data = {}, b""
+    for name, (dtype, array) in tensors.items():
+        raw = array.tobytes()
+        offsets = [len(data), len(data) + len(raw)]
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": offsets} | changes
+        data += raw
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    whole = len(text).to_bytes(8, "little") + text + data
+    path.write_bytes(whole[: len(whole) - cut])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cut": 1}, "beyond the file's end"),
+        ({"cut": 10_000}, "does not fit"),
+        ({"data_offsets": [0, 8]}, "has 8 bytes, not 96"),
+        ({"data_offsets": [-8, 88]}, "beyond the file's end"),
+        ({"data_offsets": None}, "lacks dtype, shape or data_offsets"),
+        ({"shape": "wide"}, "lacks dtype, shape or data_offsets"),
+    ],
+)
+def test_a_broken_safetensors_file_is_named(tmp_path: Path, settings: dict, message: str) -> None:
+    path = tmp_path / "model.safetensors"
+    tensors = {"a.weight": ("F32", np.zeros((4, 6), np.float32))}
+    if settings.get("cut", 0) > 1:
+        path.write_bytes(b"\xff" * 20)
+    else:
+        write_safetensors(path, tensors, **settings)
+    with pytest.raises(RunError, match=message) as caught:
+        weights.open_weights(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such checkpoint"):
+        weights.open_weights(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="not an Orbax parameter folder"):
+        weights.open_weights(tmp_path)
+
+
+def test_a_tensor_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "SMALL", 0)  # one tensor at a time
+    folder = save(tmp_path, parameters())
+    opened = weights.open_weights(folder)
+    for file in folder.rglob("d/*"):
+        file.write_bytes(b"")
+    with pytest.raises(RunError, match=r"cannot read layers\."):
+        opened.read(opened.stacks[0])
