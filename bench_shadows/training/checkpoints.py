@@ -193,13 +193,11 @@ def restore_params(folder: Path, step: int) -> dict[str, Any]:
     """The weights at a step, nested dicts of float32 NumPy arrays. Raises RunError for a damaged checkpoint."""
     sound_digest(folder, step)
     path = (Path(folder) / str(step) / "params").absolute()
-    with ocp.StandardCheckpointer() as checkpointer:
-        one = SingleDeviceSharding(jax.local_devices()[0])
-        target = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one),
-            checkpointer.metadata(path).item_metadata.tree,
-        )
-        return jax.tree.map(np.asarray, checkpointer.restore(path, target))
+    handler, one = ocp.StandardCheckpointHandler(), SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one), handler.metadata(path).tree
+    )
+    return jax.tree.map(np.asarray, handler.restore(path, args=ocp.args.StandardRestore(target)))
 
 
 @contextlib.contextmanager

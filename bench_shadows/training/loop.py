@@ -20,6 +20,7 @@ from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
 from bench_shadows.progress import Progress, say
 from bench_shadows.training.checkpoints import Checkpoints
+from bench_shadows.training.compile_cache import use_compile_cache
 from bench_shadows.training.metrics import MetricsLog
 from bench_shadows.training.optimizer import learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
@@ -40,6 +41,7 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
         (after a checkpoint). The same call goes on.
       ConfigError: a batch that the devices cannot share.
     """
+    use_compile_cache()
     run_folder.mkdir(parents=True, exist_ok=True)
     plan = _plan(config, plan_path(data_folder, condition, seed))
     mesh = build_mesh()

@@ -3,6 +3,7 @@
 Letters: N micro-batches, M rows of one (over all devices), T positions.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -66,13 +67,16 @@ def build_decoder(config: Config, device: jax.Device) -> Decoder:
 
 def initial_state(config: Config, seed: int, mesh: Mesh) -> State:
     """Initial weights, a function of the model's shape and the seed only, and an optimizer that saw nothing."""
+    return _initialiser(config, mesh)(jax.random.key(seed))
 
+
+@functools.lru_cache(maxsize=1)
+def _initialiser(config: Config, mesh: Mesh) -> Callable[[jax.Array], State]:
     def init(key: jax.Array) -> State:
         params = parameters(Decoder(config.model, rngs=nnx.Rngs(key)))
         return State(params, build_optimizer(config.train).init(params))
 
-    key = jax.random.key(seed)
-    return jax.jit(init, out_shardings=state_shardings(jax.eval_shape(init, key), mesh))(key)
+    return jax.jit(init, out_shardings=state_shardings(jax.eval_shape(init, jax.random.key(0)), mesh))
 
 
 def abstract_state(config: Config, mesh: Mesh) -> State:
@@ -128,8 +132,9 @@ def build_step(config: Config, mesh: Mesh) -> Any:
     )
 
 
+@functools.lru_cache(maxsize=1)
 def compile_step(config: Config, mesh: Mesh) -> Step:
-    """The step compiled for the config's shapes, before any state is there."""
+    """The step compiled for the config's shapes; once in a process, since it is the same for all conditions."""
     micro_batches = accumulation_steps(config.train, mesh)
     shape = micro_batches, config.train.batch_size // micro_batches, config.data.seq_len
     tokens = jax.ShapeDtypeStruct(shape, jnp.int32)

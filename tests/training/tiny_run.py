@@ -10,9 +10,7 @@ from bench_shadows.config import ConditionsConfig, Config, DataConfig, Diagnosti
 from bench_shadows.data.conditions import plan_path, save_plan
 from bench_shadows.data.rows import NAMES, write_rows
 
-MODEL = ModelConfig(
-    num_layers=2, hidden_size=16, intermediate_size=32, num_heads=4, num_kv_heads=2, vocab_size=64
-)
+MODEL = ModelConfig(num_layers=2, hidden_size=16, intermediate_size=32, num_heads=4, num_kv_heads=2, vocab_size=64)
 TRAIN = TrainConfig(
     samples=12 * 8,
     batch_size=8,
