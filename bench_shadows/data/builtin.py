@@ -29,9 +29,10 @@ from bench_shadows.files import atomic_path, exclusive, hash_file, hash_json, re
 from bench_shadows.progress import Progress, say
 
 RECIPE = Path(__file__).with_name("recipe.toml")
-LARGEST_FILE = 1_000_000  # bytes; larger files read whole are data or generated
+LARGEST_FILE = 1_000_000  # bytes; a larger code file is data or generated
 LONGEST_LINE = 2_000  # characters; a code file beyond is minified or generated
 SHORTEST = 100  # characters of a document
+LONGEST = 200_000  # characters; a document that the readers found no place to cut is a table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,12 +193,15 @@ def read_archive(
         if reason:
             left_out[reason] += 1
             continue
-        texts = readers.read(part.reader, text, part.options, f"{archive}: {name}")
+        texts = list(readers.read(part.reader, text, part.options, f"{archive}: {name}"))
         for number, piece in enumerate(texts):
             if len(piece.strip()) < SHORTEST:
                 left_out[f"documents under {SHORTEST} characters"] += 1
                 continue
-            identity = f"{archive.name}/{name}" + ("" if part.reader == "whole" else f"#{number}")
+            if len(piece) > LONGEST:
+                left_out[f"documents over {LONGEST:,} characters"] += 1
+                continue
+            identity = f"{archive.name}/{name}" + (f"#{number}" if len(texts) > 1 else "")
             yield Document(
                 identity,
                 piece.strip("\n"),
@@ -214,8 +218,8 @@ def _decode(name: str, data: bytes, part: Part) -> tuple[str, str | None]:
     """(text, None), or ("", why the file is left out)."""
     if name.endswith(".gz"):
         data = gzip.decompress(data)
-    if part.reader == "whole" and len(data) > LARGEST_FILE:
-        return "", f"files over {LARGEST_FILE:,} bytes"
+    if part.kind == "code" and len(data) > LARGEST_FILE:
+        return "", f"code files over {LARGEST_FILE:,} bytes"
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -1,7 +1,8 @@
-"""How a file of an archive becomes documents: whole, by scene, by pieces, by lines, by records, by talks.
+"""How a file of an archive becomes documents: whole, by scene, by lines, by records, by talks.
 
 A reader takes the file's text and the part of the recipe that names it and yields the documents' texts. None
-yields microscopic documents: lines, conversations and records are joined up to about `JOIN` characters.
+yields microscopic documents: lines, conversations and records are joined up to about `JOIN` characters. Nor are
+they huge: a long text is cut, so that even the million tokens of a laptop's run are drawn from many places.
 """
 
 import itertools
@@ -14,8 +15,8 @@ from bench_shadows.errors import DataError
 
 JOIN = 3000
 """Characters up to which short pieces of one file are joined into one document."""
-PIECE = 12_000
-"""Characters from which a long text is cut at the next blank line."""
+PIECE = 4000
+"""Characters from which a text longer than twice that is cut at the next blank line before an unindented one."""
 
 Options = dict[str, Any]
 
@@ -32,11 +33,6 @@ def scenes(text: str, options: Options) -> Iterator[str]:
     ]
     pieces = [text[a:b] for a, b in zip([0, *starts], [*starts, len(text)], strict=True)]
     yield from _joined(pieces, "", JOIN)
-
-
-def pieces(text: str, options: Options) -> Iterator[str]:
-    """A book: cut at blank lines into documents of about `PIECE` characters."""
-    yield from _joined(re.split(r"\n[ \t]*\n(?=[ \t]*\S)", text), "\n\n", PIECE)
 
 
 def lines(text: str, options: Options) -> Iterator[str]:
@@ -82,6 +78,16 @@ def _unquoted(turn: str) -> str:
     return turn
 
 
+def _cut(text: str) -> Iterator[str]:
+    if len(text) <= 2 * PIECE:
+        yield text
+        return
+    parts = re.split(r"\n[ \t]*\n(?=\S)", text)
+    if max(map(len, parts)) > 2 * PIECE:  # all of it indented: any blank line will do
+        parts = re.split(r"\n[ \t]*\n(?=[ \t]*\S)", text)
+    yield from _joined(parts, "\n\n", PIECE)
+
+
 def _joined(parts: Iterable[str], separator: str, length: int) -> Iterator[str]:
     """Consecutive parts joined until a document has `length` characters; the rest at the end is one more."""
     held: list[str] = []
@@ -98,13 +104,14 @@ def _joined(parts: Iterable[str], separator: str, length: int) -> Iterator[str]:
 
 
 READERS: dict[str, Callable[[str, Options], Iterator[str]]] = {
-    reader.__name__: reader for reader in (whole, scenes, pieces, lines, records, conversations, chats)
+    reader.__name__: reader for reader in (whole, scenes, lines, records, conversations, chats)
 }
 
 
 def read(name: str, text: str, options: Options, where: str) -> Iterator[str]:
     """The documents' texts of one file; DataError, naming the file, where it is not what the reader reads."""
     try:
-        yield from READERS[name](text, options)
+        for document in READERS[name](text, options):
+            yield from _cut(document)
     except (ValueError, KeyError) as error:
         raise DataError(f"{where}: not what the reader `{name}` reads: {type(error).__name__}: {error}") from error
