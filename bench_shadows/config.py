@@ -1,6 +1,7 @@
 """Configuration: one frozen, typed tree. Its defaults are the paper's; `config_file` reads it from a file."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from bench_shadows.files import hash_json
@@ -170,3 +171,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 def config_hash(*parts: Any) -> str:
     """SHA-256 of some parts of a config."""
     return hash_json([to_dict(part) for part in parts])
+
+
+def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted name, old value, new value) of everything that differs between two nested dicts; None: not there."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield name, old, new

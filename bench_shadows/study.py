@@ -5,15 +5,15 @@ made from another config is refused, never mixed.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench_shadows import __version__
-from bench_shadows.config import Config, to_dict
+from bench_shadows.config import Config, differences, to_dict
 from bench_shadows.errors import ConfigError, RunError
-from bench_shadows.files import exclusive, hash_file, hash_json, read_json, write_json
+from bench_shadows.files import exclusive, hash_file, hash_json, read_json, remove, write_json
 from bench_shadows.progress import duration, say
 from bench_shadows.provenance import collect, now
 
@@ -128,14 +128,19 @@ class Study:
     def _open(self, command: list[str]) -> None:
         path, wanted = self.folder / "config.json", to_dict(self.config)
         if path.exists():
-            differences = list(_differences(read_json(path), wanted))
-            if differences:
+            changed = [
+                f"config.{name} was {old!r}, is {new!r}" for name, old, new in differences(read_json(path), wanted)
+            ]
+            if changed and self._records():
                 raise RunError(
-                    f"{self.folder} was made from another config: {'; '.join(differences)}. "
+                    f"{self.folder} was made from another config: {'; '.join(changed)}. "
                     "Name another folder with --out, or delete this one"
                 )
-            return
-        if self.folder.exists() and any(self.folder.iterdir()):
+            if not changed:
+                return
+            say(f"{self.folder}: begins anew, no stage was finished before {'; '.join(changed)}")
+            remove(self.folder / "data")
+        elif self.folder.exists() and any(self.folder.iterdir()):
             raise RunError(f"{self.folder} is not empty and no run's folder; name another one with --out")
         write_json(self.folder / "provenance.json", collect(command) | {"stages": {}})
         write_json(path, wanted)
@@ -147,12 +152,3 @@ def _chosen(option: str, value: Any, known: tuple[Any, ...]) -> tuple[Any, ...]:
     if value not in known:
         raise ConfigError(f"--{option}={value}: no {option} of this config; it has {', '.join(map(str, known))}")
     return (value,)
-
-
-def _differences(old: Any, new: Any, name: str = "config") -> Iterator[str]:
-    """`config.train.samples was 640, is 320`, for each field of two nested dicts that differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}")
-    elif old != new:
-        yield f"{name} was {old!r}, is {new!r}"

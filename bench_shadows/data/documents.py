@@ -97,7 +97,7 @@ def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:
     """
     sources: list[Path | None] = []  # None stands for the built-in corpus; all are looked up before any is read
     for source in config.sources:
-        sources += [None] if source == "builtin" else _files(source)
+        sources += [None] if source == "builtin" else source_files(source)
     for path in sources:
         documents = builtin_documents() if path is None else _read_file(path, config.fields, counts)
         for document in documents:
@@ -110,7 +110,8 @@ def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:
         )
 
 
-def _files(source: str) -> list[Path]:
+def source_files(source: str) -> list[Path]:
+    """The files of a path or glob, sorted; DataError where there is none, or one has an ending not read here."""
     pattern = str(Path(source).expanduser())
     paths = sorted(Path(path) for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
     if Path(pattern).is_file():  # a name with brackets in it is a name first

@@ -6,7 +6,6 @@ with what is missing, ends with the same bytes as an undisturbed one, and a fold
 refused, never mixed.
 """
 
-import glob
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.config import Config, to_dict
+from bench_shadows.config import Config, differences, to_dict
 from bench_shadows.data import draw, rewrite, rows, statistics, tokenizer
 from bench_shadows.data.conditions import RowCounts, build_plans, check_counts, load_plan, plan_path, save_plan
 from bench_shadows.data.document import Document, to_batch
@@ -82,9 +81,9 @@ def _claim(path: Path, config: Config) -> None:
     """Records the inputs in a new folder; raises RunError if an old one was made from others."""
     old = _read_inputs(path) if path.exists() else None
     new = _inputs(config, old["files"] if old else {})
-    if old and (differences := list(_differences(_content(old), _content(new)))):
+    if old and (changed := [_described(*change) for change in differences(_content(old), _content(new))]):
         raise RunError(
-            f"{path.parent} was made from other data: {'; '.join(differences)}. "
+            f"{path.parent} was made from other data: {'; '.join(changed)}. "
             "Delete this folder to prepare again, or name another run folder with --out"
         )
     if old != new:
@@ -124,12 +123,11 @@ def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:
 def _files(config: Config) -> dict[str, Path]:
     """Files that the outputs are made from: the built-in recipe, the user's sources, a tokenizer."""
     from bench_shadows.data.builtin import RECIPE
+    from bench_shadows.data.documents import source_files
 
     files: dict[str, Path] = {}
     for source in config.data.sources:
-        pattern = str(Path(source).expanduser())
-        names = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
-        files |= {"builtin": RECIPE} if source == "builtin" else {name: Path(name) for name in names}
+        files |= {"builtin": RECIPE} if source == "builtin" else {str(path): path for path in source_files(source)}
     if config.data.tokenizer != "bpe":
         files[config.data.tokenizer] = Path(config.data.tokenizer)
     return {name: path for name, path in files.items() if path.is_file()}
@@ -140,16 +138,11 @@ def _content(inputs: dict[str, Any]) -> dict[str, Any]:
     return {**inputs, "files": {name: entry["sha256"] for name, entry in inputs["files"].items()}}
 
 
-def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *(key for key in new if key not in old)]:
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
-    elif old != new:
-        if where.startswith("files."):
-            change = "is new" if old is None else "is gone" if new is None else "has another content"
-            yield f"{where.removeprefix('files.')} {change}"
-        else:
-            yield f"{where} was {old!r}, is {new!r}"
+def _described(name: str, old: Any, new: Any) -> str:
+    if name.startswith("files."):
+        change = "is new" if old is None else "is gone" if new is None else "has another content"
+        return f"{name.removeprefix('files.')} {change}"
+    return f"{name} was {old!r}, is {new!r}"
 
 
 # ---- documents, tokenizer, rows
