@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -94,10 +93,11 @@ def diagnose(
     rows: list[Row] = []
     for stack in weights.stacks:
         array = weights.read(stack)
-        spectra.extend(spectrum.eigenvalues(array, precision))
         shape = {"rows": stack.shape[0], "columns": stack.shape[1], "dtype": stack.dtype}
-        for row, flaw in zip(_identified(stack, identity), _flaws(array), strict=True):
-            rows.append(row | shape | {"status": flaw})
+        found = spectrum.eigenvalues(array, precision)
+        spectra.extend(found)
+        for matrix, eigenvalues, row in zip(array, found, _identified(stack, identity), strict=True):
+            rows.append(row | shape | {"status": _flaw(matrix, eigenvalues)})
         advance(len(stack.layers))
     for row, values in zip(rows, describe(spectra), strict=True):
         flaw, outcome = row.pop("status"), power_law.Outcome(values.pop("outcome"))
@@ -238,23 +238,16 @@ def _identified(stack: Stack, identity: Identity) -> Iterable[Row]:
         }
 
 
-@jax.jit
-def _extremes(stack_LxRxC: jax.Array) -> tuple[jax.Array, jax.Array]:
-    entries = stack_LxRxC.astype(jnp.result_type(stack_LxRxC, jnp.float32))
-    return jnp.min(entries, axis=(1, 2)), jnp.max(entries, axis=(1, 2))
-
-
-def _flaws(stack: np.ndarray | jax.Array) -> list[str | None]:
-    """What keeps matrices [L, rows, columns] from being analysed, seen from their entries; None for nothing."""
-
-    def flaw(low: float, high: float) -> str | None:
-        if not math.isfinite(low) or not math.isfinite(high):
-            return "not finite"  # the extremes are NaN if any entry is
-        if low == high:
-            return "all zero" if low == 0 else "constant matrix"
-        return None
-
-    return [flaw(float(low), float(high)) for low, high in zip(*map(np.asarray, _extremes(stack)), strict=True)]
+def _flaw(matrix: np.ndarray | jax.Array, eigenvalues: np.ndarray) -> str | None:
+    """What keeps a matrix from being analysed; None for nothing."""
+    if np.isnan(eigenvalues).any():
+        return "not finite"
+    if eigenvalues[-1] == 0:
+        return "all zero"
+    if np.sum(eigenvalues > 1e-6 * eigenvalues[-1]) == 1:  # of rank one: worth a look at the entries
+        entries = np.asarray(matrix, np.float32)
+        return "constant matrix" if entries.min() == entries.max() else None
+    return None
 
 
 def _matrix(row: Row) -> tuple[str, str, int | None]:

@@ -195,13 +195,14 @@ def _tridiagonal(gram_NxN: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _host_eigenvalues(matrix: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    matrix = matrix.astype(dtype)
-    largest = np.max(np.abs(matrix))
+    matrix = matrix.astype(dtype, copy=False)
+    largest = max(np.max(matrix), -np.min(matrix))  # NaN if any entry is
     if not np.isfinite(largest):
         return np.full(min(matrix.shape), np.nan)
-    _, exponent = np.frexp(largest)
-    matrix = np.ldexp(matrix, -exponent)  # entries of about 1, exactly: no square over- or underflows
-    scale = np.ldexp(1.0, exponent)
+    scale = 1.0
+    if largest > 0 and not 2**-30 < largest < 2**30:  # squares might over- or underflow
+        _, exponent = np.frexp(largest)
+        matrix, scale = np.ldexp(matrix, -exponent), np.ldexp(1.0, exponent)
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     product = tall.T @ tall  # NumPy sees one array twice and calls syrk: half the work of a general product
     if len(product) == 1:
