@@ -130,7 +130,9 @@ def _share_sentence(run: Run) -> str | None:
     rows = share_table(run).rows
     last = [row for row in rows if row["step"] == max(row["step"] for row in rows)] if rows else []
     parts = [
-        f"{row['condition']} {write_number(row['share_percent'], 1)} %" for row in last if row["share_percent"]
+        f"{row['condition']}\u00a0{write_number(row['share_percent'], 1)} %"
+        for row in last
+        if row["share_percent"]
     ]
     if not parts:
         return None
@@ -148,7 +150,7 @@ def _held_out_sentence(run: Run) -> str | None:
     if not base:
         return None
     parts = [
-        f"{name} {write_number(paired(found, base), 3, signed=True)}"
+        f"{name}\u00a0{write_number(paired(found, base), 3, signed=True)}"
         for name, found in values.items()
         if name != BASELINE and found.keys() & base.keys()
     ]
