@@ -148,9 +148,7 @@ def main() -> None:
         folder = Path(temporary)
         write_matrices(folder, args.layers, args.width, args.ff, args.kv)
         count = 7 * args.layers
-        print(
-            f"{count} matrices, {cores} cores, {platform.processor() or platform.machine()}, load {os.getloadavg()}"
-        )
+        print(f"{count} matrices, {cores} cores, {platform.machine()}, load {os.getloadavg()}")
         heads = ("side", "setting", "cores", "wall s", "CPU s", "ms/matrix", "cold s", "peak MB")
         print(("{:>14}" * len(heads)).format(*heads))
         results = []
