@@ -22,7 +22,7 @@ def learning_rate(config: Config, condition: str, step: int) -> float:
     train, warmup = config.train, config.warmup_steps
     if step < warmup:
         return train.peak_learning_rate * step / warmup
-    if condition == "B":
+    if condition == "B" or step == warmup:
         return train.peak_learning_rate
     share = min(1.0, (step - warmup) / (config.steps - warmup))
     cosine = 0.5 * (1.0 + math.cos(math.pi * share))

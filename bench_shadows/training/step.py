@@ -117,9 +117,9 @@ def build_step(config: Config, mesh: Mesh) -> Any:
         params = optax.apply_updates(state.params, updates)
         metrics = {
             "loss": loss / weight,
-            "grad_norm": optax.global_norm(gradients),
-            "update_norm": optax.global_norm(updates),
-            "param_norm": optax.global_norm(params),
+            "grad_norm": optax.tree.norm(gradients),
+            "update_norm": optax.tree.norm(updates),
+            "param_norm": optax.tree.norm(params),
         }
         return State(params, optimizer_state), metrics
 

@@ -1,0 +1,86 @@
+"""The mesh changes where numbers lie, not what they are."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
+from tiny_run import CONFIG, some_rows, with_train
+
+from bench_shadows.errors import ConfigError
+from bench_shadows.training.sharding import accumulation_steps, build_mesh, state_shardings
+from bench_shadows.training.step import abstract_state, build_step, initial_state, place
+
+STEPS = 5
+
+
+def losses(micro_batch_size: int, tensor: int = 1) -> list[float]:
+    """A few steps on all devices of this process."""
+    mesh, config = build_mesh(tensor=tensor), with_train(micro_batch_size=micro_batch_size)
+    step, state = build_step(config, mesh), initial_state(config, 0, mesh)
+    found = []
+    for number in range(STEPS):
+        tokens = place(some_rows(8, seed=number), accumulation_steps(config.train, mesh), mesh)
+        state, metrics = step(state, tokens, np.float32(1e-2))
+        found.append(float(metrics["loss"]))
+    return found
+
+
+def on_eight_devices(call: str) -> list[float]:
+    """A call of this file's `losses` in a process with eight host devices."""
+    here = Path(__file__)
+    code = f"import json; from {here.stem} import *; assert jax.device_count() == 8; print(json.dumps({call}))"
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    paths = os.pathsep.join([str(here.parent), str(here.parents[2])])
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("call", ["losses(1)", "losses(2, tensor=2)"])
+def test_eight_devices_give_the_losses_of_one(call: str) -> None:
+    np.testing.assert_allclose(on_eight_devices(call), losses(8), atol=1e-5)
+
+
+def mesh_of(fsdp: int, tensor: int = 1, replica: int = 1) -> AbstractMesh:
+    return AbstractMesh((replica, fsdp, tensor), ("replica", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+
+
+def test_matrices_and_their_moments_are_sharded_alike() -> None:
+    state = abstract_state(CONFIG, build_mesh())
+    shardings = state_shardings(state, mesh_of(fsdp=4, tensor=2))
+    moments = shardings.optimizer[1]
+    for tree in (shardings.params, moments.mu, moments.nu):
+        assert tree["embed_tokens"]["embedding"].spec == PartitionSpec("tensor", "fsdp")
+        assert tree["layers"]["self_attn"]["q_proj"]["kernel"].spec == PartitionSpec(None, "fsdp", "tensor")
+        assert tree["layers"]["mlp"]["down_proj"]["kernel"].spec == PartitionSpec(None, "tensor", "fsdp")
+        assert tree["norm"]["scale"].spec == PartitionSpec()
+    assert moments.count.spec == PartitionSpec()
+
+
+def test_a_dimension_that_does_not_divide_stays_whole() -> None:
+    shardings = state_shardings(abstract_state(CONFIG, build_mesh()), mesh_of(fsdp=3))
+    assert shardings.params["layers"]["mlp"]["up_proj"]["kernel"].spec == PartitionSpec(None, None, "tensor")
+
+
+@pytest.mark.parametrize(("fsdp", "micro", "steps"), [(1, 8, 1), (1, 2, 4), (4, 1, 2), (8, 8, 1), (2, 8, 1)])
+def test_a_device_holds_at_most_the_micro_batch(fsdp: int, micro: int, steps: int) -> None:
+    assert accumulation_steps(with_train(micro_batch_size=micro).train, mesh_of(fsdp)) == steps
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_what_would_do() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size=8 does not divide over 3 devices; 9 would"):
+        accumulation_steps(CONFIG.train, mesh_of(fsdp=3))
+    with pytest.raises(ConfigError, match=r"share of 12 rows .*one of \[1, 2, 3, 4, 6, 12\] would"):
+        accumulation_steps(with_train(batch_size=24, micro_batch_size=8).train, mesh_of(fsdp=2))
+
+
+def test_devices_that_do_not_make_the_mesh_are_refused() -> None:
+    with pytest.raises(ConfigError, match="do not divide"):
+        build_mesh(devices=jax.devices()[:1], tensor=2)
