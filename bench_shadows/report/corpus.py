@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench_shadows.report.estimates import MISSING, estimate
+from bench_shadows.report.estimates import MISSING, Estimate, estimate, write_number
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import Column, Table, flatten
 
@@ -74,8 +74,17 @@ def phase_table(run: Run) -> Table:
 
 
 def page_rows(table: Table) -> Table:
-    """The measures that the page shows, by their labels; the lists and hashes stay in the CSV."""
-    rows = [{**row, "measure": row["label"]} for row in table.rows if not _ONLY_CSV.match(row["measure"])]
+    """The measures that the page shows, by their labels, with equal digits along a row; the CSV has the rest."""
+    rows = []
+    for row in table.rows:
+        if _ONLY_CSV.match(row["measure"]):
+            continue
+        values = {column.key: row.get(column.key) for column in table.columns[1:]}
+        means = [value.mean for value in values.values() if isinstance(value, Estimate)]
+        digits = 0 if all(value.is_integer() for value in means) else 3
+        rows.append(
+            {"measure": row["label"]} | {key: write_number(value, digits) for key, value in values.items()}
+        )
     return Table(table.name, table.columns, tuple(rows))
 
 

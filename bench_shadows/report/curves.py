@@ -70,19 +70,7 @@ def trajectories(run: Run, unigram_entropy: float | None) -> Figure | None:
     figure, grid = new_figure(title, 2, 2, 5.6, sharex=True)
     loss, held_out, share, rank = grid.flat
     if _draw_curves(loss, run, "loss") and unigram_entropy is not None:
-        bottom, top = loss.get_ylim()
-        loss.set_ylim(bottom, max(top, unigram_entropy + 0.12 * (top - bottom)))
-        loss.axhline(unigram_entropy, color=GREY, linewidth=1, linestyle=(0, (6, 2)))
-        loss.annotate(
-            f"unigram entropy of the text, {unigram_entropy:.2f}",
-            (1, unigram_entropy),
-            (-2, 3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7.5,
-            color="#555555",
-        )
+        _mark_level(loss, unigram_entropy, f"unigram entropy of the text, {unigram_entropy:.2f}")
     loss.set_title("training loss, on each condition's own batches")
     loss.set_ylabel("nats per token")
     text = run.evaluation.where(suite="likelihood", task="all", metric="bits_per_byte")
@@ -106,6 +94,26 @@ def trajectories(run: Run, unigram_entropy: float | None) -> Figure | None:
         axes.set_xlabel("step")
     legend(figure, run.conditions, [phase_shift_key()])
     return figure
+
+
+def _mark_level(axes: Axes, level: float, text: str) -> None:
+    """A dashed line with its name on the side where the panel has room: away from what is drawn already."""
+    low, high = axes.get_ylim()
+    side = 1 if level > (low + high) / 2 else -1
+    room = level + side * 0.12 * (high - low)
+    axes.set_ylim(min(low, room), max(high, room))
+    axes.axhline(level, color=GREY, linewidth=1, linestyle=(0, (6, 2)))
+    axes.annotate(
+        text,
+        (1, level),
+        (-2, 3 * side),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        va="bottom" if side > 0 else "top",
+        fontsize=7.5,
+        color="#555555",
+    )
 
 
 def controls(run: Run) -> Figure | None:

@@ -42,7 +42,7 @@ GALLERY = (
         figures.alpha_over_checkpoints,
         "Histograms of alpha, one row for each condition and one column for each analysed point of training.",
         "As above, at every analysed point of the run. The first point is close to the initial weights, where "
-        "alpha is high and jumps from seed to seed.",
+        "alpha jumps from seed to seed.",
         NO_DIAGNOSTICS,
     ),
     Picture(

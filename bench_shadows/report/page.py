@@ -161,7 +161,11 @@ def _stages(run: Run) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _provenance(run: Run) -> list[tuple[str, Any]]:
-    return list(tables.flatten({key: value for key, value in run.provenance.items() if key != "stages"}).items())
+    return list(
+        tables.flatten(
+            {key: value for key, value in run.provenance.items() if key not in ("stages", "command")}
+        ).items()
+    )
 
 
 def _command(run: Run) -> str:

@@ -123,7 +123,7 @@ def _loss_sentence(run: Run) -> str | None:
         return text + "."
     if last < entropy:
         return f"{text}, below the {entropy:.2f} of token frequencies alone: the model uses context."
-    return f"{text}, not below the {entropy:.2f} of token frequencies alone: no context is learned yet."
+    return f"{text}, not below the {entropy:.2f} of token frequencies alone: too little training to use context."
 
 
 def _share_sentence(run: Run) -> str | None:

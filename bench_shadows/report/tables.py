@@ -8,7 +8,6 @@ import csv
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -76,7 +75,7 @@ def fraction_label(fraction: float) -> str:
     parts = fraction * 36
     if abs(parts - round(parts)) < 1e-9:
         return f"{round(parts)}/36"
-    return str(Fraction(fraction).limit_denominator(12)) if fraction * 12 % 1 == 0 else f"{fraction:.1%}"
+    return f"{fraction:.1%}"
 
 
 def at_end(frame: Frame) -> Frame:

@@ -1,6 +1,5 @@
 """Writes a run folder with simulated tables in the exact schema: the report is tested without training."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -324,9 +323,3 @@ def _documents() -> dict[str, Any]:
             "characters_after": 931_645,
         },
     }
-
-
-def drop(config: Config, *names: str) -> Config:
-    """The config without some conditions."""
-    kept = tuple(name for name in config.conditions.names if name not in names)
-    return dataclasses.replace(config, conditions=dataclasses.replace(config.conditions, names=kept))
