@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import matrices
@@ -104,8 +108,23 @@ def test_layers_spread_over_devices_without_talking(platform: str) -> None:
     """Lowered for accelerators that are not here: one program, no collective, every device its own layers."""
     mesh = jax.sharding.AbstractMesh((4,), ("layers",))
     algorithm = spectrum.choose_algorithm({"cuda": "gpu"}.get(platform, platform))
-    gram = jax.ShapeDtypeStruct((8, 32, 32), jnp.float32)
+    gram = jax.ShapeDtypeStruct((8, 32, 32), jnp.float32, sharding=jax.NamedSharding(mesh, jax.P("layers")))
     program = spectrum.spread(spectrum.solve, mesh, algorithm=algorithm).trace(gram)
     text = program.lower(lowering_platforms=(platform,)).as_text()
     assert "tensor<2x32x32xf32>" in text, "each device holds two of the eight"
     assert not [word for word in ("all_gather", "all_reduce", "all_to_all", "collective") if word in text]
+
+
+@pytest.mark.slow
+def test_forced_cpu_devices_do_not_hang() -> None:
+    """Two forced devices that got LAPACK work at the same time from one process have hung: we use one."""
+    program = (
+        "import numpy as np, jax\n"
+        "from bench_shadows.diagnostics import spectrum\n"
+        "assert jax.local_device_count() == 4\n"
+        "stack = np.random.default_rng(0).normal(size=(8, 300, 300))\n"
+        "one, two = (spectrum.eigenvalues(stack, 'float64', a) for a in ('lapack', 'eigh'))\n"
+        "np.testing.assert_allclose(one, two, atol=1e-10)\n"
+    )
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
