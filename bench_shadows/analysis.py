@@ -17,9 +17,10 @@ from bench_shadows import __version__
 from bench_shadows.config import Config, to_dict
 from bench_shadows.data import tokenizer as tokenizers
 from bench_shadows.data.rows import RowSet
+from bench_shadows.data.statistics import frequency_deciles
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.weights import Weights, open_weights
-from bench_shadows.evaluation.likelihood import build_losses, frequency_deciles, likelihood_rows
+from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
 from bench_shadows.training.checkpoints import restore_params, sound_digest

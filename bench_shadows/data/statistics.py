@@ -10,6 +10,8 @@ import numpy as np
 from bench_shadows.data.conditions import describe, plan_hash
 from bench_shadows.data.rows import RowStore
 
+DECILES = 10
+
 COUNTED_TOKENS = 2**28
 """A phase of more tokens is counted over evenly spaced positions; `positions_counted` says how many."""
 _READ_TOKENS = 2**22  # held in memory at once
@@ -62,13 +64,24 @@ def count_tokens(store: RowStore, plan: np.ndarray, vocab_size: int) -> np.ndarr
     return counts
 
 
-def type_deciles(counts: np.ndarray) -> np.ndarray:
-    """Tenths of the types that occur, by how often: int8 [V], 0 the rarest, 9 the commonest, -1 unseen."""
-    groups = np.full(len(counts), -1, dtype=np.int8)
-    seen = np.flatnonzero(counts)
-    order = seen[np.argsort(counts[seen], kind="stable")]
-    groups[order] = np.arange(len(order)) * 10 // max(1, len(order))
-    return groups
+def frequency_deciles(counts_V: np.ndarray) -> np.ndarray:
+    """The decile of every token type, [V] int8 in 1..10: 1 is the head of the distribution, 10 its tail.
+
+    Types are ordered by how often they occur in `counts_V` (the text of condition A) and cut so that each decile
+    holds a tenth of that text's tokens; a type belongs where its middle lies. A type that never occurred is tail.
+    Our choice: tenths of tokens, not of types, so that each holds as much of A's text and of held-out text.
+    """
+    order = np.argsort(-counts_V.astype(np.int64), kind="stable")
+    mass = counts_V[order].astype(np.float64)
+    total = mass.sum()
+    if total <= 0:
+        raise ValueError("token counts are all zero: there is no text to order the types by")
+    middle = (np.cumsum(mass) - mass / 2) / total
+    deciles = np.minimum(DECILES, 1 + np.floor(middle * DECILES)).astype(np.int8)
+    deciles[mass == 0] = DECILES
+    by_type = np.empty_like(deciles)
+    by_type[order] = deciles
+    return by_type
 
 
 def phase_statistics(
@@ -85,20 +98,21 @@ def phase_statistics(
       store: the rows.
       plan: the phase's global row ids, [positions].
       vocab_size: rows of the model's embedding.
-      deciles: of every type by its frequency in Condition A (`type_deciles`), [V].
+      deciles: of every type by its frequency in Condition A (`frequency_deciles`), [V].
       text_of: decodes token ids.
       seed: of the sample that is compressed.
     Returns:
       tokens, positions, distinct_rows, mean_ and max_repetitions, repetitions {times: rows}; over
       positions_counted of them: types, hapaxes (types that stand there once), unigram_entropy_bits,
-      top_100_share, top_1000_share, decile_shares (share of the tokens in each decile of A's types, the
-      rarest first); compression_ratio (zlib bytes / bytes of text of a sample in the order of rows, where
-      repeated rows are neighbours); domain_shares {domain: share of the positions}. Null where there is nothing.
+      top_100_share, top_1000_share, decile_shares (share of the tokens in each of A's deciles, the head
+      first; in A's own text about a tenth each); compression_ratio (zlib bytes / bytes of text of a sample in
+      the order of rows, where repeated rows are neighbours); domain_shares {domain: share of the positions}.
+      Null where there is nothing.
     """
     stride = -(-len(plan) * store.seq_len // COUNTED_TOKENS) or 1
     counts = count_tokens(store, plan[::stride], vocab_size)
     total = int(counts.sum())
-    decile_shares = np.bincount(deciles[deciles >= 0], counts[deciles >= 0], minlength=10) / max(total, 1)
+    decile_shares = np.bincount(deciles - 1, counts, minlength=DECILES) / max(total, 1)
     return {
         "tokens": len(plan) * store.seq_len,
         **describe(plan),
@@ -146,7 +160,7 @@ def condition_statistics(
       token_counts: of Condition A, int64 [V]: its deciles are every condition's.
       text_of: decodes token ids.
     """
-    deciles = type_deciles(token_counts)
+    deciles = frequency_deciles(token_counts)
     known: dict[str, dict[str, Any]] = {}  # second phases are equal: read once
 
     def phase(plan: np.ndarray) -> dict[str, Any]:

@@ -13,34 +13,14 @@ import numpy as np
 from flax import nnx
 
 from bench_shadows.config import ModelConfig
+from bench_shadows.data.statistics import DECILES
 from bench_shadows.model.decoder import Decoder, with_parameters
 from bench_shadows.model.loss import next_tokens, token_losses
 
-DECILES = 10
 _ROWS_AT_ONCE = 64  # on a CPU larger batches gain nothing; a row of 4,096 tokens is cut down below
 _TOKENS_AT_ONCE = 16_384
 
 Losses = Callable[[Mapping[str, Any], np.ndarray], np.ndarray]
-
-
-def frequency_deciles(counts_V: np.ndarray) -> np.ndarray:
-    """The decile of every token type, [V] int8 in 1..10: 1 is the head of the distribution, 10 its tail.
-
-    Types are ordered by how often they occur in `counts_V` (the text of condition A) and cut so that each decile
-    holds a tenth of that text's tokens; a type belongs where its middle lies. A type that never occurred is tail.
-    Our choice: deciles of tokens, not of types, so that each has about the same number of held-out tokens.
-    """
-    order = np.argsort(-counts_V.astype(np.int64), kind="stable")
-    mass = counts_V[order].astype(np.float64)
-    total = mass.sum()
-    if total <= 0:
-        raise ValueError("token counts are all zero: there is no text to order the types by")
-    middle = (np.cumsum(mass) - mass / 2) / total
-    deciles = np.minimum(DECILES, 1 + np.floor(middle * DECILES)).astype(np.int8)
-    deciles[mass == 0] = DECILES
-    by_type = np.empty_like(deciles)
-    by_type[order] = deciles
-    return by_type
 
 
 def build_losses(config: ModelConfig, loss_chunk: int, compute_dtype: Any = jnp.float32) -> Losses:

@@ -239,7 +239,7 @@ def deciles(run: Run) -> Figure | None:
 
 
 def support(run: Run) -> Figure | None:
-    """Tokens of the first half in each tenth of A's types, by A's own share of them."""
+    """Tokens of the first half in each decile of token frequency, by A's own share of them."""
     shares: dict[str, list[np.ndarray]] = {}
     for (name, seed), phases in sorted(phase_statistics(run).items()):
         base = phase_statistics(run).get((BASELINE, seed), {}).get("first", {}).get("decile_shares")
@@ -248,14 +248,14 @@ def support(run: Run) -> Figure | None:
             shares.setdefault(name, []).append(np.array(mine, dtype=float) / np.array(base, dtype=float))
     if not shares:
         return None
-    figure, grid = new_figure("What the first half keeps of A's vocabulary, from rare to common types", 1, 1, 3.0)
+    figure, grid = new_figure("What the first half keeps of A's vocabulary, from head to tail", 1, 1, 3.0)
     axes = grid[0, 0]
     axes.axhline(1, color=colour(BASELINE), linewidth=1.4)
     count = len(next(iter(shares.values()))[0])
     for name, ratios in shares.items():
         draw_line(axes, np.arange(1, count + 1), np.array(ratios), name)
-    axes.set_xticks(range(1, count + 1), ["1\nrarest", *map(str, range(2, count)), f"{count}\ncommonest"])
+    axes.set_xticks(range(1, count + 1), ["1\ncommonest", *map(str, range(2, count)), f"{count}\nrarest"])
     axes.set_ylim(bottom=0)
-    axes.set(xlabel="tenth of A's token types, by frequency", ylabel="share of tokens / A's share")
+    axes.set(xlabel="decile of token frequency in A's text", ylabel="share of tokens / A's share")
     legend(figure, list(shares))
     return figure

@@ -128,9 +128,9 @@ GALLERY = (
     Picture(
         "data",
         curves.support,
-        "Share of the first half's tokens in each tenth of token types, relative to condition A.",
-        "The types of A's text in tenths, from the rarest to the commonest; how many of the first half's tokens "
-        "fall into each, divided by A's. Below 1 at the left: rare types were taken away.",
+        "Share of the first half's tokens in each decile of token frequency, relative to condition A.",
+        "The same deciles as those of the held-out loss; how many of the first half's tokens fall into each, "
+        "divided by A's. Below 1 at the right: rare types were taken away.",
         "Not drawn: statistics.json has no decile_shares for A and another condition.",
     ),
     Picture(

@@ -5,6 +5,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench_shadows.data.conditions import RowCounts, build_plans
 from bench_shadows.data.rows import NAMES, RowStore, write_rows
@@ -13,9 +15,9 @@ from bench_shadows.data.statistics import (
     condition_statistics,
     count_tokens,
     entropy_nats,
+    frequency_deciles,
     phase_statistics,
     top_share,
-    type_deciles,
 )
 
 SEQ, ROWS, VOCAB = 8, 40, 50
@@ -77,17 +79,24 @@ def test_token_counts_repeat_with_their_rows(store: RowStore) -> None:
     assert np.array_equal(count_tokens(store, plan, VOCAB), expected)
 
 
-def test_deciles_have_equally_many_types_the_rarest_first() -> None:
-    counts = np.array([0, *range(100, 0, -5)])
-    deciles = type_deciles(counts)
-    assert deciles[0] == -1
-    assert np.bincount(deciles[1:]).tolist() == [2] * 10
-    assert deciles[-1] == 0
-    assert deciles[1] == 9
+@given(st.lists(st.integers(0, 1000), min_size=20, max_size=200).filter(lambda counts: sum(counts) > 0))
+def test_rarer_types_never_stand_in_an_earlier_decile(counts: list[int]) -> None:
+    array = np.array(counts)
+    deciles = frequency_deciles(array)
+    order = np.argsort(-array, kind="stable")
+    assert (np.diff(deciles[order]) >= 0).all()
+    assert deciles.min() >= 1
+    assert (deciles[array == 0] == 10).all()
+
+
+def test_each_decile_holds_a_tenth_of_the_tokens() -> None:
+    counts = np.ones(1000, dtype=np.int64)
+    deciles = frequency_deciles(counts)
+    assert [int(counts[deciles == d].sum()) for d in range(1, 11)] == [100] * 10
 
 
 def test_a_repeated_phase_shows_fewer_rows_and_compresses_better(store: RowStore) -> None:
-    deciles = type_deciles(np.ones(VOCAB))
+    deciles = frequency_deciles(np.ones(VOCAB))
     broad = phase_statistics(store, np.arange(40), VOCAB, deciles, text_of)
     narrow = phase_statistics(store, np.repeat(np.arange(4), 10), VOCAB, deciles, text_of)
     assert (broad["distinct_rows"], broad["repetitions"]) == (40, {"1": 40})
@@ -111,6 +120,6 @@ def test_the_conditions_of_a_study(store: RowStore) -> None:
 
 
 def test_an_empty_phase_has_no_shares(store: RowStore) -> None:
-    empty = phase_statistics(store, np.empty(0, np.uint32), VOCAB, type_deciles(np.ones(VOCAB)), text_of)
+    empty = phase_statistics(store, np.empty(0, np.uint32), VOCAB, frequency_deciles(np.ones(VOCAB)), text_of)
     assert empty["tokens"] == 0
     assert empty["unigram_entropy_bits"] is empty["compression_ratio"] is empty["top_100_share"] is None

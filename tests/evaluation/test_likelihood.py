@@ -6,11 +6,9 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench_shadows.config import ModelConfig
-from bench_shadows.evaluation.likelihood import build_losses, frequency_deciles, likelihood_rows
+from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows
 from bench_shadows.model.decoder import Decoder, parameters
 
 TINY = ModelConfig(
@@ -48,19 +46,3 @@ def test_a_model_of_one_nat_a_token_has_the_bits_per_byte_of_its_bytes() -> None
     assert values["all", "bits_per_byte"] == (pytest.approx(5 / math.log(2) / 18), 5)
     assert values["decile-10", "loss_nats_per_token"] == (1.0, 4)
     assert values["decile-2", "loss_nats_per_token"] == (None, 0)
-
-
-@given(st.lists(st.integers(0, 1000), min_size=20, max_size=200).filter(lambda counts: sum(counts) > 0))
-def test_rarer_types_never_stand_in_an_earlier_decile(counts: list[int]) -> None:
-    array = np.array(counts)
-    deciles = frequency_deciles(array)
-    order = np.argsort(-array, kind="stable")
-    assert (np.diff(deciles[order]) >= 0).all()
-    assert deciles.min() >= 1
-    assert (deciles[array == 0] == 10).all()
-
-
-def test_each_decile_holds_a_tenth_of_the_tokens() -> None:
-    counts = np.ones(1000, dtype=np.int64)
-    deciles = frequency_deciles(counts)
-    assert [int(counts[deciles == d].sum()) for d in range(1, 11)] == [100] * 10
