@@ -172,12 +172,10 @@ def compare(
       name: what the reference is called in the table: `init`, `previous`, `A`, or a base model's name.
       identity: as in `diagnose`.
     """
-    found, known = {stack.key: stack for stack in reference.stacks}, _by_matrix(reference_rows)
-    own = _by_matrix(rows)
+    own, known = _by_matrix(rows), _by_matrix(reference_rows)
     result = []
     for stack in weights.stacks:
-        other = found.get(stack.key)
-        metrics, status = _stack_change(weights, stack, reference, other)
+        metrics, status = _stack_change(weights, stack, reference)
         for i, row in enumerate(_identified(stack, identity)):
             values: Row = {field: _known(array[i]) for field, array in metrics.items()}
             here, there = own.get(_matrix(row), {}), known.get(_matrix(row), {})
@@ -201,30 +199,25 @@ def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
 
 
-def _stack_change(
-    weights: Weights, stack: Stack, reference: Weights, other: Stack | None
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Metrics [L] and status of every layer of a stack, for the layers that both checkpoints have."""
-    count = len(stack.layers)
-    metrics = {name: np.full(count, np.nan) for name in change.Change._fields}
-    if other is None:
-        return metrics, [f"not in the reference {reference.name}"] * count
-    if other.shape != stack.shape:
-        return metrics, [f"shape {stack.shape} against {other.shape} in the reference"] * count
-    places = {layer: place for place, layer in enumerate(other.layers)}
-    shared = [i for i, layer in enumerate(stack.layers) if layer in places]
-    status = [
-        "ok" if layer in places else f"layer not in the reference {reference.name}" for layer in stack.layers
-    ]
-    if shared:
-        current, before = weights.read(stack), reference.read(other)
-        if stack.layers != other.layers:
-            current, before = (
-                current[np.array(shared)],
-                before[np.array([places[stack.layers[i]] for i in shared])],
-            )
-        for field, values in change.changes(current, before)._asdict().items():
-            metrics[field][shared] = values
+def _stack_change(weights: Weights, stack: Stack, reference: Weights) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Metrics [L] and status of every layer of a stack, from whatever stacks of the reference hold its layers."""
+    metrics = {name: np.full(len(stack.layers), np.nan) for name in change.Change._fields}
+    status = [f"not in the reference {reference.name}"] * len(stack.layers)
+    for other in (other for other in reference.stacks if other.key == stack.key):
+        places = {layer: place for place, layer in enumerate(other.layers)}
+        shared = [i for i, layer in enumerate(stack.layers) if layer in places]
+        fits = other.shape == stack.shape
+        for i in shared:
+            status[i] = "ok" if fits else f"shape {stack.shape} against {other.shape} in the reference"
+        if fits and shared:
+            current, before = weights.read(stack), reference.read(other)
+            if stack.layers != other.layers:
+                current, before = (
+                    current[np.array(shared)],
+                    before[np.array([places[stack.layers[i]] for i in shared])],
+                )
+            for field, values in change.changes(current, before)._asdict().items():
+                metrics[field][shared] = values
     return metrics, status
 
 

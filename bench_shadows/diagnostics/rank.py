@@ -68,7 +68,7 @@ def x_min_over_mean(x_min_L: jax.Array, eigenvalues_LxN: jax.Array, size_L: jax.
 
 
 def _relative(eigenvalues_LxN: jax.Array) -> jax.Array:
-    return eigenvalues_LxN / lambda_max(eigenvalues_LxN)[..., None]
+    return jnp.divide(eigenvalues_LxN, lambda_max(eigenvalues_LxN)[..., None])
 
 
 def _entropy(weights_LxN: jax.Array) -> jax.Array:

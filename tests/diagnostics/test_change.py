@@ -40,7 +40,7 @@ def test_a_mean_change_of_1e_9_beside_weights_of_a_fiftieth(x64: bool) -> None:
     expected = by_definition(t, s)
     assert np.all(np.abs(expected["mean_change"]) < 3e-8)
     with jax.enable_x64(x64):
-        got = jax.jit(change.change)(jnp.asarray(t), jnp.asarray(s))
+        got = jax.tree.map(np.asarray, jax.jit(change.change)(jnp.asarray(t), jnp.asarray(s)))
     np.testing.assert_allclose(got.mean_change, expected["mean_change"], atol=1e-12, rtol=1e-5)
     for name in ("mean_abs_change", "relative_change", "change_variance"):
         np.testing.assert_allclose(getattr(got, name), expected[name], rtol=1e-5, err_msg=name)
