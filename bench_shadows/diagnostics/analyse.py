@@ -96,8 +96,8 @@ def diagnose(
         shape = {"rows": stack.shape[0], "columns": stack.shape[1], "dtype": stack.dtype}
         found = spectrum.eigenvalues(array, precision)
         spectra.extend(found)
-        for matrix, eigenvalues, row in zip(array, found, _identified(stack, identity), strict=True):
-            rows.append(row | shape | {"status": _flaw(matrix, eigenvalues)})
+        for i, row in enumerate(_identified(stack, identity)):
+            rows.append(row | shape | {"status": _flaw(array, i, found[i])})
         advance(len(stack.layers))
     for row, values in zip(rows, describe(spectra), strict=True):
         flaw, outcome = row.pop("status"), power_law.Outcome(values.pop("outcome"))
@@ -231,14 +231,14 @@ def _identified(stack: Stack, identity: Identity) -> Iterable[Row]:
         }
 
 
-def _flaw(matrix: np.ndarray | jax.Array, eigenvalues: np.ndarray) -> str | None:
-    """What keeps a matrix from being analysed; None for nothing."""
+def _flaw(stack: np.ndarray | jax.Array, i: int, eigenvalues: np.ndarray) -> str | None:
+    """What keeps matrix i of a stack from being analysed; None for nothing."""
     if np.isnan(eigenvalues).any():
         return "not finite"
     if eigenvalues[-1] == 0:
         return "all zero"
     if np.sum(eigenvalues > 1e-6 * eigenvalues[-1]) == 1:  # of rank one: worth a look at the entries
-        entries = np.asarray(matrix, np.float32)
+        entries = np.asarray(stack[i], np.float32)
         return "constant matrix" if entries.min() == entries.max() else None
     return None
 

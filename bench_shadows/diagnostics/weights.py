@@ -6,7 +6,8 @@ Nothing here knows a network. A tensor is a matrix, or a stack of them, by its n
 - three dimensions: a stack over layers [L, rows, columns] (`layers/mlp/up_proj/kernel`, scanned layers);
 - embeddings, heads, norms, biases and everything else are skipped, and listed as skipped with a reason.
 
-Matrices of one module and shape make one `Stack`; its array is read only when asked for.
+Matrices of one module and shape make a `Stack` (or several, where they are large); its array is read only when
+asked for.
 """
 
 import json
@@ -23,6 +24,7 @@ import numpy as np
 
 from bench_shadows.errors import RunError
 
+STACK_BYTES = 256 << 20  # tensors of single layers are stacked up to this size
 SMALL = 64 << 20  # bytes of an Orbax checkpoint that is read in one go and kept
 
 # Parts of a name that say nothing about which matrix it is.
@@ -129,28 +131,26 @@ def open_orbax(folder: Path | str) -> Weights:
         raise RunError(
             f"{folder}: not an Orbax parameter folder ({type(error).__name__}: {reason}); name `<step>/params`"
         ) from error
-    leaves = {_name(path): (path, leaf) for path, leaf in _flatten(tree)}
-    size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for _, leaf in leaves.values())
+    leaves = {_name(path): leaf for path, leaf in _flatten(tree)}
+    size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves.values())
     kept: dict[str, np.ndarray | jax.Array] = {}
 
     def load_small(names: list[str]) -> dict[str, np.ndarray | jax.Array]:
-        if (
-            not kept
-        ):  # a restore costs milliseconds whatever its size: one for all tensors, and for all comparisons
+        if not kept:  # a restore costs milliseconds whatever its size: one for all, and for all comparisons
             kept.update(load(list(leaves)))
         return kept
 
     def load(names: list[str]) -> dict[str, np.ndarray | jax.Array]:
-        item: dict[str, Any] = {}
-        for name in names:
-            path, leaf = leaves[name]
-            _put(item, path, jax.ShapeDtypeStruct(leaf.shape, leaf.dtype))
+        wanted = {id(leaves[name]) for name in names}
+        item = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if id(leaf) in wanted else ocp.PLACEHOLDER,
+            tree,
+        )
         restore = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
-        arguments = ocp.args.PyTreeRestore(item=item, restore_args=restore, partial_restore=True)
-        return {_name(path): leaf for path, leaf in _flatten(checkpointer.restore(folder, args=arguments))}
+        restored = checkpointer.restore(folder, args=ocp.args.PyTreeRestore(item=item, restore_args=restore))
+        return {_name(path): leaf for path, leaf in _flatten(restored) if leaf is not ocp.PLACEHOLDER}
 
-    described = {name: leaf for name, (_, leaf) in leaves.items()}
-    return _collect(str(folder), described, load_small if size <= SMALL else load)
+    return _collect(str(folder), leaves, load_small if size <= SMALL else load)
 
 
 def open_tree(tree: Any, name: str = "parameters") -> Weights:
@@ -160,9 +160,7 @@ def open_tree(tree: Any, name: str = "parameters") -> Weights:
 
 
 def open_safetensors(path: Path | str) -> Weights:
-    """One .safetensors file or a folder of shards: headers now, values memory-mapped when read, no library
-    needed.
-    """
+    """One .safetensors file or a folder of shards: headers now, values memory-mapped when they are read."""
     path = Path(path)
     where: dict[str, _Entry] = {}
     for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
@@ -252,12 +250,6 @@ def _flatten(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
     return [(tuple(p for p in map(part, path) if p not in ("value", "raw_value")), leaf) for path, leaf in leaves]
 
 
-def _put(tree: dict[str, Any], path: tuple[str, ...], leaf: Any) -> None:
-    for name in path[:-1]:
-        tree = tree.setdefault(name, {})
-    tree[path[-1]] = leaf
-
-
 def _collect(
     name: str, leaves: Mapping[str, Any], load: Callable[[list[str]], dict[str, np.ndarray | jax.Array]]
 ) -> Weights:
@@ -277,13 +269,18 @@ def _collect(
     stacks = []
     for (component, module, shape, dtype), members in groups.items():
         members.sort(key=lambda member: (-1 if member[0] is None else member[0], member[1]))
-        layers, tensors = zip(*members, strict=True)
-        stacks.append(Stack(component, module, layers, tensors, shape, dtype))
+        whole = len(leaves[members[0][1]].shape) == 3  # a stacked tensor is read as one
+        fit = len(members) if whole else max(1, STACK_BYTES // (math.prod(shape) * np.dtype(dtype).itemsize))
+        for start in range(0, len(members), fit):
+            layers, tensors = zip(*members[start : start + fit], strict=True)
+            stacks.append(Stack(component, module, layers, tensors, shape, dtype))
     return Weights(name, tuple(stacks), skipped, load)
 
 
 def _not_analysed(tensor: str, leaf: Any) -> str | None:
     """Why a tensor is no matrix of the analysis; None if it is one."""
+    if 0 in leaf.shape:
+        return "empty"
     dimensions, parts = len(leaf.shape), _parts(tensor)
     if _NOT_MATRICES.search(tensor):
         return "embedding, head or norm"

@@ -98,6 +98,24 @@ def test_live_trees_of_any_library(tmp_path: Path) -> None:
         assert opened.read(stack).shape == (2, 8, 12)
 
 
+def test_layers_in_a_list_and_empty_tensors(tmp_path: Path) -> None:
+    layers = [{"mlp": {"up_proj": {"kernel": jnp.full((6, 9), float(i))}}} for i in range(3)]
+    for source in ({"layers": layers}, save(tmp_path, {"layers": layers})):
+        opened = weights.open_weights(source)
+        (stack,) = opened.stacks
+        assert (stack.module, stack.layers) == ("mlp.up_proj", (0, 1, 2))
+        assert np.asarray(opened.read(stack))[:, 0, 0].tolist() == [0, 1, 2]
+    assert weights.open_tree({"kernel": np.zeros((0, 4))}).skipped == {"kernel": "empty"}
+
+
+def test_large_layers_make_several_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "STACK_BYTES", 2 * 6 * 9 * 4)
+    tree = {f"layers.{i}.up.weight": np.full((6, 9), i, np.float32) for i in range(5)}
+    opened = weights.open_tree(tree)
+    assert [stack.layers for stack in opened.stacks] == [(0, 1), (2, 3), (4,)]
+    assert [opened.read(stack)[-1, 0, 0] for stack in opened.stacks] == [1, 3, 4]
+
+
 def test_safetensors_in_shards_with_bfloat16_and_numbered_layers(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     expected = rng.normal(size=(12, 6, 9)).astype(ml_dtypes.bfloat16)
