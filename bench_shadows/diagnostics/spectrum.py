@@ -153,9 +153,8 @@ def prepare(stack_LxRxC: jax.Array, dtype: np.dtype, algorithm: Algorithm) -> tu
     known = jnp.isfinite(largest)
     _, exponent = jnp.frexp(jnp.where(known, largest, 1))
     stack = jnp.where(known[:, None, None], jnp.ldexp(stack, -exponent[:, None, None]), 0)
-    return stack if algorithm == "svd" else gram(stack), jnp.where(
-        known, jnp.ldexp(jnp.ones((), dtype), exponent), jnp.nan
-    )
+    scale = jnp.where(known, jnp.ldexp(jnp.ones((), dtype), exponent), jnp.nan)
+    return stack if algorithm == "svd" else gram(stack), scale
 
 
 def solve(prepared: jax.Array, algorithm: Algorithm) -> jax.Array:
@@ -194,7 +193,8 @@ def _on_devices(stack: np.ndarray | jax.Array, dtype: np.dtype, algorithm: Algor
 
 def _on_host(stack: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Matrices side by side on the cores, each on one BLAS thread: small products do not profit from more."""
-    workers = max(1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, len(stack)))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = max(1, min(cores, len(stack)))
     solve = functools.partial(_host_eigenvalues, dtype=dtype)
     with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(workers) as pool:
         return np.stack(list(pool.map(solve, stack)))
