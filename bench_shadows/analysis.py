@@ -24,6 +24,7 @@ from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
 from bench_shadows.training.checkpoints import restore_params, sound_digest
+from bench_shadows.training.compile_cache import use_compile_cache
 
 Row = dict[str, Any]
 
@@ -60,6 +61,7 @@ class Analysis:
     """The analysed checkpoints of a run folder. Raises RunError for one that is missing or damaged."""
 
     def __init__(self, config: Config, folder: Path):
+        use_compile_cache()
         self.config, self.folder = config, folder
         fractions = (0.0, *config.diagnostics.fractions)
         steps = (0, *config.analysed_steps)

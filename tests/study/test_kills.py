@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from bench_shadows.training.checkpoints import restore_params
 from tiny_study import command, start, write_config
 
 from bench_shadows.files import hash_file
+from bench_shadows.training.checkpoints import restore_params
 
 pytestmark = pytest.mark.slow
 
