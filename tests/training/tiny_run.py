@@ -54,7 +54,7 @@ def write_data(folder: Path, config: Config = CONFIG, seed: int = 0) -> Path:
     draw = np.random.default_rng(seed)
     second = half + draw.permutation(half)
     for condition in "ACD":
-        first = {"A": draw.permutation(half), "C": np.arange(half) % 10, "D": 2 * half + draw.permutation(half)}
+        first = {"A": draw.permutation(half), "C": np.arange(half) % 5, "D": 2 * half + draw.permutation(half)}
         plan = np.concatenate([first[condition], second]).astype(np.uint32)
         save_plan(plan_path(folder, condition, seed), plan)
     return folder
