@@ -60,8 +60,14 @@ class MetricsLog:
         values = {name: float(value) for name, value in jax.device_get(on_device).items()}
         self._check_finite(step, values)
         line = self._line(step, rate, rows, values)
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise RunError(
+                f"{self._file.name}: could not be written ({error.strerror}). Checkpoints are kept; make room and "
+                "give the same command"
+            ) from error
         for name, value in line.items() if self._events else ():
             if name != "step" and value is not None:
                 self._events.add_scalar(name, value, step)

@@ -1,5 +1,9 @@
 """One training step: exact accumulation over micro-batches, then one update. All of it is one compiled program.
 
+On a CPU micro-batches are for speed, too: activations that stay in the cache. 4 layers of 128, batch 32 x 128,
+vocabulary 1,024, float32, 2 cores, thousands of tokens a second: 10.4 with micro-batches of 32 rows, 13.1 with 16,
+14.3 with 8, 15.0 with 4 (11.7 where the 8 are scanned over layers instead of unrolled).
+
 Letters: N micro-batches, M rows of one (over all devices), T positions.
 """
 
