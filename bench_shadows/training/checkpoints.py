@@ -11,6 +11,7 @@ used.
 """
 
 import contextlib
+import logging
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -32,6 +33,10 @@ from bench_shadows.training.step import State
 DIGESTS = "digests.json"
 KEPT_INTERVALS = 2
 """Checkpoints between the analysed steps that stay: two, so that one that is found damaged costs one interval."""
+
+
+# Orbax raises what goes wrong and logs it besides, with a traceback for each of its threads; we say it once.
+_LOUD = logging.getLogger("absl"), logging.getLogger("asyncio")
 
 
 class Checkpoints:
@@ -142,6 +147,8 @@ class Checkpoints:
         remove(leaving)
 
     def __enter__(self) -> "Checkpoints":
+        for logger in _LOUD:
+            logger.setLevel(logging.CRITICAL)
         return self
 
     def __exit__(
@@ -155,6 +162,8 @@ class Checkpoints:
         finally:
             self._thread.shutdown()
             self._orbax.close()
+            for logger in _LOUD:
+                logger.setLevel(logging.NOTSET)
 
 
 def saved_steps(folder: Path) -> list[int]:

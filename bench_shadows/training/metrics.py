@@ -1,5 +1,6 @@
 """metrics.jsonl: one line a step, fetched from the device a step late so that the device never waits."""
 
+import errno
 import functools
 import json
 import math
@@ -42,7 +43,7 @@ class MetricsLog:
         self._pending: _Pending | None = None
         path = folder / "metrics.jsonl"
         _cut(path, after)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
         self._events = _event_writer(folder, after)
         self._last = time.monotonic()
 
@@ -60,9 +61,10 @@ class MetricsLog:
         values = {name: float(value) for name, value in jax.device_get(on_device).items()}
         self._check_finite(step, values)
         line = self._line(step, rate, rows, values)
+        encoded = json.dumps(line, allow_nan=False).encode() + b"\n"
         try:
-            self._file.write(json.dumps(line, allow_nan=False) + "\n")
-            self._file.flush()
+            if self._file.write(encoded) < len(encoded):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise RunError(
                 f"{self._file.name}: could not be written ({error.strerror}). Checkpoints are kept; make room and "

@@ -1,16 +1,13 @@
 """A checkpoint is believed when every file is as it was written; anything else is named, left out and replaced."""
 
 import os
-import resource
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_run import CONFIG
+from tiny_run import CONFIG, files_no_larger_than
 
 from bench_shadows.errors import RunError
 from bench_shadows.training.checkpoints import Checkpoints, find_fault, restore_params, saved_steps, sound_digest
@@ -175,25 +172,12 @@ def test_another_config_or_plan_is_refused_by_name(tmp_path: Path, state: State)
     assert saved_steps(tmp_path) == [10], "nothing is lost"
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """The kernel refuses files over 16 KiB, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (16 * 1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_disk_that_takes_no_more_is_an_error_that_says_what_is_kept(
-    tmp_path: Path, state: State, request: pytest.FixtureRequest
-) -> None:
+def test_a_disk_that_takes_no_more_is_an_error_that_says_what_is_kept(tmp_path: Path, state: State) -> None:
     write(tmp_path, state, 0, 10)
     noise = np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32)
     big = State({"embed_tokens": {"embedding": jnp.asarray(noise)}}, {"count": jnp.ones(())})
-    request.getfixturevalue("small_files")
     with (
+        files_no_larger_than(16 * 1024),
         pytest.raises(RunError, match=r"could not be written .*Kept: the checkpoint of step 10.*same command"),
         Checkpoints(tmp_path, MADE_FROM, KEEP) as checkpoints,
     ):

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_run import CONFIG, with_train, write_data
+from tiny_run import CONFIG, files_no_larger_than, with_train, write_data
 
 from bench_shadows.config import Config
 from bench_shadows.data.conditions import load_plan, plan_path, save_plan
@@ -22,6 +23,7 @@ from bench_shadows.errors import RunError
 from bench_shadows.training import loop
 from bench_shadows.training.checkpoints import restore_params, saved_steps
 from bench_shadows.training.loop import train
+from bench_shadows.training.metrics import MetricsLog
 
 STEPS = CONFIG.steps
 
@@ -210,6 +212,14 @@ def test_what_only_changes_speed_may_change(undisturbed: Path, data: Path) -> No
 def test_a_plan_of_another_length_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"96 positions, 10 steps of 8 rows need 80"):
         train(with_train(samples=80), "A", 0, data, tmp_path)
+
+
+def test_metrics_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_path: Path) -> None:
+    rows = np.zeros((8, 16), np.int32)
+    with MetricsLog(tmp_path, CONFIG, after=0, row_ids=np.arange(96)) as log:
+        log.add(1, 0.1, rows, dict.fromkeys(("loss", "grad_norm", "update_norm", "param_norm"), jnp.ones(())))
+        with files_no_larger_than(10), pytest.raises(RunError, match=r"metrics\.jsonl.*Checkpoints are kept"):
+            log.flush()
 
 
 def test_tensorboard_gets_the_same_numbers(undisturbed: Path) -> None:

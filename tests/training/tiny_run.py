@@ -1,6 +1,10 @@
 """A run small enough for a test: its config, rows and plans on disk, all real."""
 
+import contextlib
 import dataclasses
+import resource
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +62,15 @@ def write_data(folder: Path, config: Config = CONFIG, seed: int = 0) -> Path:
         plan = np.concatenate([first[condition], second]).astype(np.uint32)
         save_plan(plan_path(folder, condition, seed), plan)
     return folder
+
+
+@contextlib.contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """The kernel refuses to write past `size` bytes of a file, as a full disk would."""
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
