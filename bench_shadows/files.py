@@ -1,4 +1,4 @@
-"""Atomic writes and content hashes: a file under its final name is whole, and known by its SHA-256."""
+"""Atomic writes, locks and content hashes: a file under its final name is whole, and known by its SHA-256."""
 
 import contextlib
 import fcntl
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,17 @@ def write_json(path: Path | str, value: Any) -> None:
 def read_json(path: Path | str) -> Any:
     """Reads a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def cache_folder() -> Path:
+    """Where corpus and compiled programs are kept: $BENCH_SHADOWS_CACHE, or the platform's folder for caches."""
+    if own := os.environ.get("BENCH_SHADOWS_CACHE"):
+        return Path(own).expanduser()
+    if sys.platform == "darwin":
+        root = Path.home() / "Library" / "Caches"
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "bench-shadows"
 
 
 def hash_file(path: Path | str) -> str:

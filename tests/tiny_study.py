@@ -30,8 +30,8 @@ def get_config():
     config.train.batch_size = 8
     config.train.micro_batch_size = 8
     config.train.warmup_samples = 4 * 8
-    config.train.peak_learning_rate = 3e-3
-    config.train.min_learning_rate = 3e-4
+    config.train.peak_learning_rate = 2e-2
+    config.train.min_learning_rate = 2e-3
     config.train.remat = "none"
     config.train.scan_layers = False
     config.evaluation.rows = 8

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import fnmatch
 import gzip
-import os
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -25,7 +24,7 @@ from bench_shadows.data import archives, deduplicate, document, readers
 from bench_shadows.data.archives import Archive
 from bench_shadows.data.document import KINDS, Document
 from bench_shadows.errors import DataError
-from bench_shadows.files import atomic_path, exclusive, hash_file, hash_json, read_json, write_json
+from bench_shadows.files import atomic_path, cache_folder, exclusive, hash_file, hash_json, read_json, write_json
 from bench_shadows.progress import Progress, say
 
 RECIPE = Path(__file__).with_name("recipe.toml")
@@ -84,19 +83,6 @@ def load_recipe(path: Path = RECIPE) -> Recipe:
             parts.append(Part(*globs, part["domain"], part["language"], part["kind"], reader, options))
         recipe.append((archive, parts))
     return recipe
-
-
-def cache_folder() -> Path:
-    """Where the corpus is kept: $BENCH_SHADOWS_CACHE, or the platform's folder for caches."""
-    if own := os.environ.get("BENCH_SHADOWS_CACHE"):
-        return Path(own).expanduser()
-    if sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "bench-shadows"
 
 
 def builtin_documents(recipe: Path = RECIPE) -> Iterator[Document]:

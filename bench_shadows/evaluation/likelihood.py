@@ -17,8 +17,10 @@ from bench_shadows.data.statistics import DECILES
 from bench_shadows.model.decoder import Decoder, with_parameters
 from bench_shadows.model.loss import next_tokens, token_losses
 
-_ROWS_AT_ONCE = 64  # on a CPU larger batches gain nothing; a row of 4,096 tokens is cut down below
-_TOKENS_AT_ONCE = 16_384
+# What fits a processor's cache, and what fills an accelerator. On 2 cores, 4 layers of 128 take 27,648 tokens in
+# 0.83 s with 64 rows of 128 tokens at once, in 0.60 s with 16 and in 0.66 s with 4.
+_TOKENS_AT_ONCE = {"cpu": 2048}
+_TOKENS_ON_ACCELERATORS = 65_536
 
 Losses = Callable[[Mapping[str, Any], np.ndarray], np.ndarray]
 
@@ -38,7 +40,7 @@ def build_losses(config: ModelConfig, loss_chunk: int, compute_dtype: Any = jnp.
 
     def losses(params: Mapping[str, Any], rows_NxT: np.ndarray) -> np.ndarray:
         count, length = rows_NxT.shape
-        size = max(1, min(_ROWS_AT_ONCE, _TOKENS_AT_ONCE // length))
+        size = max(1, _TOKENS_AT_ONCE.get(jax.default_backend(), _TOKENS_ON_ACCELERATORS) // length)
         padded = np.pad(rows_NxT.astype(np.int32), [(0, -count % size), (0, 0)])
         device_params = jax.device_put(params)
         batches = [batch_losses(device_params, padded[i : i + size]) for i in range(0, len(padded), size)]

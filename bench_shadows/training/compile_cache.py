@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jax
 
-from bench_shadows.data.builtin import cache_folder
+from bench_shadows.files import cache_folder
 
 _WORTH_KEEPING_SECONDS = 0.3
 

@@ -1,7 +1,6 @@
 """metrics.jsonl: one line a step, fetched from the device a step late so that the device never waits."""
 
 import errno
-import functools
 import json
 import math
 import os
@@ -16,7 +15,6 @@ import numpy as np
 from bench_shadows.config import Config
 from bench_shadows.data.statistics import batch_statistics
 from bench_shadows.errors import RunError
-from bench_shadows.progress import say
 from bench_shadows.training.throughput import model_flops_utilization
 
 _ROWS_NAMED = 64  # row ids that a message about a bad batch spells out
@@ -141,12 +139,6 @@ def _cut(path: Path, after: int) -> None:
 def _event_writer(folder: Path, after: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
-    except ImportError:
-        _say_no_events()
+    except ImportError:  # the `tensorboard` extra; metrics.jsonl has the same numbers
         return None
     return SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
-
-
-@functools.cache
-def _say_no_events() -> None:
-    say("no TensorBoard events: tensorboardX is not installed (pip install 'bench-shadows[tensorboard]')")

@@ -73,9 +73,9 @@ def test_the_same_command_again_changes_nothing(finished: tuple[Path, Path]) -> 
 def test_a_folder_from_another_config_is_refused(finished: tuple[Path, Path]) -> None:
     config, run = finished
     before = contents(run)
-    code, output = command("study", f"--config={config}", f"--out={run}", "--config.train.peak_learning_rate=1e-3")
+    code, output = command("study", f"--config={config}", f"--out={run}", "--config.train.peak_learning_rate=1e-2")
     assert code == 1
-    assert "config.train.peak_learning_rate was 0.003, is 0.001" in output
+    assert "config.train.peak_learning_rate was 0.02, is 0.01" in output
     assert output.count("\n") == 1
     assert contents(run) == before
 
