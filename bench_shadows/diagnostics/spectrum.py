@@ -52,7 +52,8 @@ SMALL = 256  # columns up to which a LAPACK call is too short to be worth a comp
 
 def choose_algorithm(platform: str) -> Algorithm:
     """The fastest exact algorithm of a platform (`cpu`, `gpu`, `tpu`); the module's table says why."""
-    return {"cpu": "lapack", "tpu": "jacobi"}.get(platform, "eigh")  # type: ignore[return-value]
+    defaults: dict[str, Algorithm] = {"cpu": "lapack", "tpu": "jacobi"}
+    return defaults.get(platform, "eigh")
 
 
 def working_dtype(precision: Precision, platform: str) -> np.dtype:

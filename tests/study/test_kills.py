@@ -38,7 +38,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_bits(tmp_path: Path
     assert code == 0, output
     draw = random.Random(0)
     deaths = 0
-    for _ in range(40):
+    for _ in range(16):
         process = start("study", f"--config={config}", f"--out={killed}")
         try:
             # Imports take the first seconds; what is killed later is at work in some stage.
