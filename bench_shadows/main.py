@@ -3,6 +3,7 @@
 import argparse
 import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +89,9 @@ def main(words: Sequence[str]) -> None:
 def entry() -> None:
     """The console script: turns errors into one line and an exit code."""
     words = sys.argv[1:]
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of every item that is read alone
+    # Orbax raises what goes wrong and logs it besides, a traceback for each of its threads; it is said once here.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         main(words)
     except BenchShadowsError as error:
@@ -97,12 +100,25 @@ def entry() -> None:
     except KeyboardInterrupt:
         say("bench-shadows: interrupted. What was finished is kept; the same command goes on from there.")
         sys.exit(130)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+    except (OSError, RuntimeError) as error:
+        problem = _storage_problem(error)
+        if problem is None:
             raise
-        place = f" ({error.filename})" if error.filename else ""
         say(
-            f"bench-shadows: {error.strerror}{place}. Nothing half-written is left under a final name; make room "
-            "or choose another --out, and the same command goes on."
+            f"bench-shadows: {problem}. Nothing half-written is left under a final name; make room or choose "
+            "another --out, and the same command goes on."
         )
         sys.exit(1)
+
+
+def _storage_problem(error: OSError | RuntimeError) -> str | None:
+    """What keeps files from being written, with the file where it is known; None for any other error.
+
+    ArrayRecord's writer has no error numbers: it raises RuntimeError with the system's words for them.
+    """
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+    if isinstance(error, OSError):
+        if error.errno not in numbers:
+            return None
+        return f"{error.strerror}{f' ({error.filename})' if error.filename else ''}"
+    return " ".join(str(error).split()) if any(os.strerror(number) in str(error) for number in numbers) else None

@@ -11,9 +11,10 @@ used.
 """
 
 import contextlib
-import logging
+import errno
 import math
 import os
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -31,12 +32,10 @@ from bench_shadows.progress import say
 from bench_shadows.training.step import State
 
 DIGESTS = "digests.json"
+METADATA_BYTES = 1_000_000
+"""More than what a checkpoint holds besides its arrays: names, shapes, indices, digests."""
 KEPT_INTERVALS = 2
 """Checkpoints between the analysed steps that stay: two, so that one that is found damaged costs one interval."""
-
-
-# Orbax raises what goes wrong and logs it besides, with a traceback for each of its threads; we say it once.
-_LOUD = logging.getLogger("absl"), logging.getLogger("asyncio")
 
 
 class Checkpoints:
@@ -85,6 +84,7 @@ class Checkpoints:
         self.wait()
         meta = {"step": step, "tokens": tokens, "made_from": self._made_from}
         with _explained(self._folder, step):
+            _need_room(self._folder, state)
             self._orbax.save(
                 self._folder / str(step),
                 args=ocp.args.Composite(
@@ -147,8 +147,6 @@ class Checkpoints:
         remove(leaving)
 
     def __enter__(self) -> "Checkpoints":
-        for logger in _LOUD:
-            logger.setLevel(logging.CRITICAL)
         return self
 
     def __exit__(
@@ -162,8 +160,6 @@ class Checkpoints:
         finally:
             self._thread.shutdown()
             self._orbax.close()
-            for logger in _LOUD:
-                logger.setLevel(logging.NOTSET)
 
 
 def saved_steps(folder: Path) -> list[int]:
@@ -222,6 +218,15 @@ def _explained(folder: Path, step: int) -> Iterator[None]:
             f"Kept: {f'the checkpoint of step {kept[-1]}' if kept else 'none'}. "
             "Make room and give the same command"
         ) from error
+
+
+def _need_room(folder: Path, state: State) -> None:
+    """Raises OSError where the disk has no room for a checkpoint; Orbax would fail half way and loudly."""
+    need = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / jax.process_count() + METADATA_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        detail = f"{os.strerror(errno.ENOSPC)}: it needs {need / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free"
+        raise OSError(errno.ENOSPC, detail)
 
 
 def _digests(path: Path) -> dict[str, str]:

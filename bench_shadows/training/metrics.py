@@ -15,6 +15,7 @@ import numpy as np
 from bench_shadows.config import Config
 from bench_shadows.data.statistics import batch_statistics
 from bench_shadows.errors import RunError
+from bench_shadows.training.events import Events
 from bench_shadows.training.throughput import model_flops_utilization
 
 _ROWS_NAMED = 64  # row ids that a message about a bad batch spells out
@@ -42,7 +43,7 @@ class MetricsLog:
         path = folder / "metrics.jsonl"
         _cut(path, after)
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
-        self._events = _event_writer(folder, after)
+        self._events = _open_events(folder, after)
         self._last = time.monotonic()
 
     def add(self, step: int, rate: float, rows: np.ndarray, on_device: dict[str, jax.Array]) -> str:
@@ -63,14 +64,13 @@ class MetricsLog:
         try:
             if self._file.write(encoded) < len(encoded):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self._events:
+                self._events.add(step, {name: value for name, value in line.items() if name != "step"})
         except OSError as error:
             raise RunError(
                 f"{self._file.name}: could not be written ({error.strerror}). Checkpoints are kept; make room and "
                 "give the same command"
             ) from error
-        for name, value in line.items() if self._events else ():
-            if name != "step" and value is not None:
-                self._events.add_scalar(name, value, step)
         return f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
 
     def _line(self, step: int, rate: float, rows: np.ndarray, values: dict[str, float]) -> dict[str, Any]:
@@ -136,9 +136,8 @@ def _cut(path: Path, after: int) -> None:
     os.truncate(path, end)
 
 
-def _event_writer(folder: Path, after: int) -> Any:
+def _open_events(folder: Path, after: int) -> Events | None:
     try:
-        from tensorboardX import SummaryWriter
-    except ImportError:  # the `tensorboard` extra; metrics.jsonl has the same numbers
+        return Events(folder / "tensorboard", after)
+    except ImportError:  # the extra is not installed; metrics.jsonl has the same numbers
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
