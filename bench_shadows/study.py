@@ -13,7 +13,7 @@ from typing import Any
 from bench_shadows import __version__
 from bench_shadows.config import Config, differences, to_dict
 from bench_shadows.errors import ConfigError, RunError
-from bench_shadows.files import exclusive, hash_file, hash_json, read_json, remove, write_json
+from bench_shadows.files import TEMPORARY, exclusive, hash_file, hash_json, read_json, remove, write_json
 from bench_shadows.progress import duration, say
 from bench_shadows.provenance import collect, now
 
@@ -124,7 +124,8 @@ class Study:
                 write_json(path, provenance)
 
     def _records(self) -> dict[str, Any]:
-        return read_json(self.folder / "provenance.json")["stages"]
+        path = self.folder / "provenance.json"
+        return read_json(path)["stages"] if path.exists() else {}
 
     def _as_recorded(self, outputs: Outputs) -> bool:
         paths = {self.folder / name: digest for name, digest in outputs.items()}
@@ -132,6 +133,7 @@ class Study:
 
     def _open(self, command: list[str]) -> None:
         path, wanted = self.folder / "config.json", to_dict(self.config)
+        provenance = self.folder / "provenance.json"
         if path.exists():
             changed = [
                 f"config.{name} was {old!r}, is {new!r}" for name, old, new in differences(read_json(path), wanted)
@@ -141,14 +143,17 @@ class Study:
                     f"{self.folder} was made from another config: {'; '.join(changed)}. "
                     "Name another folder with --out, or delete this one"
                 )
-            if not changed:
-                return
-            say(f"{self.folder}: begins anew, no stage was finished before {'; '.join(changed)}")
-            remove(self.folder / "data")
-        elif self.folder.exists() and any(self.folder.iterdir()):
+            if changed:
+                say(f"{self.folder}: begins anew, no stage was finished before {'; '.join(changed)}")
+                remove(self.folder / "data")
+                remove(provenance)
+                remove(path)
+        elif self.folder.exists() and any(file.suffix != TEMPORARY for file in self.folder.iterdir()):
             raise RunError(f"{self.folder} is not empty and no run's folder; name another one with --out")
-        write_json(self.folder / "provenance.json", collect(command) | {"stages": {}})
-        write_json(path, wanted)
+        if not path.exists():
+            write_json(path, wanted)
+        if not provenance.exists():
+            write_json(provenance, collect(command) | {"stages": {}})
 
 
 def _chosen(option: str, value: Any, known: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_study import command, write_config
 
+from bench_shadows.config_file import load
 from bench_shadows.files import read_json
+from bench_shadows.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,24 @@ def test_a_folder_that_is_no_run_is_refused(finished: tuple[Path, Path], tmp_pat
     code, output = command("study", f"--config={config}", f"--out={tmp_path}")
     assert code == 1
     assert "no run's folder" in output
+
+
+def test_a_folder_that_was_killed_in_its_first_moment_is_taken_up(tmp_path: Path) -> None:
+    config = load(write_config(tmp_path))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json.partial").write_text("{")
+    Study(config, folder, [])
+    (folder / "provenance.json").unlink()  # as if killed between the two
+    Study(config, folder, [])
+    assert read_json(folder / "provenance.json")["stages"] == {}
+
+
+def test_a_folder_in_which_no_stage_was_finished_takes_another_config(tmp_path: Path) -> None:
+    path = write_config(tmp_path)
+    Study(load(path), tmp_path / "run", [])
+    Study(load(path, {"train.peak_learning_rate": "1e-2"}), tmp_path / "run", [])
+    assert read_json(tmp_path / "run" / "config.json")["train"]["peak_learning_rate"] == 1e-2
 
 
 def test_other_data_under_a_finished_folder_is_refused(finished: tuple[Path, Path], tmp_path: Path) -> None:
