@@ -163,9 +163,8 @@ def members(path: Path, archive: Archive) -> Iterator[tuple[str, bytes]]:
         else:
             with tarfile.open(path, "r:gz") as sdist:
                 for member in sdist:
-                    if member.isfile():
-                        name = _inside(member.name, archive).partition("/")[2]
-                        yield name, sdist.extractfile(member).read()  # type: ignore[union-attr]
+                    if member.isfile() and (content := sdist.extractfile(member)):
+                        yield _inside(member.name, archive).partition("/")[2], content.read()
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         raise DataError(f"{path}: {archive} cannot be read: {error}; remove the file to fetch it again") from error
 
