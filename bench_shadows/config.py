@@ -21,24 +21,52 @@ class FieldsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TeacherConfig:
+    """Condition D's teacher behind an OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY."""
+
+    base_url: str = "http://127.0.0.1:8000/v1"
+    model: str = "Qwen/Qwen3-30B-A3B-Instruct-2507"
+    """The paper's teacher is a Qwen3-30B (appendix A.1)."""
+    temperature: float = 0.0
+    context_tokens: int = 32_768
+    """Of the teacher: prompt and reply together. Longer documents are split and joined again."""
+    concurrency: int = 64
+    """Requests in flight at most; fewer where the server asks for it."""
+    timeout_seconds: float = 300.0
+    """For one reply."""
+    attempts: int = 4
+    """Replies that are asked for until one is valid."""
+    invalid: Literal["keep", "leave_out"] = "keep"
+    """A document without a valid reply keeps its text, or leaves the rewritten half."""
+    input_price: float = 0.0
+    """Of a million tokens, in whatever currency: for the estimate and the account."""
+    output_price: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Documents, tokenizer and rows."""
 
     sources: tuple[str, ...] = ("builtin",)
-    """`builtin`, or paths and globs of .jsonl, .jsonl.gz and .parquet files."""
+    """`builtin`; paths, globs, folders or URIs (gs://, s3://) of .jsonl (.gz, .zst), .parquet and text files;
+    `tfds:NAME[:SPLIT]`; `hf:NAME[:SPLIT]`."""
     fields: FieldsConfig = FieldsConfig()
     bad_records_limit: int = 100
     """Malformed records are counted and left out; one more than this stops the stage."""
     near_duplicate_threshold: float = 0.8
     """Jaccard similarity from which the later document goes; 1 removes exact duplicates only."""
+    mixture: tuple[str, ...] = ()
+    """Weights of domains, such as `("docs=2", "code=0.5")`: a domain is drawn so many times as often as its share
+    of the text. Domains that are not named weigh 1."""
     tokenizer: str = "bpe"
     """`bpe` trains one of `model.vocab_size` on the corpus; else a path to a tokenizer.json or .tiktoken file."""
     seq_len: int = 4096
     """Token ids in a row."""
     held_out_rows: int = 256
     """Rows kept out of training for evaluation, for each domain that has the text."""
-    rewriter: Literal["builtin"] = "builtin"
-    """Teacher of Condition D."""
+    rewriter: Literal["builtin", "endpoint"] = "builtin"
+    """Teacher of Condition D: rules, offline and deterministic; or a language model behind an endpoint."""
+    teacher: TeacherConfig = TeacherConfig()
     seed: int = 0
     """Which documents are held out, and which belong to the first and the second half."""
 
@@ -105,6 +133,8 @@ class ConditionsConfig:
     """Condition C: share of the first phase's rows that is kept ..."""
     repetition_factor: int = 10
     """... and how often each of them is shown."""
+    rewriting_share: float = 1.0
+    """Condition D: share of the first phase's documents that is rewritten."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +145,10 @@ class DiagnosticsConfig:
     """Points of the run whose checkpoints are analysed: the paper's 2k, 20k, 40k, 60k, 72k of 72k steps."""
     precision: Literal["auto", "float32", "float64"] = "auto"
     """Of the spectra: `auto` is float64 on a CPU, float32 elsewhere."""
+    monitor_every: int = 20
+    """Steps between two looks of the monitor at the weights in training; 0 turns it off."""
+    monitor_matrices: int = 4
+    """Matrices that one look analyses, in turn."""
 
 
 @dataclasses.dataclass(frozen=True)

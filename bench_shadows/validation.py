@@ -8,7 +8,9 @@ from bench_shadows.config import (
     ConditionsConfig,
     Config,
     DataConfig,
+    DiagnosticsConfig,
     ModelConfig,
+    TeacherConfig,
     TrainConfig,
 )
 
@@ -19,6 +21,7 @@ def problems(config: Config) -> Iterator[str]:
     yield from _model(config.model)
     yield from _train(config.train)
     yield from _conditions(config.conditions)
+    yield from _diagnostics(config.diagnostics)
     yield from _run(config)
 
 
@@ -39,6 +42,11 @@ def _data(data: DataConfig, model: ModelConfig) -> Iterator[str]:
     if not 0 < data.near_duplicate_threshold <= 1:
         threshold = data.near_duplicate_threshold
         yield f"config.data.near_duplicate_threshold: expected in (0, 1], got {threshold}"
+    for entry in data.mixture:
+        name, equals, weight = entry.rpartition("=")
+        if not (name and equals and _is_positive(weight)):
+            yield f"config.data.mixture: expected DOMAIN=WEIGHT with a weight above 0, got {entry!r}"
+    yield from _teacher(data.teacher)
     if data.seed < 0:
         yield f"config.data.seed: expected 0 or more, got {data.seed}"
     if data.tokenizer == "bpe" and model.vocab_size < 260:
@@ -46,6 +54,23 @@ def _data(data: DataConfig, model: ModelConfig) -> Iterator[str]:
             "config.model.vocab_size: a byte-level BPE needs at least 260 (256 bytes and special tokens), "
             f"got {model.vocab_size}"
         )
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def _teacher(teacher: TeacherConfig) -> Iterator[str]:
+    names = ("context_tokens", "concurrency", "timeout_seconds", "attempts")
+    yield from _not_positive(teacher, "data.teacher", *names)
+    for name in ("temperature", "input_price", "output_price"):
+        if getattr(teacher, name) < 0:
+            yield f"config.data.teacher.{name}: expected 0 or more, got {getattr(teacher, name)}"
+    if not teacher.base_url.startswith(("http://", "https://")):
+        yield f"config.data.teacher.base_url: expected http:// or https://, got {teacher.base_url!r}"
 
 
 def _model(model: ModelConfig) -> Iterator[str]:
@@ -96,6 +121,8 @@ def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
         yield f"config.conditions.seeds: expected 0 or more, got {conditions.seeds}"
     if not 0 < conditions.phase < 1:
         yield f"config.conditions.phase: expected in (0, 1), got {conditions.phase}"
+    if not 0 < conditions.rewriting_share <= 1:
+        yield f"config.conditions.rewriting_share: expected in (0, 1], got {conditions.rewriting_share}"
     factor, share = conditions.repetition_factor, conditions.repetition_share
     if factor < 1:
         yield f"config.conditions.repetition_factor: expected 1 or more, got {factor}"
@@ -104,6 +131,12 @@ def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
             f"config.conditions: repetition_share={share} times repetition_factor={factor} is "
             f"{factor * share:g}, not 1: the number of samples would change"
         )
+
+
+def _diagnostics(diagnostics: DiagnosticsConfig) -> Iterator[str]:
+    if diagnostics.monitor_every < 0:
+        yield f"config.diagnostics.monitor_every: expected 0 or more, got {diagnostics.monitor_every}"
+    yield from _not_positive(diagnostics, "diagnostics", "monitor_matrices")
 
 
 def _run(config: Config) -> Iterator[str]:
