@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.data.document import Document
-from bench_shadows.data.rewrite import rewrite, rewrite_counted
+from bench_shadows.data.teacher.builtin import rewrite, rewrite_counted
 from bench_shadows.data.statistics import entropy_nats
 
 
