@@ -20,55 +20,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench_shadows.config import DataConfig, FieldsConfig
-from bench_shadows.data.builtin import builtin_corpus, builtin_documents
+from bench_shadows.data.builtin import RECIPE, builtin_corpus, builtin_documents
+from bench_shadows.data.counts import Counts
 from bench_shadows.data.deduplicate import deduplicate
 from bench_shadows.data.document import KINDS, Document
+from bench_shadows.data.sources.part import Part
 from bench_shadows.errors import DataError
+from bench_shadows.files import hash_file
 
-__all__ = ["Counts", "Document", "corpus", "read_documents"]
+__all__ = ["Counts", "Document", "Part", "corpus", "parts", "read_documents", "read_part"]
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
-EXAMPLES = 5  # bad records that are shown for each reason
 CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 LETTER = re.compile(r"[^\W\d_]")
 
 
 class BadRecordError(Exception):
     """A record that cannot be used; its text is the reason."""
-
-
-@dataclasses.dataclass
-class Counts:
-    """What was read and what was left out; `as_json` goes into documents.json."""
-
-    limit: int
-    """Bad records that are left out; one more raises DataError."""
-    documents: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Documents read from each source file (or `builtin`)."""
-    bad: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Bad records by reason."""
-    examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """The first bad records of each reason, as file:line: details."""
-
-    def read(self, source: str) -> None:
-        """Counts one document of a source."""
-        self.documents[source] = self.documents.get(source, 0) + 1
-
-    def leave_out(self, where: str, reason: str, details: str = "") -> None:
-        """Counts one bad record; DataError when there are more than the limit."""
-        self.bad[reason] = self.bad.get(reason, 0) + 1
-        shown = f"{where}: {reason}" + (f" ({details})" if details else "")
-        if self.bad[reason] <= EXAMPLES:
-            self.examples.setdefault(reason, []).append(shown)
-        if sum(self.bad.values()) > self.limit:
-            raise DataError(
-                f"{shown}; with this one there are {sum(self.bad.values())} bad records, and "
-                f"config.data.bad_records_limit allows {self.limit}: repair the file or raise the limit"
-            )
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values: documents by source, bad records by reason, examples."""
-        return {"sources": self.documents, "bad_records": self.bad, "bad_examples": self.examples}
 
 
 def corpus(config: DataConfig) -> tuple[list[Document], dict[str, Any]]:
@@ -88,6 +56,37 @@ def corpus(config: DataConfig) -> tuple[list[Document], dict[str, Any]]:
     return documents, {**counts.as_json(), "duplicates": duplicates}
 
 
+def parts(config: DataConfig) -> list[Part]:
+    """The units of work of all sources, in the order of the sources, files of a glob sorted by name.
+
+    No data is read. Raises DataError for a source that matches no file or has an ending that is not read here.
+    """
+    found = []
+    for source in config.sources:
+        if source == "builtin":
+            found.append(Part("builtin", "builtin", facts=(("sha256", hash_file(RECIPE)),)))
+            continue
+        for path in source_files(source):
+            status, name = path.stat(), path.name.lower()
+            facts = (("bytes", status.st_size), ("modified_ns", status.st_mtime_ns))
+            form = "parquet" if name.endswith(".parquet") else "json"
+            found.append(Part(str(path), form, (str(path),), facts=facts, domain=path.name.split(".")[0]))
+    return found
+
+
+def read_part(part: Part, config: DataConfig, counts: Counts) -> Iterator[Document]:
+    """Yields the documents of a part in a fixed order, one record in memory at a time, and counts them.
+
+    Raises DataError where there are more bad records than config.bad_records_limit.
+    """
+    documents = (
+        builtin_documents() if part.format == "builtin" else _read_file(Path(part.paths[0]), config.fields, counts)
+    )
+    for document in documents:
+        counts.read(part.name)
+        yield document
+
+
 def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:
     """Yields the documents of all sources, duplicates included, one record in memory at a time.
 
@@ -95,14 +94,8 @@ def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:
     DataError for a source that matches no file or has another ending, for more bad records than the limit, and at
     the end where there was no document at all.
     """
-    sources: list[Path | None] = []  # None stands for the built-in corpus; all are looked up before any is read
-    for source in config.sources:
-        sources += [None] if source == "builtin" else source_files(source)
-    for path in sources:
-        documents = builtin_documents() if path is None else _read_file(path, config.fields, counts)
-        for document in documents:
-            counts.read("builtin" if path is None else str(path))
-            yield document
+    for part in parts(config):
+        yield from read_part(part, config, counts)
     if not counts.documents:
         raise DataError(
             f"config.data.sources: {', '.join(config.sources)} hold no usable document; "
