@@ -1,32 +1,20 @@
 """The report of a run: index.html with figures and tables, a pure function of the run folder's files."""
 
-import dataclasses
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup, escape
-
 from bench_shadows.config import to_dict
 from bench_shadows.files import atomic_path
 from bench_shadows.report import controls, corpus, paper_values, style, summary, tables
-from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL, write_number
-from bench_shadows.report.gallery import GALLERY, Picture
+from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
+from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Run, read_run
+from bench_shadows.report.rendering import Placed, environment, place_figures
 from bench_shadows.report.tables import Table
 
 TEMPLATE = "page.html.jinja"
-
-
-@dataclasses.dataclass(frozen=True)
-class Placed:
-    """A figure as the page shows it; `width` and `height` in pixels, 0 where it could not be drawn."""
-
-    picture: Picture
-    width: int = 0
-    height: int = 0
 
 
 def write_report(run_folder: Path) -> Path:
@@ -39,27 +27,13 @@ def write_report(run_folder: Path) -> Path:
     with atomic_path(run_folder / "report") as folder:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True)
-        placed = _draw(run, folder / "figures")
+        placed = place_figures(GALLERY, run, folder / "figures")
         found = build_tables(run)
         for table in found.values():
             if table.rows:
                 (folder / "tables" / f"{table.name}.csv").write_text(table.to_csv(), encoding="utf-8")
         (folder / "index.html").write_text(render(run, placed, found), encoding="utf-8")
     return run_folder / "report" / "index.html"
-
-
-def _draw(run: Run, folder: Path) -> dict[str, Placed]:
-    placed = {}
-    with style.styled():
-        for picture in GALLERY:
-            figure = picture.draw(run)
-            if figure is None:
-                placed[picture.name] = Placed(picture)
-                continue
-            style.save(figure, folder, picture.name)
-            width, height = figure.get_size_inches() * figure.get_dpi()
-            placed[picture.name] = Placed(picture, int(width), int(height))
-    return placed
 
 
 def build_tables(run: Run) -> dict[str, Table]:
@@ -84,15 +58,7 @@ def build_tables(run: Run) -> dict[str, Table]:
 
 def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
     """The page as HTML; everything from outside is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": write_number, "cell": _cell, "plain": _plain, "unbroken": _unbroken}
-    template = environment.get_template(TEMPLATE)
+    template = environment().get_template(TEMPLATE)
     return template.render(
         run=run,
         figures=placed,
@@ -117,24 +83,6 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         names=style.NAMES,
         missing=MISSING,
     )
-
-
-def _cell(value: Any, digits: int | None = None, signed: bool = False) -> Markup:
-    """A table's cell: the number, its interval in small type."""
-    number, plus_minus, half = write_number(value, digits, signed).partition(" ± ")
-    return escape(number) + (Markup(' <small class="pm">± {}</small>').format(half) if plus_minus else "")
-
-
-def _unbroken(sentence: str) -> str:
-    """A sentence whose figures stay with their units."""
-    return sentence.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
-
-
-def _plain(value: Any) -> str:
-    """A setting or a count as text: whole numbers with thousands separated, others as JSON would write them."""
-    if isinstance(value, bool | None):
-        return {True: "yes", False: "no", None: MISSING}[value]
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _share_grid(run: Run, table: Table) -> dict[str, Any]:

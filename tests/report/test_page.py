@@ -14,7 +14,8 @@ from bench_shadows.files import write_json
 from bench_shadows.report import page, paper_values
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import read_run
-from bench_shadows.report.page import Placed, build_tables, render, write_report
+from bench_shadows.report.page import build_tables, render, write_report
+from bench_shadows.report.rendering import Placed
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
