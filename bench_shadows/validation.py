@@ -126,10 +126,12 @@ def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
     factor, share = conditions.repetition_factor, conditions.repetition_share
     if factor < 1:
         yield f"config.conditions.repetition_factor: expected 1 or more, got {factor}"
-    if not math.isclose(factor * share, 1.0, rel_tol=1e-9):
+    if not 0 < share <= 1:
+        yield f"config.conditions.repetition_share: expected in (0, 1], got {share}"
+    if factor * share > 1 + 1e-9:
         yield (
             f"config.conditions: repetition_share={share} times repetition_factor={factor} is "
-            f"{factor * share:g}, not 1: the number of samples would change"
+            f"{factor * share:g}, more than 1: the repeated rows do not fit into the first phase"
         )
 
 
@@ -146,10 +148,10 @@ def _run(config: Config) -> Iterator[str]:
     if not 0 < config.phase_steps < config.steps:
         yield f"config: phase={conditions.phase} of {config.steps} steps leaves a phase empty; train longer"
     first_rows = config.phase_steps * config.train.batch_size
-    if "C" in conditions.names and first_rows < conditions.repetition_factor:
+    if "C" in conditions.names and first_rows * conditions.repetition_share < 1 - 1e-9:
         yield (
-            f"config.conditions: the first phase has {first_rows} rows, too few to show one of them "
-            f"{conditions.repetition_factor} times"
+            f"config.conditions: the first phase has {first_rows} rows, of which repetition_share="
+            f"{conditions.repetition_share} is less than one row to show {conditions.repetition_factor} times"
         )
     if not fractions or not all(0 < f <= 1 for f in fractions) or list(fractions) != sorted(set(fractions)):
         yield f"config.diagnostics.fractions: expected ascending points in (0, 1], got {fractions}"

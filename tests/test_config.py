@@ -65,7 +65,7 @@ def test_an_override_is_read_as_the_type_of_its_field(name: str, text: str, valu
         ("model.num_heads", "128", "RoPE rotates pairs"),
         ("train.micro_batch_size", "5", "not a multiple of micro_batch_size=5"),
         ("train.warmup_samples", "100000000", "warmup"),
-        ("conditions.repetition_factor", "5", "is 0.5, not 1"),
+        ("conditions.repetition_factor", "20", "is 2, more than 1"),
         ("conditions.names", "A,E", "no condition 'E'"),
         ("conditions.seeds", "1,1", "one twice"),
         ("conditions.phase", "1", "expected in (0, 1)"),

@@ -7,7 +7,9 @@ the second phase is the same permutation of `second` rows for all of them (paper
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +35,22 @@ class RowCounts:
 
 
 def build_plans(
-    counts: RowCounts, seed: int, repetition_factor: int = 10, names: Sequence[str] = ("A", "C", "D")
+    counts: RowCounts,
+    seed: int,
+    repetition_factor: int = 10,
+    names: Sequence[str] = ("A", "C", "D"),
+    repetition_share: float | None = None,
 ) -> dict[str, np.ndarray]:
     """The plans of one seed: {"A": ..., "C": ..., "D": ...}; B's is A's and has no array of its own.
 
     Args:
       counts: rows there are and positions to fill.
       seed: of the study's run; rows kept by C, and every order, follow it.
-      repetition_factor: how often Condition C shows each of its rows. The positions that the factor
-        leaves over show one further row.
+      repetition_factor: how often Condition C shows each of the rows that it repeats. The positions that
+        are left over show further rows of A's, once each.
       names: conditions wanted. Leaving one out changes nothing in the others.
+      repetition_share: share of A's first-phase rows that Condition C repeats, at most 1 / repetition_factor,
+        which is the default and the paper's: then nothing else is shown.
     Returns:
       uint32 (uint64 past 2^32 rows) arrays [first_phase + second_phase] of global row ids.
     Raises:
@@ -54,7 +62,8 @@ def build_plans(
     second = _draw(seed, "second", counts.second, counts.second_phase, counts.first, dtype)
     first = _draw(seed, "first", counts.first, counts.first_phase, 0, dtype)
     halves = {"A": lambda: first, "B": lambda: first}
-    halves["C"] = lambda: repeat(first, repetition_factor, _stream(seed, "repeat"))
+    repeated = count_repeated(counts.first_phase, repetition_factor, repetition_share)
+    halves["C"] = lambda: repeat(first, repetition_factor, repeated, _stream(seed, "repeat"))
     halves["D"] = lambda: _draw(
         seed, "rewritten", counts.rewritten, counts.first_phase, counts.first + counts.second, dtype
     )
@@ -77,14 +86,27 @@ def check_counts(counts: RowCounts, names: Sequence[str] = ("A", "C", "D")) -> N
         )
 
 
-def repeat(rows: np.ndarray, factor: int, generator: np.random.Generator) -> np.ndarray:
-    """Condition C: as many positions as `rows` [n], filled with n // factor of them, each exactly `factor` times.
+def count_repeated(positions: int, factor: int, share: float | None = None) -> int:
+    """Rows that Condition C repeats in a phase of so many positions: floor(share * positions).
 
-    The n mod factor positions left over show one further row each of them once. `rows` holds no row twice.
+    A share of 1 / factor, however it was rounded when it was written down, is positions // factor. Raises
+    ValueError where the repeated rows would need more positions than there are.
     """
-    kept, left = divmod(len(rows), factor)
-    chosen = generator.permutation(rows)[: kept + left]
-    shown = np.concatenate((np.repeat(chosen[:kept], factor), chosen[kept:]))
+    if share is None or math.isclose(share * factor, 1, rel_tol=1e-9):
+        return positions // factor
+    if not 0 < share * factor < 1:
+        raise ValueError(f"a share of {share} shown {factor} times fills {share * factor:g} of the phase")
+    return math.floor(Fraction(str(share)) * positions)  # 0.1 is a tenth, as it was written
+
+
+def repeat(rows: np.ndarray, factor: int, repeated: int, generator: np.random.Generator) -> np.ndarray:
+    """Condition C: as many positions as `rows` [n], `repeated` of them shown `factor` times, others of them once.
+
+    The n - repeated * factor positions left over show that many further rows. `rows` holds no row twice.
+    """
+    left = len(rows) - repeated * factor
+    chosen = generator.permutation(rows)[: repeated + left]
+    shown = np.concatenate((np.repeat(chosen[:repeated], factor), chosen[repeated:]))
     generator.shuffle(shown)
     return shown
 
