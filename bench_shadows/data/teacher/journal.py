@@ -1,0 +1,193 @@
+"""Finished replies on disk: append-only, one line each, so that kill -9 loses none and a second run repeats none.
+
+RUN/data/rewritten/SETTINGS/ holds the replies of one teacher, prompt and set of limits: `settings.json` says
+which, and other settings get another folder, so that replies are never mixed. In it every client of a fleet writes
+its own segment, `shard-i-of-n.jsonl`, under a lock that dies with the process, and reads those of all others.
+"""
+
+import contextlib
+import json
+import os
+import re
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from bench_shadows.errors import RunError
+from bench_shadows.files import exclusive, hash_json, write_json
+
+SYNC_LINES, SYNC_SECONDS = 64, 1.0
+"""Lines, and seconds, that a power cut can lose at most; a killed process loses no line that was written."""
+_OPEN_SEGMENTS = 256  # of other clients, open for reading at once
+_BLOCK = 2**20
+_LINE_START = re.compile(rb'\{"key": "([0-9a-f]{32})", ')
+
+
+class Reply(NamedTuple):
+    """What came of one piece of a document: a line of the journal."""
+
+    key: str
+    """Of piece and document: `piece_key`."""
+    text: str | None
+    """The rewritten piece; None where no reply was valid."""
+    reason: str | None
+    """Why the last reply was invalid."""
+    refused: str | None
+    """The beginning of the last reply that was not taken, for the report."""
+    attempts: int
+    """Replies that were asked for."""
+    tokens_in: int
+    tokens_out: int
+
+
+def piece_key(document: str, number: int, text: str, kind: str, language: str) -> str:
+    """32 hexadecimal digits that name a piece: the document's id, the piece's number, its content and its kind."""
+    return hash_json([document, number, text, kind, language])[:32]
+
+
+def open_settings(folder: Path, settings: dict[str, Any]) -> Path:
+    """The folder of replies made with these settings, new or old.
+
+    Raises RunError where `settings.json` in it says something else.
+    """
+    home = folder / hash_json(settings)[:12]
+    path = home / "settings.json"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        with exclusive(home / ".settings.lock", f"opening {home}", wait=True):
+            write_json(path, settings)
+    elif json.loads(path.read_text(encoding="utf-8")) != settings:
+        raise RunError(f"{path} was changed: its folder is named after other settings; delete {home}")
+    return home
+
+
+class Journal:
+    """The replies of one settings folder; written by one client, and read from all.
+
+        with Journal.open(home, index=0, count=1) as journal:
+            journal.find(key) or journal.append(reply)
+
+    Found are the replies that lay there when it was opened: a client asks for nothing twice.
+    """
+
+    def __init__(self, home: Path, own: Path):
+        self.damaged = 0
+        """Lines that cannot be read; what they held is asked for again."""
+        _cut_torn_line(own)
+        self._paths = sorted({*home.glob("shard-*.jsonl"), own})
+        self._own = open(own, "ab", buffering=0)  # noqa: SIM115, closed by `close`
+        self._others: dict[int, BinaryIO] = {}
+        self._hashes, self._places = self._index()
+        self._unsynced, self._synced = 0, time.monotonic()
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, home: Path, index: int, count: int) -> Iterator["Journal"]:
+        """Takes shard `index` of `count` until the context ends.
+
+        Raises RunError while another process has that shard, or divides the documents by another number.
+        """
+        name = f"shard-{index:05d}-of-{count:05d}"
+        with exclusive(home / f"{name}.lock", f"shard {index}/{count} of the rewriting in {home}"):
+            for lock in sorted(set(home.glob("shard-*.lock")) - set(home.glob(f"*-of-{count:05d}.lock"))):
+                with exclusive(lock, f"the rewriting in {home}, divided by another number ({lock.stem})"):
+                    pass  # nobody is there
+            journal = cls(home, home / f"{name}.jsonl")
+            try:
+                yield journal
+            finally:
+                journal.close()
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def find(self, key: str) -> Reply | None:
+        """The reply of an earlier run: a valid one if there is, else the one with the most attempts."""
+        wanted = np.uint64(_hash(key.encode()))
+        first, last = (int(np.searchsorted(self._hashes, wanted, side)) for side in ("left", "right"))
+        replies = [self._reply(int(place)) for place in self._places[first:last]]
+        found = [reply for reply in replies if reply is not None and reply.key == key]
+        return max(found, key=lambda reply: (reply.text is not None, reply.attempts), default=None)
+
+    def append(self, reply: Reply) -> None:
+        """Hands one line to the operating system; it is on the disk within SYNC_LINES and SYNC_SECONDS."""
+        line = memoryview(json.dumps(reply._asdict(), ensure_ascii=False).encode() + b"\n")
+        while line:
+            line = line[self._own.write(line) :]
+        self._unsynced += 1
+        if self._unsynced >= SYNC_LINES or time.monotonic() - self._synced >= SYNC_SECONDS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Brings every line to the disk."""
+        if self._unsynced:
+            os.fsync(self._own.fileno())
+        self._unsynced, self._synced = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Brings every line to the disk and closes all files."""
+        self.sync()
+        for file in (self._own, *self._others.values()):
+            file.close()
+
+    def _index(self) -> tuple[np.ndarray, np.ndarray]:
+        """(hash, place) of every line, sorted by hash, 16 bytes a reply: a hundred million go into 1.6 GB."""
+        hashes, places = array("Q"), array("q")
+        for number, path in enumerate(self._paths):
+            offset = 0
+            with open(path, "rb") as file:
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break  # its client is writing it just now, or was killed
+                    if found := _LINE_START.match(line):
+                        hashes.append(_hash(found[1]))
+                        places.append(number << _OFFSET_BITS | offset)
+                    else:
+                        self.damaged += 1
+                    offset += len(line)
+        order = np.argsort(np.asarray(hashes, dtype=np.uint64), kind="stable")
+        return np.asarray(hashes, dtype=np.uint64)[order], np.asarray(places, dtype=np.int64)[order]
+
+    def _reply(self, place: int) -> Reply | None:
+        number, offset = place >> _OFFSET_BITS, place & ((1 << _OFFSET_BITS) - 1)
+        if number not in self._others:
+            if len(self._others) >= _OPEN_SEGMENTS:
+                for file in self._others.values():
+                    file.close()
+                self._others.clear()
+            self._others[number] = open(self._paths[number], "rb")  # noqa: SIM115, closed by `close`
+        file = self._others[number]
+        file.seek(offset)
+        try:
+            return Reply(**json.loads(file.readline()))
+        except (ValueError, TypeError):
+            self.damaged += 1
+            return None
+
+
+_OFFSET_BITS = 44  # 16 TiB a segment, half a million segments
+
+
+def _hash(key: bytes) -> int:
+    """A key's first 64 bits; `find` compares the whole key."""
+    return int(key[:16], 16)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Ends a file behind its last line end: what a killed process wrote in part is asked for again."""
+    if not path.exists():
+        return
+    with open(path, "rb+") as file:
+        stop = file.seek(0, os.SEEK_END)
+        while stop:
+            start = max(0, stop - _BLOCK)
+            file.seek(start)
+            found = file.read(stop - start).rfind(b"\n")
+            stop = start + found + 1 if found >= 0 else start
+            if found >= 0:
+                break
+        file.truncate(stop)
