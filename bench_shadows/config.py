@@ -110,12 +110,17 @@ class TrainConfig:
     clip_norm: float = 1.0
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` is bfloat16 where the device computes in it, float32 on a CPU. Parameters stay float32."""
-    remat: Literal["none", "dots", "full"] = "full"
-    """What the backward pass recomputes: nothing, all but matrix products, or whole layers."""
+    remat: Literal["none", "gate_up", "gate", "attention", "full"] = "full"
+    """What the forward pass keeps of a layer: everything; what attention needs and the gate's and up's products,
+    or only the gate's, or neither; its input alone. `compile` says which fits."""
     scan_layers: bool = True
     """One compiled layer, scanned. False unrolls: faster on a CPU at small size, slow to compile when deep."""
     loss_chunk: int = 2048
     """Tokens whose logits exist at once."""
+    fsdp: int = 0
+    """Devices that share one copy of the weights; 0: as many as still hold 64 rows of every matrix each."""
+    tensor: int = 1
+    """Devices that split heads and feed-forward features."""
     checkpoint_minutes: float = 15.0
     """A crash loses at most this much; the analysed fractions are saved besides."""
 

@@ -86,7 +86,9 @@ def _model(model: ModelConfig) -> Iterator[str]:
 
 def _train(train: TrainConfig) -> Iterator[str]:
     yield from _not_positive(train, "train", "samples", "batch_size", "micro_batch_size", "peak_learning_rate")
-    yield from _not_positive(train, "train", "epsilon", "clip_norm", "loss_chunk", "checkpoint_minutes")
+    yield from _not_positive(train, "train", "epsilon", "clip_norm", "loss_chunk", "tensor", "checkpoint_minutes")
+    if train.fsdp < 0:
+        yield f"config.train.fsdp: expected 0 (chosen) or more, got {train.fsdp}"
     if train.batch_size % train.micro_batch_size:
         yield (
             f"config.train: batch_size={train.batch_size} is not a multiple of "

@@ -59,7 +59,7 @@ def test_an_override_is_read_as_the_type_of_its_field(name: str, text: str, valu
         ("train.samples", "-1", "expected more than 0"),
         ("train.peak_learning_rate", "nan", "expected a number"),
         ("model.tie_embeddings", "yes", "expected true or false"),
-        ("train.remat", "some", "expected one of 'none', 'dots', 'full'"),
+        ("train.remat", "some", "expected one of 'none', 'gate_up', 'gate', 'attention', 'full'"),
         ("model.num_heads", "3", "not a multiple of num_heads=3"),
         ("model.num_kv_heads", "3", "not a multiple of num_kv_heads=3"),
         ("model.num_heads", "128", "RoPE rotates pairs"),

@@ -12,7 +12,12 @@ import jax.numpy as jnp
 
 from bench_shadows.progress import say
 
-Implementation = Literal["einsum", "xla", "cudnn"]
+Implementation = Literal["einsum", "xla", "cudnn", "splash"]
+Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+RESIDUALS = "attention"
+"""The name under which rematerialisation policies know what splash attention's backward pass needs."""
+_SPLASH_BLOCKS = (1024, 512, 256, 128)  # positions of a tile, the largest that divides the length
 
 
 def einsum_attention(q_BxTxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array) -> jax.Array:
@@ -29,31 +34,70 @@ def einsum_attention(q_BxTxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.
     return jnp.einsum("bgrts,bsgk->btgrk", weights, v_BxTxGxK).reshape(B, T, H, K)
 
 
-IMPLEMENTATIONS: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
+def splash_attention(
+    q_BxTxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array, interpret: bool = False
+) -> jax.Array:
+    """JAX's Pallas kernel for TPUs, which leaves out the masked half; T must be a multiple of 128.
+
+    Shapes and dtypes as in `einsum_attention`. `interpret` runs the kernel's steps on any device, for tests.
+    """
+    T, H, K = q_BxTxHxK.shape[1:]
+    kernel = _splash_kernel(T, H, interpret)
+    heads_first = (jnp.moveaxis(array, 2, 1) for array in (q_BxTxHxK * K**-0.5, k_BxTxGxK, v_BxTxGxK))
+    return jnp.moveaxis(jax.vmap(kernel)(*heads_first), 1, 2)
+
+
+def _splash_kernel(length: int, heads: int, interpret: bool) -> Attention:
+    from jax.experimental.pallas.ops.tpu.splash_attention import (
+        BlockSizes,
+        CausalMask,
+        MultiHeadMask,
+        make_splash_mha,
+    )
+
+    block = next(size for size in _SPLASH_BLOCKS if length % size == 0)
+    sizes = BlockSizes(
+        block_q=block,
+        block_kv=block,
+        block_kv_compute=min(block, 512),
+        block_q_dkv=block,
+        block_kv_dkv=block,
+        block_kv_dkv_compute=min(block, 512),
+        use_fused_bwd_kernel=True,  # one pass over the scores for the gradients of q, k and v
+    )
+    return make_splash_mha(
+        MultiHeadMask([CausalMask((length, length))] * heads),
+        head_shards=1,
+        q_seq_shards=1,
+        block_sizes=sizes,
+        residual_checkpoint_name=RESIDUALS,
+        interpret=interpret,
+    )
+
+
+IMPLEMENTATIONS: dict[Implementation, Attention] = {
     "einsum": einsum_attention,
     "xla": functools.partial(jax.nn.dot_product_attention, is_causal=True, implementation="xla"),
     "cudnn": functools.partial(jax.nn.dot_product_attention, is_causal=True, implementation="cudnn"),
+    "splash": splash_attention,
 }
 
-
-def attention(
-    q_BxTxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array, implementation: Implementation
-) -> jax.Array:
-    """Causal attention by the named implementation; shapes and dtypes as in `einsum_attention`."""
-    return IMPLEMENTATIONS[implementation](q_BxTxHxK, k_BxTxGxK, v_BxTxGxK)
+KERNELS = ("cudnn", "splash")
+"""Opaque to XLA's partitioner: over several devices they run inside `jax.shard_map`."""
 
 
 @functools.cache
-def choose(device: jax.Device, dtype: jnp.dtype, head_dim: int) -> Implementation:
+def choose(device: jax.Device, dtype: jnp.dtype, head_dim: int, seq_len: int) -> Implementation:
     """The implementation that is fastest on a device; where that one cannot run, the next, and it is said.
 
     CPU: `einsum` (a step of 4 layers of 128 at 128 positions is 1.7 times faster than with `xla`).
     GPU: `cudnn` (flash attention) for 16-bit inputs on Ampere or later and heads of up to 128, else `xla`.
-    TPU: `xla`.
+    TPU: `splash` for heads and lengths that are multiples of 128, its tiles' width, else `xla`.
     """
     if device.platform == "cpu":
         return "einsum"
     if device.platform == "gpu":
+        best: Implementation = "cudnn"
         reasons = [
             f"it needs 16-bit inputs, not {dtype}" * (dtype.itemsize != 2),
             f"it needs compute capability 8.0, not {device.compute_capability}"
@@ -61,8 +105,14 @@ def choose(device: jax.Device, dtype: jnp.dtype, head_dim: int) -> Implementatio
             f"it needs heads of up to 128 and a multiple of 8, not {head_dim}"
             * (head_dim > 128 or head_dim % 8 != 0),
         ]
-        reason = next(filter(None, reasons), None)
-        if reason is None:
-            return "cudnn"
-        say(f"attention: XLA's instead of cuDNN's, {reason}")
+    else:
+        best = "splash"
+        reasons = [
+            f"it needs {what} that are multiples of 128, not {size}" * (size % 128 != 0)
+            for what, size in (("heads", head_dim), ("rows of a length", seq_len))
+        ]
+    reason = next(filter(None, reasons), None)
+    if reason is None:
+        return best
+    say(f"attention: XLA's instead of {best}, {reason}")
     return "xla"

@@ -13,12 +13,22 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from bench_shadows.config import ModelConfig
-from bench_shadows.model.attention import Implementation, attention
+from bench_shadows.model.attention import RESIDUALS, einsum_attention
+from bench_shadows.model.attention import Attention as AttentionFunction
 
-Remat = Literal["none", "dots", "full"]
 Parameters = dict[str, Any]
+Remat = Literal["none", "gate_up", "gate", "attention", "full"]
+_ATTENTION = ("q", "k", "v", RESIDUALS, "residual")
+SAVED: dict[Remat, tuple[str, ...]] = {
+    "gate_up": (*_ATTENTION, "gate", "up"),
+    "gate": (*_ATTENTION, "gate"),
+    "attention": _ATTENTION,
+    "full": (),
+}
+"""What the forward pass keeps of a layer under each policy; the backward pass computes the rest again."""
 
 _xavier_uniform = nnx.initializers.xavier_uniform()
 
@@ -80,13 +90,13 @@ def rotate(x_BxTxHxK: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Arr
 class Attention(nnx.Module):
     """Causal self-attention with H query heads and G key-value heads."""
 
-    def __init__(self, config: ModelConfig, implementation: Implementation, rngs: nnx.Rngs):
+    def __init__(self, config: ModelConfig, attend: AttentionFunction, rngs: nnx.Rngs):
         D, K = config.hidden_size, config.head_dim
         self.q_proj = Linear(D, config.num_heads * K, rngs)
         self.k_proj = Linear(D, config.num_kv_heads * K, rngs)
         self.v_proj = Linear(D, config.num_kv_heads * K, rngs)
         self.o_proj = Linear(config.num_heads * K, D, rngs)
-        self.head_dim, self.implementation = K, implementation
+        self.head_dim, self.attend = K, attend
 
     def __call__(self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Array:
         B, T, _ = x_BxTxD.shape
@@ -94,8 +104,11 @@ class Attention(nnx.Module):
             project(x_BxTxD).reshape(B, T, -1, self.head_dim)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q_BxTxHxK, k_BxTxGxK = rotate(q_BxTxHxK, tables), rotate(k_BxTxGxK, tables)
-        return self.o_proj(attention(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, self.implementation).reshape(B, T, -1))
+        q_BxTxHxK = checkpoint_name(rotate(q_BxTxHxK, tables), "q")
+        k_BxTxGxK = checkpoint_name(rotate(k_BxTxGxK, tables), "k")
+        v_BxTxGxK = checkpoint_name(v_BxTxGxK, "v")
+        attended = checkpoint_name(self.attend(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK), RESIDUALS)
+        return self.o_proj(attended.reshape(B, T, -1))
 
 
 class FeedForward(nnx.Module):
@@ -108,27 +121,39 @@ class FeedForward(nnx.Module):
         self.down_proj = Linear(F, D, rngs)
 
     def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
-        return self.down_proj(jax.nn.silu(self.gate_proj(x_BxTxD)) * self.up_proj(x_BxTxD))
+        gate = checkpoint_name(self.gate_proj(x_BxTxD), "gate")
+        return self.down_proj(jax.nn.silu(gate) * checkpoint_name(self.up_proj(x_BxTxD), "up"))
 
 
 class Layer(nnx.Module):
     """One pre-norm block."""
 
-    def __init__(self, config: ModelConfig, implementation: Implementation, rngs: nnx.Rngs):
+    def __init__(self, config: ModelConfig, attend: AttentionFunction, rngs: nnx.Rngs):
         self.input_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.self_attn = Attention(config, implementation, rngs)
+        self.self_attn = Attention(config, attend, rngs)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
         self.mlp = FeedForward(config, rngs)
 
     def __call__(self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Array:
-        x_BxTxD = x_BxTxD + self.self_attn(self.input_layernorm(x_BxTxD), tables)
+        x_BxTxD = checkpoint_name(x_BxTxD + self.self_attn(self.input_layernorm(x_BxTxD), tables), "residual")
         return x_BxTxD + self.mlp(self.post_attention_layernorm(x_BxTxD))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 class Decoder(nnx.Module):
     """Token ids [B, T] to final hidden states [B, T, D] in `compute_dtype`; parameters are float32.
 
-    `scan_layers` and `remat` change speed and memory, never the parameters or (beyond rounding) the result.
+    What follows changes speed and memory, never the parameters or (beyond rounding) the result.
+
+    Args:
+      scan_layers: one compiled layer, scanned; else unrolled.
+      remat: what the backward pass computes again (`SAVED`).
+      attend: attention, as `model.attention` has it.
+      gather: brings sharded weights to where the products read them, one layer (or the embedding) at a time.
+      spread: keeps activations [B, T, D] where their rows are.
     """
 
     def __init__(
@@ -139,16 +164,19 @@ class Decoder(nnx.Module):
         scan_layers: bool = True,
         remat: Remat = "none",
         compute_dtype: Any = jnp.float32,
-        attention: Implementation = "einsum",
+        attend: AttentionFunction = einsum_attention,
+        gather: Callable[[Any], Any] = _as_it_is,
+        spread: Callable[[jax.Array], jax.Array] = _as_it_is,
     ):
         self.config, self.scan_layers, self.remat = config, scan_layers, remat
+        self.gather, self.spread = gather, spread
         self.compute_dtype = jnp.dtype(compute_dtype)
         self.embed_tokens = Embedding(config, rngs)
 
         @nnx.split_rngs(splits=config.num_layers)
         @nnx.vmap
         def stack(rngs: nnx.Rngs) -> Layer:
-            return Layer(config, attention, rngs)
+            return Layer(config, attend, rngs)
 
         self.layers = stack(rngs)
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
@@ -157,21 +185,25 @@ class Decoder(nnx.Module):
 
     def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
         tables = rope_tables(tokens_BxT.shape[1], self.config.head_dim, self.config.rope_theta)
-        apply = _rematerialised(lambda layer, x: layer(x, tables), self.remat, self.scan_layers)
-        x_BxTxD = self.embed_tokens(tokens_BxT, self.compute_dtype)
+
+        def layer_of(layer: Layer, x_BxTxD: jax.Array) -> jax.Array:
+            return self.spread(self.gather(layer)(x_BxTxD, tables))
+
+        apply = _rematerialised(layer_of, self.remat, self.scan_layers)
+        x_BxTxD = self.spread(self.gather(self.embed_tokens)(tokens_BxT, self.compute_dtype))
         if self.scan_layers:
             x_BxTxD, _ = jax.lax.scan(lambda x, layer: (apply(layer, x), None), x_BxTxD, self.layers)
         else:
             leaves, tree = jax.tree.flatten(self.layers)
             for weights in zip(*map(jnp.unstack, leaves), strict=True):
                 x_BxTxD = apply(jax.tree.unflatten(tree, weights), x_BxTxD)
-        return self.norm(x_BxTxD)
+        return self.spread(self.norm(x_BxTxD))
 
     def head(self) -> jax.Array:
         """The output matrix [D, V] in the compute dtype: the transposed embedding where the two are tied."""
         tied = self.config.tie_embeddings
-        kernel = self.embed_tokens.embedding[...].T if tied else self.lm_head.kernel[...]
-        return kernel.astype(self.compute_dtype)
+        part = self.gather(self.embed_tokens if tied else self.lm_head)
+        return (part.embedding[...].T if tied else part.kernel[...]).astype(self.compute_dtype)
 
     def logits(self, tokens_BxT: jax.Array) -> jax.Array:
         """Next-token logits [B, T, V] float32, all at once: for short texts. Training never holds them."""
@@ -181,8 +213,7 @@ class Decoder(nnx.Module):
 def _rematerialised(apply: Callable[..., jax.Array], remat: Remat, scanned: bool) -> Callable[..., jax.Array]:
     if remat == "none":
         return apply
-    saveable = jax.checkpoint_policies
-    policy = saveable.nothing_saveable if remat == "full" else saveable.dots_with_no_batch_dims_saveable
+    policy = jax.checkpoint_policies.save_only_these_names(*SAVED[remat])
     return jax.checkpoint(apply, policy=policy, prevent_cse=not scanned)
 
 

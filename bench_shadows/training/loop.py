@@ -26,7 +26,10 @@ from bench_shadows.training.optimizer import learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import abstract_state, compile_step, initial_state, place
 
-SPEED_FIELDS = ("micro_batch_size", "remat", "scan_layers", "loss_chunk", "checkpoint_minutes")
+SPEED_FIELDS = (
+    *("micro_batch_size", "remat", "scan_layers", "loss_chunk"),
+    *("fsdp", "tensor", "checkpoint_minutes"),
+)
 """Of config.train: they change memory and time, and results by rounding at most; a run may go on with others."""
 
 
@@ -44,7 +47,7 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
     use_compile_cache()
     run_folder.mkdir(parents=True, exist_ok=True)
     plan = _plan(config, plan_path(data_folder, condition, seed))
-    mesh = build_mesh()
+    mesh = build_mesh(config)
     accumulation, batch_size = accumulation_steps(config.train, mesh), config.train.batch_size
     made_from = _made_from(config, condition, seed, plan, data_folder / "rows")
     with contextlib.ExitStack() as stack:

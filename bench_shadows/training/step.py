@@ -19,15 +19,17 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from bench_shadows.config import Config
-from bench_shadows.model.attention import choose
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
-from bench_shadows.model.loss import cross_entropy, next_tokens
+from bench_shadows.model.loss import next_tokens
 from bench_shadows.training.optimizer import build_optimizer
 from bench_shadows.training.sharding import (
     accumulation_steps,
+    attention_over,
     batch_sharding,
-    data_ways,
+    cross_entropy_over,
+    gather_weights,
     replicated,
+    spread_rows,
     state_shardings,
 )
 
@@ -54,9 +56,9 @@ def compute_dtype(name: str, device: jax.Device) -> jnp.dtype:
     return jnp.dtype(jnp.bfloat16 if has_bfloat16 else jnp.float32)
 
 
-def build_decoder(config: Config, device: jax.Device) -> Decoder:
-    """The network as `config.train` wants it on a device, with shapes in the place of weights."""
-    train, dtype = config.train, compute_dtype(config.train.compute_dtype, device)
+def build_decoder(config: Config, mesh: Mesh) -> Decoder:
+    """The network as `config.train` wants it on a mesh, with shapes in the place of weights."""
+    train, dtype = config.train, compute_dtype(config.train.compute_dtype, mesh.devices.flat[0])
     return nnx.eval_shape(
         lambda: Decoder(
             config.model,
@@ -64,7 +66,9 @@ def build_decoder(config: Config, device: jax.Device) -> Decoder:
             scan_layers=train.scan_layers,
             remat=train.remat,
             compute_dtype=dtype,
-            attention=choose(device, dtype, config.model.head_dim),
+            attend=attention_over(mesh, dtype, config.model.head_dim, config.data.seq_len),
+            gather=functools.partial(gather_weights, mesh=mesh, dtype=dtype),
+            spread=functools.partial(spread_rows, mesh=mesh),
         )
     )
 
@@ -85,7 +89,7 @@ def _initialiser(config: Config, mesh: Mesh) -> Callable[[jax.Array], State]:
 
 def abstract_state(config: Config, mesh: Mesh) -> State:
     """Shapes, dtypes and shardings of a run's state: what checkpoints are restored into."""
-    params = parameters(build_decoder(config, mesh.devices.flat[0]))
+    params = parameters(build_decoder(config, mesh))
     shapes = State(params, jax.eval_shape(build_optimizer(config.train).init, params))
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -100,13 +104,13 @@ def build_step(config: Config, mesh: Mesh) -> Any:
     The state given is consumed (its memory is used again). Metrics are float32 scalars: loss (nats a token, before
     the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it).
     """
-    decoder, optimizer = build_decoder(config, mesh.devices.flat[0]), build_optimizer(config.train)
-    chunk_tokens = config.train.loss_chunk * data_ways(mesh)
+    decoder, optimizer = build_decoder(config, mesh), build_optimizer(config.train)
+    cross_entropy = cross_entropy_over(mesh, config.train.loss_chunk)
 
     def loss_sum(params: Parameters, tokens_MxT: jax.Array) -> tuple[jax.Array, jax.Array]:
         model = with_parameters(decoder, params)
         targets, weights = next_tokens(tokens_MxT)
-        return cross_entropy(model(tokens_MxT), model.head(), targets, weights, chunk_tokens)
+        return cross_entropy(model(tokens_MxT), model.head(), targets, weights)
 
     def step(state: State, tokens_NxMxT: jax.Array, rate: jax.Array) -> tuple[State, Metrics]:
         def accumulate(sums: Any, tokens_MxT: jax.Array) -> tuple[Any, None]:

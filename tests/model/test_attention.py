@@ -1,5 +1,7 @@
 """Every implementation of attention is the written-out formula."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_shadows.model.attention import attention, choose, einsum_attention
+from bench_shadows.model.attention import IMPLEMENTATIONS, Attention, choose, einsum_attention, splash_attention
 
 
 def inputs(rows: int, length: int, heads: int, kv_heads: int, width: int) -> tuple[jax.Array, ...]:
@@ -34,14 +36,25 @@ def test_the_reference_is_the_formula(length: int, kv_heads: int, share: int) ->
     np.testing.assert_allclose(einsum_attention(q, k, v), expected, atol=1e-5)
 
 
-def test_xla_equals_the_reference_forward_and_backward() -> None:
-    qkv = inputs(2, 33, 4, 2, 8)
+@pytest.mark.parametrize(
+    ("implementation", "length", "width"),
+    [
+        pytest.param(IMPLEMENTATIONS["xla"], 33, 8, id="xla"),
+        pytest.param(functools.partial(splash_attention, interpret=True), 256, 128, id="splash"),
+    ],
+)
+def test_an_implementation_equals_the_reference_forward_and_backward(
+    implementation: Attention, length: int, width: int
+) -> None:
+    qkv = inputs(2, length, 4, 2, width)
 
-    def both(implementation: str) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        return jax.value_and_grad(lambda qkv: (attention(*qkv, implementation) ** 2).sum())(qkv)
+    def both(attend: Attention) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+        return jax.value_and_grad(lambda qkv: (attend(*qkv) ** 2).sum())(qkv)
 
     jax.tree.map(
-        lambda one, two: np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4), both("xla"), both("einsum")
+        lambda one, two: np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3),
+        both(implementation),
+        both(einsum_attention),
     )
 
 
@@ -61,14 +74,16 @@ class FakeDevice:
 
 
 @pytest.mark.parametrize(
-    ("platform", "capability", "dtype", "head_dim", "chosen", "reason"),
+    ("platform", "capability", "dtype", "head_dim", "seq_len", "chosen", "reason"),
     [
-        ("cpu", "", jnp.float32, 32, "einsum", ""),
-        ("tpu", "", jnp.bfloat16, 128, "xla", ""),
-        ("gpu", "9.0", jnp.bfloat16, 128, "cudnn", ""),
-        ("gpu", "7.5", jnp.float16, 64, "xla", "compute capability"),
-        ("gpu", "9.0", jnp.float32, 64, "xla", "16-bit"),
-        ("gpu", "9.0", jnp.bfloat16, 256, "xla", "heads"),
+        ("cpu", "", jnp.float32, 32, 128, "einsum", ""),
+        ("tpu", "", jnp.bfloat16, 128, 4096, "splash", ""),
+        ("tpu", "", jnp.bfloat16, 64, 4096, "xla", "heads"),
+        ("tpu", "", jnp.bfloat16, 128, 1000, "xla", "length"),
+        ("gpu", "9.0", jnp.bfloat16, 128, 100, "cudnn", ""),
+        ("gpu", "7.5", jnp.float16, 64, 128, "xla", "compute capability"),
+        ("gpu", "9.0", jnp.float32, 64, 128, "xla", "16-bit"),
+        ("gpu", "9.0", jnp.bfloat16, 256, 128, "xla", "heads"),
     ],
 )
 def test_a_device_gets_its_fastest_and_a_fallback_is_said(
@@ -76,9 +91,10 @@ def test_a_device_gets_its_fastest_and_a_fallback_is_said(
     capability: str,
     dtype: type,
     head_dim: int,
+    seq_len: int,
     chosen: str,
     reason: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert choose(FakeDevice(platform, capability), jnp.dtype(dtype), head_dim) == chosen  # type: ignore[arg-type]
+    assert choose(FakeDevice(platform, capability), jnp.dtype(dtype), head_dim, seq_len) == chosen  # type: ignore[arg-type]
     assert reason in capsys.readouterr().err

@@ -31,7 +31,7 @@ def loss_and_gradients(**options: Any) -> tuple[jax.Array, Any]:
 
 
 @pytest.mark.parametrize("scan_layers", [True, False])
-@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+@pytest.mark.parametrize("remat", ["none", "gate_up", "gate", "attention", "full"])
 def test_scanning_and_rematerialising_change_nothing(scan_layers: bool, remat: str) -> None:
     expected = loss_and_gradients(scan_layers=False, remat="none")
     actual = loss_and_gradients(scan_layers=scan_layers, remat=remat)

@@ -20,7 +20,7 @@ KEEP = (10, 20, 30)
 
 @pytest.fixture(scope="module")
 def state() -> State:
-    return initial_state(CONFIG, 0, build_mesh())
+    return initial_state(CONFIG, 0, build_mesh(CONFIG))
 
 
 def marked(state: State, step: int) -> State:
@@ -52,7 +52,7 @@ def test_a_state_comes_back_bit_for_bit(tmp_path: Path, state: State) -> None:
     with Checkpoints(tmp_path, MADE_FROM, KEEP) as checkpoints:
         assert checkpoints.resume_step() == 10
         assert 10 in checkpoints
-        restored = checkpoints.restore(10, abstract_state(CONFIG, build_mesh()))
+        restored = checkpoints.restore(10, abstract_state(CONFIG, build_mesh(CONFIG)))
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     assert_same(restored, marked(state, 10))
 

@@ -1,5 +1,6 @@
 """The mesh changes where numbers lie, not what they are."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -19,9 +20,10 @@ from bench_shadows.training.step import abstract_state, build_step, initial_stat
 STEPS = 5
 
 
-def losses(micro_batch_size: int, tensor: int = 1) -> list[float]:
+def losses(micro_batch_size: int, **layout: int) -> list[float]:
     """A few steps on all devices of this process."""
-    mesh, config = build_mesh(tensor=tensor), with_train(micro_batch_size=micro_batch_size)
+    config = with_train(micro_batch_size=micro_batch_size, **layout)
+    mesh = build_mesh(config)
     step, state = build_step(config, mesh), initial_state(config, 0, mesh)
     found = []
     for number in range(STEPS):
@@ -43,7 +45,7 @@ def on_eight_devices(call: str) -> list[float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("call", ["losses(1)", "losses(2, tensor=2)"])
+@pytest.mark.parametrize("call", ["losses(1)", "losses(1, fsdp=8)", "losses(2, fsdp=2, tensor=2)"])
 def test_eight_devices_give_the_losses_of_one(call: str) -> None:
     np.testing.assert_allclose(on_eight_devices(call), losses(8), atol=1e-5)
 
@@ -53,7 +55,7 @@ def mesh_of(fsdp: int, tensor: int = 1, replica: int = 1) -> AbstractMesh:
 
 
 def test_matrices_and_their_moments_are_sharded_alike() -> None:
-    state = abstract_state(CONFIG, build_mesh())
+    state = abstract_state(CONFIG, build_mesh(CONFIG))
     shardings = state_shardings(state, mesh_of(fsdp=4, tensor=2))
     moments = shardings.optimizer[1]
     for tree in (shardings.params, moments.mu, moments.nu):
@@ -65,7 +67,7 @@ def test_matrices_and_their_moments_are_sharded_alike() -> None:
 
 
 def test_a_dimension_that_does_not_divide_stays_whole() -> None:
-    shardings = state_shardings(abstract_state(CONFIG, build_mesh()), mesh_of(fsdp=3))
+    shardings = state_shardings(abstract_state(CONFIG, build_mesh(CONFIG)), mesh_of(fsdp=3))
     assert shardings.params["layers"]["mlp"]["up_proj"]["kernel"].spec == PartitionSpec(None, None, "tensor")
 
 
@@ -83,4 +85,34 @@ def test_a_batch_that_cannot_be_shared_is_refused_with_what_would_do() -> None:
 
 def test_devices_that_do_not_make_the_mesh_are_refused() -> None:
     with pytest.raises(ConfigError, match="do not divide"):
-        build_mesh(devices=jax.devices()[:1], tensor=2)
+        build_mesh(with_train(tensor=2), jax.devices()[:1])
+
+
+class Chip:
+    """A device that `jax.make_mesh` can place; only its number matters."""
+
+    platform, device_kind, process_index = "cpu", "chip", 0
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+
+
+@pytest.mark.parametrize(
+    ("devices", "hidden_size", "fields", "shape"),
+    [
+        (256, 1024, {}, (16, 16, 1)),  # 64 rows of every matrix on each device
+        (8, 1024, {}, (1, 8, 1)),
+        (8, 128, {}, (4, 2, 1)),
+        (6, 128, {}, (3, 2, 1)),
+        (8, 32, {}, (8, 1, 1)),
+        (8, 1024, {"tensor": 2}, (1, 4, 2)),
+        (8, 1024, {"fsdp": 2}, (4, 2, 1)),
+    ],
+)
+def test_weights_are_shared_by_as_many_devices_as_hold_whole_tiles(
+    devices: int, hidden_size: int, fields: dict[str, int], shape: tuple[int, ...]
+) -> None:
+    model = dataclasses.replace(CONFIG.model, hidden_size=hidden_size)
+    config = dataclasses.replace(with_train(**fields), model=model)
+    mesh = build_mesh(config, [Chip(i) for i in range(devices)])  # type: ignore[misc]
+    assert tuple(mesh.shape.values()) == shape

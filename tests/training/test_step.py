@@ -16,7 +16,7 @@ PAPER = Config()
 
 
 def one_step(config: Config, rate: float = 1e-2) -> tuple:
-    mesh = build_mesh()
+    mesh = build_mesh(CONFIG)
     tokens = place(some_rows(config.train.batch_size), accumulation_steps(config.train, mesh), mesh)
     return build_step(config, mesh)(initial_state(config, 0, mesh), tokens, np.float32(rate))
 
@@ -24,7 +24,7 @@ def one_step(config: Config, rate: float = 1e-2) -> tuple:
 def test_eight_micro_batches_give_the_step_of_one() -> None:
     whole, whole_metrics = one_step(with_train(micro_batch_size=8))
     parts, parts_metrics = one_step(with_train(micro_batch_size=1))
-    assert accumulation_steps(with_train(micro_batch_size=1).train, build_mesh()) == 8
+    assert accumulation_steps(with_train(micro_batch_size=1).train, build_mesh(CONFIG)) == 8
     for name in whole_metrics:
         np.testing.assert_allclose(parts_metrics[name], whole_metrics[name], rtol=1e-6, err_msg=name)
     # Adam's first direction is the gradient's sign, which rounding may flip near 0: so moments are compared.
@@ -34,20 +34,20 @@ def test_eight_micro_batches_give_the_step_of_one() -> None:
 
 
 def test_metrics_are_what_they_say() -> None:
-    before = initial_state(CONFIG, 0, build_mesh())
+    before = initial_state(CONFIG, 0, build_mesh(CONFIG))
     after, metrics = one_step(CONFIG)
     update = jax.tree.map(jnp.subtract, after.params, before.params)
     np.testing.assert_allclose(metrics["update_norm"], optax.tree.norm(update), rtol=1e-4)
     np.testing.assert_allclose(metrics["param_norm"], optax.tree.norm(after.params), rtol=1e-6)
     assert abs(metrics["loss"] - np.log(CONFIG.model.vocab_size)) < 0.2
-    clipped = build_step(with_train(clip_norm=1e-3), build_mesh())
-    tokens = place(some_rows(8), 1, build_mesh())
+    clipped = build_step(with_train(clip_norm=1e-3), build_mesh(CONFIG))
+    tokens = place(some_rows(8), 1, build_mesh(CONFIG))
     _, again = clipped(before, tokens, np.float32(1e-2))
     np.testing.assert_allclose(again["grad_norm"], metrics["grad_norm"], rtol=1e-6)
 
 
 def test_the_loss_falls_below_the_unigram_entropy() -> None:
-    mesh, config = build_mesh(), with_train(weight_decay=0.0)
+    mesh, config = build_mesh(CONFIG), with_train(weight_decay=0.0)
     step, state = build_step(config, mesh), initial_state(config, 0, mesh)
     for number in range(150):
         state, metrics = step(state, place(some_rows(8, seed=number), 1, mesh), np.float32(1e-2))
@@ -55,13 +55,13 @@ def test_the_loss_falls_below_the_unigram_entropy() -> None:
 
 
 def test_a_rate_of_zero_changes_no_weight() -> None:
-    before = initial_state(CONFIG, 0, build_mesh()).params
+    before = initial_state(CONFIG, 0, build_mesh(CONFIG)).params
     after, _ = one_step(CONFIG, rate=0.0)
     jax.tree.map(np.testing.assert_array_equal, before, after.params)
 
 
 def test_only_matrices_decay() -> None:
-    params = initial_state(CONFIG, 0, build_mesh()).params
+    params = initial_state(CONFIG, 0, build_mesh(CONFIG)).params
     decaying = {
         jax.tree_util.keystr(path, simple=True, separator=".")
         for path, decay in jax.tree_util.tree_leaves_with_path(decays(params))
@@ -105,7 +105,7 @@ def test_the_paper_warms_up_for_400_steps_and_ends_at_its_minimum() -> None:
 
 
 def test_initial_weights_are_those_of_the_seed() -> None:
-    mesh = build_mesh()
+    mesh = build_mesh(CONFIG)
     one, same = initial_state(CONFIG, 3, mesh), initial_state(with_train(samples=80, weight_decay=0.5), 3, mesh)
     jax.tree.map(np.testing.assert_array_equal, one.params, same.params)
     other = initial_state(CONFIG, 4, mesh)
@@ -113,7 +113,7 @@ def test_initial_weights_are_those_of_the_seed() -> None:
 
 
 def test_the_abstract_state_is_the_state() -> None:
-    mesh = build_mesh()
+    mesh = build_mesh(CONFIG)
     state, abstract = initial_state(CONFIG, 0, mesh), abstract_state(CONFIG, mesh)
     assert jax.tree.structure(state) == jax.tree.structure(abstract)
     for leaf, shape in zip(jax.tree.leaves(state), jax.tree.leaves(abstract), strict=True):
