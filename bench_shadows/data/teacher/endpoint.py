@@ -39,6 +39,7 @@ _EXCERPT = 300  # characters of an invalid reply that are kept
 _BUSY = (408, 409, 425, 429)  # and 5xx: worth another request
 _CROWDED = (408, 429, 503, 504, 529)  # fewer requests may help
 _COMPLAIN_SECONDS = 30.0
+_A_DAY = 86_400.0
 
 
 class Piece(NamedTuple):
@@ -266,10 +267,10 @@ def _seconds(retry_after: str | None) -> float:
     if retry_after is None:
         return 0.0
     try:
-        return max(0.0, float(retry_after))
+        return min(_A_DAY, max(0.0, float(retry_after)))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+        return min(_A_DAY, max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time()))
+    except (ValueError, OverflowError):
         return 0.0

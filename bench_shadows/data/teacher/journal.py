@@ -77,6 +77,7 @@ class Journal:
     def __init__(self, home: Path, own: Path):
         self.damaged = 0
         """Lines that cannot be read; what they held is asked for again."""
+        self.home = home
         _cut_torn_line(own)
         self._paths = sorted({*home.glob("shard-*.jsonl"), own})
         self._own = open(own, "ab", buffering=0)  # noqa: SIM115, closed by `close`
