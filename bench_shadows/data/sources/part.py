@@ -3,28 +3,33 @@
 import dataclasses
 from typing import Any, NamedTuple
 
+LONGEST_RECORD = 2**26
+"""Bytes of a record (a line, a cell, a file); a longer one is counted and skipped without being held in memory."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
     """What one worker reads, and what is read again after a crash: a file, or a piece of something larger.
 
-    It can be pickled and hashed, and is made without reading any data. Its order among the parts, and the order
-    of the documents in it, never change while its identity does not.
+    It can be pickled and hashed, and is made without reading any data. The order of the documents in it never
+    changes while its identity does not.
     """
 
     name: str
     """Unique among the parts of a config: a path, a URI, or what the piece is called."""
     format: str
-    """Which reader takes it: builtin, json, parquet."""
+    """Which reader takes it; a key of `documents.FORMATS`."""
     paths: tuple[str, ...] = ()
-    """Files it is read from."""
+    """Files, URIs or the one set that it is read from."""
     begin: int = 0
     end: int | None = None
-    """The piece of it: bytes of a file, or examples of a set; None is the end."""
+    """The piece of it, as its reader counts: bytes of a file, examples of a set; None is the end."""
     facts: tuple[tuple[str, Any], ...] = ()
     """What tells whether it is the same as before, without reading it."""
     domain: str = ""
     """Domain of documents that name none."""
+    ignored: tuple[tuple[str, int], ...] = ()
+    """Files of the folder that are no source: (ending, how many), told by the folder's first part."""
 
     def identity(self) -> dict[str, Any]:
         """JSON values that change when the data changes: bytes and modified_ns of files, versions of sets."""
@@ -40,3 +45,13 @@ class Record(NamedTuple):
     """The file or set that it is from."""
     values: Any
     """A mapping of fields where it is well-formed."""
+
+
+class BadRecordError(Exception):
+    """A record that cannot be used; its arguments are the reason and the details."""
+
+
+def split_of(source: str, prefix: str) -> tuple[str, str]:
+    """(`NAME`, `SPLIT`) of a source `PREFIX:NAME@SPLIT`; the split is `train` where there is none."""
+    name, at, split = source.removeprefix(prefix).rpartition("@")
+    return (name, split) if at and "/" not in split else (source.removeprefix(prefix), "train")

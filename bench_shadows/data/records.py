@@ -1,0 +1,85 @@
+"""A record of a source becomes a document: fields by name, what is missing filled in, what is wrong said."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench_shadows.config import FieldsConfig
+from bench_shadows.data import detect, languages
+from bench_shadows.data.counts import Counts
+from bench_shadows.data.document import KINDS, Document
+from bench_shadows.data.sources.part import LONGEST_RECORD, BadRecordError, Part, Record
+
+
+def document(record: Record, fields: FieldsConfig, part: Part, counts: Counts) -> Document:
+    """The document of one record; raises BadRecordError(reason, details) where it cannot be one.
+
+    A missing id is the record's position, a missing domain the part's; language and kind are detected.
+    """
+    if not isinstance(record.values, Mapping):
+        raise BadRecordError("not an object", f"a {type(record.values).__name__}")
+    text = _string(record.values, fields.text)
+    if text is None:
+        has = ", ".join(map(str, list(record.values)[:8])) or "none"
+        raise BadRecordError(f"no field {fields.text!r}", f"it has {has}")
+    if not text.strip():
+        raise BadRecordError("empty text")
+    if "\0" in text:
+        raise BadRecordError("NUL character in the text")
+    if len(text) > LONGEST_RECORD:
+        raise BadRecordError("text too long", f"{len(text):,} characters, at most {LONGEST_RECORD:,}")
+    identity = field(record.values, fields.id)
+    kind, language = _kind_and_language(record.values, fields, text)
+    return Document(
+        id=record.where if identity is None else _decoded(identity, fields.id),
+        text=text,
+        domain=_string(record.values, fields.domain) or part.domain,
+        language=language,
+        kind=kind,
+        source=record.source,
+    )
+
+
+def field(values: Mapping[str, Any], name: str) -> Any:
+    """A field by its name, or by a dotted path into nested records (`meta.lang`); None where there is none."""
+    if name in values:
+        return values[name]
+    value: Any = values
+    for step in name.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            return None
+        value = value[step]
+    return value
+
+
+def _kind_and_language(values: Mapping[str, Any], fields: FieldsConfig, text: str) -> tuple[str, str]:
+    kind = _string(values, fields.kind) or "text"
+    if kind not in KINDS:
+        raise BadRecordError("unknown kind", f"{kind!r}; there are {', '.join(KINDS)}")
+    named = _string(values, fields.language)
+    if not named:
+        return kind, detect.language_of(text)
+    language = languages.of_code(named) if kind == "code" else languages.natural(named)
+    if language is None:
+        raise BadRecordError("unknown language", repr(named[:40]))
+    return kind, language
+
+
+def _string(values: Mapping[str, Any], name: str) -> str | None:
+    value = field(values, name)
+    if value is not None and not isinstance(value, str | bytes):
+        raise BadRecordError(f"field {name!r} is not text", f"a {type(value).__name__}")
+    return None if value is None else _decoded(value, name)
+
+
+def _decoded(value: Any, name: str) -> str:
+    """A value as a string that UTF-8 can hold."""
+    try:
+        text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+        text.encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRecordError("not UTF-8", f"byte {error.start + 1} of the field {name!r}") from error
+    except UnicodeEncodeError as error:
+        raise BadRecordError(
+            f"field {name!r} has half a surrogate pair", f"character {error.start + 1}"
+        ) from error
+    return text
