@@ -1,0 +1,110 @@
+"""Three depths of modification, by layer range, and spectra that stay while weights move."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench_shadows.diagnostics.modification import Range, inertness, kind_of, modification, plain
+
+V = "self_attn.v_proj"
+
+
+def over_depth(module: str = V, **columns: list) -> list[dict]:
+    count = len(next(iter(columns.values())))
+    return [
+        {"module": module, "layer": i} | {name: values[i] for name, values in columns.items()}
+        for i in range(count)
+    ]
+
+
+def rebuilt(module: str = V, first: int = 2, last: int = 20, layers: int = 36) -> list[dict]:
+    """The paper's bimodal case: layers 2 to 20 of 36 rebuilt, the others close to the base."""
+    deep = [first <= i <= last for i in range(layers)]
+    return over_depth(
+        module,
+        relative_change=[1.3 if d else 0.1 for d in deep],
+        correlation=[0.02 if d else 0.99 for d in deep],
+    )
+
+
+def test_three_depths_of_modification() -> None:
+    near = modification(over_depth(relative_change=[0.01] * 36, correlation=[0.9999] * 36))
+    tuned = modification(over_depth(relative_change=[0.2] * 36, correlation=[0.98] * 36))
+    deep = modification(rebuilt())
+    assert near is not None
+    assert tuned is not None
+    assert deep is not None
+    assert (near.kind, tuned.kind, deep.kind) == ("minimal", "conservative", "deep")
+    assert deep.deep_layers == tuple(range(2, 21))
+    assert modification(over_depth(relative_change=[None], correlation=[None])) is None
+
+
+def test_ranges_name_the_layers_and_what_they_are() -> None:
+    deep = modification(rebuilt(), V)
+    assert deep is not None
+    assert deep.ranges == (
+        Range("conservative", (0, 1), 0.1, 0.99),
+        Range("deep", tuple(range(2, 21)), 1.3, 0.02),
+        Range("conservative", tuple(range(21, 36)), 0.1, 0.99),
+    )
+
+
+def test_a_component_is_read_by_the_median_of_its_matrices() -> None:
+    others = [row for name in ("self_attn.q_proj", "mlp.up_proj") for row in rebuilt(name, 40, 40)]
+    whole = modification([*rebuilt(), *others])
+    alone = modification([*rebuilt(), *others], V)
+    assert whole is not None
+    assert alone is not None
+    assert (whole.kind, alone.kind) == ("conservative", "deep")
+
+
+def test_experts_of_one_projection_are_one_module() -> None:
+    rows = [row for expert in range(3) for row in rebuilt(f"mlp.experts.{expert}.up_proj")]
+    found = modification(rows, "mlp.experts.up_proj")
+    assert found is not None
+    assert found.deep_layers == tuple(range(2, 21))
+    assert (plain("mlp.experts.7.up_proj"), plain("merger.mlp.0")) == ("mlp.experts.up_proj", "merger.mlp.0")
+
+
+def test_a_layer_that_is_missing_breaks_a_range_and_a_module_without_layers_has_one() -> None:
+    rows = rebuilt(first=0, last=3, layers=4)
+    rows[2] |= {"relative_change": None}
+    broken = modification(rows)
+    assert broken is not None
+    assert [part.layers for part in broken.ranges] == [(0, 1), (3,)]
+    single = modification([{"module": "merger.0", "layer": None, "relative_change": 0.02, "correlation": 0.99}])
+    assert single is not None
+    assert single.ranges == (Range("minimal", (), 0.02, 0.99),)
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(-1, 1)), min_size=1, max_size=40))
+def test_ranges_cover_every_layer_once_and_in_order(layers: list[tuple[float, float]]) -> None:
+    change, correlation = zip(*layers, strict=True)
+    found = modification(over_depth(relative_change=list(change), correlation=list(correlation)))
+    assert found is not None
+    assert [layer for part in found.ranges for layer in part.layers] == list(range(len(layers)))
+    for part in found.ranges:
+        assert {kind_of(*layers[layer]) for layer in part.layers} == {part.kind}
+    assert all(one.kind != two.kind for one, two in zip(found.ranges, found.ranges[1:], strict=False))
+
+
+def test_a_change_that_kept_its_direction_is_not_deep() -> None:
+    assert kind_of(1.0, 1.0) == "conservative"  # twice the weights
+    assert kind_of(2.0, -1.0) == "conservative"  # the sign turned
+    assert kind_of(1.4, 0.0) == "deep"
+
+
+def test_spectral_inertness_is_movement_without_restructuring() -> None:
+    ranks = over_depth(effective_rank=[500.0] * 12)
+    moved = {"relative_change": [0.2] * 12}
+    still = inertness(over_depth(delta_effective_rank=[0.3] * 12, **moved), ranks)
+    spiky = inertness(over_depth(delta_effective_rank=[0.3] * 8 + [20.0, -15.0, 9.0, 30.0], **moved), ranks)
+    frozen = inertness(over_depth(delta_effective_rank=[0.0] * 12, relative_change=[0.001] * 12), ranks)
+    assert still is not None
+    assert spiky is not None
+    assert frozen is not None
+    assert (still.inert, spiky.inert, frozen.inert) == (True, False, False)
+    assert (spiky.still, spiky.matrices) == (pytest.approx(8 / 12), 12)
+    assert not frozen.moved
+    assert inertness([], ranks) is None
+    assert inertness(over_depth(delta_effective_rank=[None] * 12, **moved), ranks) is None
