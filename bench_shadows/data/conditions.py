@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def plan_hash(plan: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(plan).data).hexdigest()
 
 
-def describe(plan: np.ndarray) -> dict[str, object]:
+def describe(plan: np.ndarray) -> dict[str, Any]:
     """How a plan, or a phase of one, repeats its rows.
 
     Returns positions, distinct_rows, mean_repetitions, max_repetitions and repetitions {times: rows}.

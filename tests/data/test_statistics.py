@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_shadows.data.conditions import RowCounts, build_plans
+from bench_shadows.data.frequency import entropy_nats, top_share
 from bench_shadows.data.rows import NAMES, RowStore, write_rows
 from bench_shadows.data.statistics import (
     batch_statistics,
     condition_statistics,
     count_tokens,
-    entropy_nats,
     frequency_deciles,
     phase_statistics,
-    top_share,
 )
 
 SEQ, ROWS, VOCAB = 8, 40, 50
