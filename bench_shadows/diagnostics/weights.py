@@ -1,43 +1,27 @@
 """Named matrices, from wherever weights are: an Orbax checkpoint, a live parameter tree, safetensors files.
 
-Nothing here knows a network. A tensor is a matrix, or a stack of them, by its name and shape:
-
-- two dimensions: one matrix; a whole number in its name is its layer (`model.layers.3.mlp.up_proj.weight`);
-- three dimensions: a stack over layers [L, rows, columns] (`layers/mlp/up_proj/kernel`, scanned layers);
-- embeddings, heads, norms, biases and everything else are skipped, and listed as skipped with a reason.
-
-Matrices of one module and shape make a `Stack` (or several, where they are large); its array is read only when
-asked for.
+Nothing here knows a network: `families` says which matrix a tensor is, by its name and shape. Matrices of one
+module and shape make a `Stack` (or several, where they are large); its array is read only when asked for.
+Embeddings, heads, norms, biases and everything else are skipped, and listed as skipped with a reason.
 """
 
-import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
-import ml_dtypes
 import numpy as np
 
+from bench_shadows.diagnostics import families, safetensors
+from bench_shadows.diagnostics.families import Cut, Place, Shaped
 from bench_shadows.errors import RunError
 
-STACK_BYTES = 256 << 20  # tensors of single layers are stacked up to this size
+STACK_BYTES = 128 << 20  # matrices of single layers are stacked up to this size
 SMALL = 64 << 20  # bytes of an Orbax checkpoint that is read in one go and kept
 
-# Parts of a name that say nothing about which matrix it is.
-_CONTAINERS = {"params", "model", "layers", "blocks", "layer", "transformer", "decoder", "h"}
-_NUMBERED = re.compile(r"(layers?|blocks?|h)_(\d+)", re.IGNORECASE)  # Linen's way: layers_3
-_LEAVES = {"kernel", "weight", "value", "raw_value", "w"}
-_NOT_MATRICES = re.compile(r"embed|lm_head|(^|[._])norm|norm($|[._])|layernorm|wte|wpe", re.IGNORECASE)
-
-_COMPONENTS = {
-    "projector": re.compile(r"projector|merger"),
-    "vision": re.compile(r"visual|vision"),
-    "encoder": re.compile(r"(^|\.)encoder\."),
-}
+Array = np.ndarray | jax.Array
 
 
 @dataclass(frozen=True)
@@ -55,6 +39,12 @@ class Stack:
     shape: tuple[int, int]
     """Rows and columns as stored."""
     dtype: str
+    inputs_first: bool = False
+    """[in, out], as JAX keeps kernels; torch's linear layers are [out, in]."""
+    cut: Cut | None = None
+    """Of the outputs' axis, where several matrices are fused in one tensor."""
+    expert: int | None = None
+    """Place in the first axis of three-dimensional tensors."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -71,36 +61,59 @@ class Weights:
     stacks: tuple[Stack, ...]
     skipped: dict[str, str]
     """Tensor name -> why it is no matrix of the analysis."""
-    _load: Callable[[list[str]], dict[str, np.ndarray | jax.Array]] = field(repr=False)
+    _load: Callable[[list[str]], Mapping[str, Array]] = field(repr=False)
+    family: str = families.OWN_NAMES
+    """Whose table the names are from."""
+    notices: tuple[str, ...] = ()
+    tensors: Mapping[str, Shaped] = field(default_factory=dict, repr=False)
+    """Everything in the checkpoint, with shape and dtype."""
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """config.json of the checkpoint's folder."""
+    files: tuple[Path, ...] = ()
+    """Files that the values are read from; empty for live trees."""
 
-    def read(self, stack: Stack) -> np.ndarray | jax.Array:
+    def read(self, stack: Stack) -> Array:
         """[L, rows, columns] of a stack, in its stored dtype; on the host, or on the device for a live tree.
 
         Raises RunError naming the tensor where it cannot be read.
         """
-        names = list(dict.fromkeys(stack.tensors))
         try:
-            arrays = self._load(names)
+            return self._stacked(stack)
         except Exception as error:
+            names = [safetensors.short(name) for name in dict.fromkeys(stack.tensors)]
             reason = " ".join(str(error).split())[:300]
             raise RunError(
                 f"{self.name}: cannot read {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {reason}; "
-                "restore the checkpoint from a copy, or analyse another step"
+                "restore the checkpoint from a copy, or analyse another one"
             ) from error
-        parts = [arrays[name] for name in names]
-        return parts[0] if parts[0].ndim == 3 else np.stack([np.asarray(part) for part in parts])
+
+    def _stacked(self, stack: Stack) -> Array:
+        names = list(dict.fromkeys(stack.tensors))
+        first = self._load(names[:1])[names[0]]
+        if stack.expert is None and first.ndim == 3:
+            return first if stack.cut is None else np.stack([self._matrix(stack, part) for part in first])
+        matrix = self._matrix(stack, first)
+        result = np.empty((len(stack.layers), *stack.shape), matrix.dtype)
+        result[0] = matrix
+        for i, name in enumerate(names[1:], 1):  # so that the pages of one tensor at a time are in memory
+            result[i] = self._matrix(stack, self._load([name])[name])
+        return result
+
+    def _matrix(self, stack: Stack, array: Array) -> np.ndarray:
+        matrix = np.asarray(array if stack.expert is None else array[stack.expert])
+        return matrix if stack.cut is None else stack.cut.apply(matrix, axis=1 if stack.inputs_first else 0)
 
 
-def open_weights(source: Path | str | Any) -> Weights:
+def open_weights(source: Path | str | Any, embeddings: bool = False) -> Weights:
     """The matrices of an Orbax item folder, a .safetensors file or a folder of them, or a live tree of arrays."""
     if not isinstance(source, str | Path):
         return open_tree(source)
     path = Path(source)
     if not path.exists():
         raise RunError(f"{path}: no such checkpoint; name an Orbax `params` folder or .safetensors files")
-    if path.is_file() or any(path.glob("*.safetensors")):
-        return open_safetensors(path)
-    return open_orbax(path)
+    if path.is_dir() and (path / "_METADATA").is_file():
+        return open_orbax(path)
+    return open_safetensors(path, embeddings)
 
 
 def list_matrices(source: Path | str | Any) -> tuple[Stack, ...]:
@@ -110,7 +123,7 @@ def list_matrices(source: Path | str | Any) -> tuple[Stack, ...]:
 
 def read_matrix_stacks(
     source: Path | str | Any, modules: tuple[str, ...] | None = None
-) -> Iterator[tuple[Stack, np.ndarray | jax.Array]]:
+) -> Iterator[tuple[Stack, Array]]:
     """Yields (stack, array [L, rows, columns]) one after the other; `modules` picks some by name."""
     weights = open_weights(source)
     for stack in weights.stacks:
@@ -133,14 +146,9 @@ def open_orbax(folder: Path | str) -> Weights:
         ) from error
     leaves = {_name(path): leaf for path, leaf in _flatten(tree)}
     size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves.values())
-    kept: dict[str, np.ndarray | jax.Array] = {}
+    kept: dict[str, Array] = {}
 
-    def load_small(names: list[str]) -> dict[str, np.ndarray | jax.Array]:
-        if not kept:  # a restore costs milliseconds whatever its size: one for all, and for all comparisons
-            kept.update(load(list(leaves)))
-        return kept
-
-    def load(names: list[str]) -> dict[str, np.ndarray | jax.Array]:
+    def load(names: list[str]) -> dict[str, Array]:
         wanted = {id(leaves[name]) for name in names}
         item = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if id(leaf) in wanted else ocp.PLACEHOLDER,
@@ -150,7 +158,13 @@ def open_orbax(folder: Path | str) -> Weights:
         restored = checkpointer.restore(folder, args=ocp.args.PyTreeRestore(item=item, restore_args=restore))
         return {_name(path): leaf for path, leaf in _flatten(restored) if leaf is not ocp.PLACEHOLDER}
 
-    return _collect(str(folder), leaves, load_small if size <= SMALL else load)
+    def load_small(names: list[str]) -> dict[str, Array]:
+        if not kept:  # a restore costs milliseconds whatever its size: one for all, and for all comparisons
+            kept.update(load(list(leaves)))
+        return kept
+
+    files = tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
+    return _collect(str(folder), leaves, load_small if size <= SMALL else load, files=files)
 
 
 def open_tree(tree: Any, name: str = "parameters") -> Weights:
@@ -159,81 +173,19 @@ def open_tree(tree: Any, name: str = "parameters") -> Weights:
     return _collect(name, leaves, lambda names: {key: leaves[key] for key in names})
 
 
-def open_safetensors(path: Path | str) -> Weights:
-    """One .safetensors file or a folder of shards: headers now, values memory-mapped when they are read."""
-    path = Path(path)
-    where: dict[str, _Entry] = {}
-    for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
-        where |= _safetensors_header(file)
+def open_safetensors(path: Path | str, embeddings: bool = False) -> Weights:
+    """One .safetensors file or a folder of shards: headers now, values memory-mapped when they are read.
 
-    def load(names: list[str]) -> dict[str, np.ndarray | jax.Array]:
-        return {name: where[name].map() for name in names}
-
-    return _collect(str(path), where, load)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """Where a tensor lies in a safetensors file."""
-
-    file: Path
-    offset: int
-    shape: tuple[int, ...]
-    dtype: Any
-
-    def map(self) -> np.ndarray:
-        return np.memmap(self.file, self.dtype, "r", self.offset, self.shape)
-
-
-_SAFETENSORS_DTYPES: dict[str, Any] = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "BF16": ml_dtypes.bfloat16,
-    "F8_E4M3": ml_dtypes.float8_e4m3fn,
-    "F8_E5M2": ml_dtypes.float8_e5m2,
-}
-
-
-def _safetensors_header(file: Path) -> dict[str, _Entry]:
-    """Every tensor of a file: 8 bytes of length, that much JSON, then the data; raises RunError for anything else.
-
-    Tensors of other dtypes (integers, packed 4-bit) come with their dtype's name and are skipped by `_collect`.
+    Raises RunError for what `safetensors.open_files` refuses.
     """
+    found = safetensors.open_files(Path(path))
 
-    def need(holds: bool, message: str) -> None:
-        if not holds:
-            raise RunError(f"{file}: not a whole safetensors file: {message}; fetch it again")
+    def load(names: list[str]) -> dict[str, Any]:
+        return {name: found.tensors[name].map() for name in names}
 
-    size = file.stat().st_size
-    with open(file, "rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        need(size >= 8 and 8 + length <= size, f"its header of {length:,} bytes does not fit its {size:,} bytes")
-        text = opened.read(length)
-    try:
-        header = json.loads(text)
-    except ValueError as error:
-        need(False, f"its header is not JSON ({error})")
-    need(isinstance(header, dict), "its header is not a JSON object")
-    header.pop("__metadata__", None)
-    entries = {}
-    for name, value in header.items():
-        try:
-            dtype, shape = str(value["dtype"]), tuple(int(n) for n in value["shape"])
-            begin, end = (int(n) for n in value["data_offsets"])
-        except (KeyError, TypeError, ValueError):
-            need(False, f"tensor {name} lacks dtype, shape or data_offsets")
-        inside = 0 <= begin <= end and 8 + length + end <= size and min(shape, default=0) >= 0
-        need(inside, f"tensor {name} lies at [{begin:,}, {end:,}) beyond the file's end")
-        known = _SAFETENSORS_DTYPES.get(dtype)
-        if known is not None:
-            expected = math.prod(shape) * np.dtype(known).itemsize
-            need(
-                end - begin == expected,
-                f"tensor {name} {list(shape)} {dtype} has {end - begin:,} bytes, not {expected:,}",
-            )
-        entries[name] = _Entry(file, 8 + length + begin, shape, np.dtype(known) if known else dtype)
-    return entries
+    return _collect(
+        str(path), found.tensors, load, found.config, embeddings, files=found.files, notices=found.notices
+    )
 
 
 def _name(path: tuple[str, ...]) -> str:
@@ -251,56 +203,63 @@ def _flatten(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
 
 
 def _collect(
-    name: str, leaves: Mapping[str, Any], load: Callable[[list[str]], dict[str, np.ndarray | jax.Array]]
+    name: str,
+    leaves: Mapping[str, Shaped],
+    load: Callable[[list[str]], Mapping[str, Array]],
+    config: Mapping[str, Any] | None = None,
+    embeddings: bool = False,
+    files: tuple[Path, ...] = (),
+    notices: tuple[str, ...] = (),
 ) -> Weights:
     """Sorts tensors into stacks and skipped ones."""
-    groups: dict[tuple[str, str, tuple[int, int], str], list[tuple[int | None, str]]] = {}
-    skipped = {}
-    for tensor, leaf in leaves.items():
-        reason = _not_analysed(tensor, leaf)
-        if reason:
-            skipped[tensor] = reason
-            continue
-        component, module, layer = _describe(tensor)
-        rows, columns = leaf.shape[-2:]
-        key = (component, module, (int(rows), int(columns)), str(np.dtype(leaf.dtype)))
-        members = [(i, tensor) for i in range(leaf.shape[0])] if len(leaf.shape) == 3 else [(layer, tensor)]
-        groups.setdefault(key, []).extend(members)
+    found = families.sort_tensors(leaves, config, embeddings)
+    groups: dict[tuple[Any, ...], list[Place]] = {}
+    for place in found.places:
+        dtype = str(np.dtype(leaves[place.tensor].dtype))
+        alone = place.tensor if place.layers else None  # a tensor that is a stack is read as one
+        key = (
+            place.component,
+            place.module,
+            place.shape,
+            dtype,
+            place.inputs_first,
+            place.cut,
+            place.expert,
+            alone,
+        )
+        groups.setdefault(key, []).append(place)
     stacks = []
-    for (component, module, shape, dtype), members in groups.items():
-        members.sort(key=lambda member: (-1 if member[0] is None else member[0], member[1]))
-        whole = len(leaves[members[0][1]].shape) == 3  # a stacked tensor is read as one
-        fit = len(members) if whole else max(1, STACK_BYTES // (math.prod(shape) * np.dtype(dtype).itemsize))
-        for start in range(0, len(members), fit):
-            layers, tensors = zip(*members[start : start + fit], strict=True)
-            stacks.append(Stack(component, module, layers, tensors, shape, dtype))
-    return Weights(name, tuple(stacks), skipped, load)
-
-
-def _not_analysed(tensor: str, leaf: Any) -> str | None:
-    """Why a tensor is no matrix of the analysis; None if it is one."""
-    if 0 in leaf.shape:
-        return "empty"
-    dimensions, parts = len(leaf.shape), _parts(tensor)
-    if _NOT_MATRICES.search(tensor):
-        return "embedding, head or norm"
-    if isinstance(leaf.dtype, str) or not jax.dtypes.issubdtype(leaf.dtype, np.floating):
-        return f"{leaf.dtype} is not a floating dtype"
-    if dimensions == 2:
-        return None
-    if dimensions == 3 and parts[-1] in _LEAVES and not any(part.isdigit() for part in parts):
-        return None
-    return f"{dimensions} dimensions, neither a matrix nor a stack of them"
-
-
-def _parts(tensor: str) -> list[str]:
-    return _NUMBERED.sub(r"\1.\2", tensor).split(".")
-
-
-def _describe(tensor: str) -> tuple[str, str, int | None]:
-    """Component, module and layer that a tensor's name tells."""
-    parts = _parts(tensor)
-    layer = next((int(part) for part in parts if part.isdigit()), None)
-    kept = [p for p in parts if not p.isdigit() and p not in _CONTAINERS and p not in _LEAVES]
-    component = next((word for word, pattern in _COMPONENTS.items() if pattern.search(tensor)), "decoder")
-    return component, ".".join(kept) or tensor, layer
+    for (component, module, shape, dtype, inputs_first, cut, expert, alone), places in groups.items():
+        places.sort(key=lambda place: (-1 if place.layer is None else place.layer, place.tensor))
+        layers: list[int | None] = [place.layer for place in places]
+        tensors = [place.tensor for place in places]
+        if alone:
+            layers = list(range(places[0].layers))
+            tensors = tensors * len(layers)
+        fit = len(layers) if alone else max(1, STACK_BYTES // (math.prod(shape) * np.dtype(dtype).itemsize))
+        for start in range(0, len(layers), fit):
+            part = slice(start, start + fit)
+            stacks.append(
+                Stack(
+                    component,
+                    module,
+                    tuple(layers[part]),
+                    tuple(tensors[part]),
+                    shape,
+                    dtype,
+                    inputs_first,
+                    cut,
+                    expert,
+                )
+            )
+    return Weights(
+        name,
+        tuple(stacks),
+        found.skipped,
+        load,
+        found.family,
+        (*notices, *found.notices),
+        leaves,
+        config or {},
+        files,
+    )

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import ml_dtypes
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from checkpoint_files import write_safetensors
 from flax import nnx
 
 from bench_shadows.diagnostics import weights
@@ -63,13 +63,13 @@ def test_an_orbax_checkpoint_gives_the_seven_modules_and_their_values(checkpoint
         assert stack.tensors == (f"layers.{stack.module}.kernel",) * 3
         assert stack.dtype == "float32"
         np.testing.assert_array_equal(opened.read(stack), expected)
-    assert opened.skipped["embed_tokens.embedding"] == "embedding, head or norm"
-    assert set(opened.skipped) == {
-        "embed_tokens.embedding",
-        "layers.input_layernorm.scale",
-        "layers.post_attention_layernorm.scale",
-        "lm_head.kernel",
-        "norm.scale",
+    assert opened.family == "a run of bench_shadows"
+    assert opened.skipped == {
+        "embed_tokens.embedding": "embedding",
+        "layers.input_layernorm.scale": "norm",
+        "layers.post_attention_layernorm.scale": "norm",
+        "lm_head.kernel": "output head",
+        "norm.scale": "norm",
     }
 
 
@@ -127,64 +127,34 @@ def test_safetensors_in_shards_with_bfloat16_and_numbered_layers(tmp_path: Path)
             tensors["model.embed_tokens.weight"] = ("F32", np.ones((4, 6), np.float32))
             tensors["model.layers.0.mlp.up_proj.bias"] = ("F32", np.ones(6, np.float32))
             tensors["model.layers.0.mlp.packed"] = ("I8", np.ones((4, 4), np.int8))
-            tensors["model.visual.blocks.3.attn.qkv.weight"] = ("F16", np.ones((6, 18), np.float16))
+            tensors["audio.blocks.3.mixer.weight"] = ("F16", np.ones((6, 18), np.float16))
         write_safetensors(tmp_path / f"model-{shard}.safetensors", tensors)
     opened = weights.open_weights(tmp_path)
     stacks = {stack.module: stack for stack in opened.stacks}
-    assert set(stacks) == {"mlp.up_proj", "visual.attn.qkv"}
+    assert set(stacks) == {"mlp.up_proj", "audio.mixer"}
     assert stacks["mlp.up_proj"].layers == tuple(range(12)), "numbers in order, not as text"
     assert stacks["mlp.up_proj"].tensors[10] == "model.layers.10.mlp.up_proj.weight"
-    assert (stacks["visual.attn.qkv"].component, stacks["visual.attn.qkv"].layers) == ("vision", (3,))
+    assert stacks["audio.mixer"].layers == (3,)
+    assert opened.notices == (
+        "1 matrices are not in the table of Llama, Qwen, Mistral style decoder and stand under their own names: "
+        "audio.blocks.3.mixer.weight",
+    )
     array = opened.read(stacks["mlp.up_proj"])
     assert array.dtype == ml_dtypes.bfloat16
     np.testing.assert_array_equal(array, expected)
-    assert opened.skipped["model.layers.0.mlp.packed"] == "I8 is not a floating dtype"
-    assert (
-        opened.skipped["model.layers.0.mlp.up_proj.bias"] == "1 dimensions, neither a matrix nor a stack of them"
-    )
-
-
-def write_safetensors(
-    path: Path, tensors: dict[str, tuple[str, np.ndarray]], cut: int = 0, **changes: Any
-) -> Path:
-    header, data = {}, b""
-    for name, (dtype, array) in tensors.items():
-        raw = array.tobytes()
-        offsets = [len(data), len(data) + len(raw)]
-        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": offsets} | changes
-        data += raw
-    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
-    whole = len(text).to_bytes(8, "little") + text + data
-    path.write_bytes(whole[: len(whole) - cut])
-    return path
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"cut": 1}, "beyond the file's end"),
-        ({"cut": 10_000}, "does not fit"),
-        ({"data_offsets": [0, 8]}, "has 8 bytes, not 96"),
-        ({"data_offsets": [-8, 88]}, "beyond the file's end"),
-        ({"data_offsets": None}, "lacks dtype, shape or data_offsets"),
-        ({"shape": "wide"}, "lacks dtype, shape or data_offsets"),
-    ],
-)
-def test_a_broken_safetensors_file_is_named(tmp_path: Path, settings: dict, message: str) -> None:
-    path = tmp_path / "model.safetensors"
-    tensors = {"a.weight": ("F32", np.zeros((4, 6), np.float32))}
-    if settings.get("cut", 0) > 1:
-        path.write_bytes(b"\xff" * 20)
-    else:
-        write_safetensors(path, tensors, **settings)
-    with pytest.raises(RunError, match=message) as caught:
-        weights.open_weights(path)
-    assert str(path) in str(caught.value)
+    assert opened.skipped == {
+        "model.layers.0.mlp.packed": "quantised (int8), cannot be read",
+        "model.layers.0.mlp.up_proj.bias": "bias",
+        "model.embed_tokens.weight": "embedding",
+    }
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such checkpoint"):
         weights.open_weights(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"no \.safetensors files and no Orbax checkpoint; there is nothing"):
+        weights.open_weights(tmp_path)
+    (tmp_path / "_METADATA").write_text("{}")
     with pytest.raises(RunError, match="not an Orbax parameter folder"):
         weights.open_weights(tmp_path)
 
