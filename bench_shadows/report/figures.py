@@ -50,7 +50,7 @@ def alpha_at_end(run: Run) -> Figure | None:
         "Where do the alphas lie at the end of training?", 1, len(conditions), 3.0, sharex=True, sharey=True
     )
     for axes, name in zip(grid[0], conditions, strict=True):
-        _histogram(axes, end.where(condition=name), name, counts=True)
+        histogram(axes, end.where(condition=name), colour(name), counts=True)
         axes.set_title(NAMES.get(name, name), color=colour(name), fontweight="bold", fontsize=9)
         axes.set_xlabel("alpha")
     grid[0, 0].set_ylabel("matrices (%)")
@@ -81,7 +81,7 @@ def alpha_over_checkpoints(run: Run) -> Figure | None:
             axes = grid[row, column]
             here = frame.where(condition=name, step=step)
             if len(here):
-                _histogram(axes, here, name, counts=False)
+                histogram(axes, here, colour(name), counts=False)
             else:
                 empty(axes, "no checkpoint")
             if row == 0:
@@ -91,8 +91,8 @@ def alpha_over_checkpoints(run: Run) -> Figure | None:
     return figure
 
 
-def _histogram(axes: Axes, frame: Frame, condition: str, counts: bool) -> None:
-    """Percent of fitted matrices, all seeds together, in bins of alpha; the overflow bin says how many."""
+def histogram(axes: Axes, frame: Frame, shade: str, counts: bool) -> None:
+    """Percent of a frame's fitted matrices in bins of alpha, in one colour; the overflow bin says how many."""
     alpha = frame["alpha"][np.isfinite(frame["alpha"])]
     weights = 100 / max(len(alpha), 1)
     inside, _ = np.histogram(alpha, BINS)
@@ -100,16 +100,14 @@ def _histogram(axes: Axes, frame: Frame, condition: str, counts: bool) -> None:
     # np.histogram closes its last bin on the right; that edge belongs to the overflow here.
     inside[-1] -= int((alpha == BINS[-1]).sum())
     axes.axvspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0)
-    axes.bar(
-        BINS[:-1] + 0.25, inside * weights, width=0.5, color=colour(condition), edgecolor="white", linewidth=0.4
-    )
+    axes.bar(BINS[:-1] + 0.25, inside * weights, width=0.5, color=shade, edgecolor="white", linewidth=0.4)
     axes.set_xlim(0, BINS[-1] + 0.75)
     axes.margins(y=0.3 if counts else 0.12)  # room for the text
     axes.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "10+"])
     axes.grid(axis="x", visible=False)
     if over:
-        height, edge = over * weights, colour(condition)
-        axes.bar(OVERFLOW, height, width=0.5, color="white", edgecolor=edge, linewidth=1, hatch="////")
+        height = over * weights
+        axes.bar(OVERFLOW, height, width=0.5, color="white", edgecolor=shade, linewidth=1, hatch="////")
         axes.annotate(str(over), (OVERFLOW, height), (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
     if counts:
         share = frame["in_range"][np.isfinite(frame["in_range"])]
