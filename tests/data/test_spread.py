@@ -10,13 +10,14 @@ TYPES = 3_000
 
 
 def texts(subjects: int, documents: int = 120) -> list[np.ndarray]:
-    """Documents whose common words are everybody's and whose other words are one of `subjects` lists."""
+    """Documents whose common words are everybody's and whose other words are one of `subjects` lists of 60."""
     random = np.random.default_rng(subjects)
-    common = 1 / np.arange(1, TYPES + 1)
     made = []
     for _ in range(documents):
-        share = common.copy()
-        share[100 + random.integers(0, subjects) :: subjects] *= 30
+        share = np.zeros(TYPES)
+        share[:500] = 1 / np.arange(1, 501)
+        start = 500 + 60 * random.integers(0, subjects)
+        share[start : start + 60] = 0.05
         made.append(random.choice(TYPES, 450, p=share / share.sum()))
     return made
 
@@ -37,7 +38,7 @@ def test_text_on_many_subjects_spreads_further_than_text_on_few() -> None:
     broad, broad_interval, idf = measured(texts(40))
     some, some_interval, _ = measured(texts(4), idf)
     narrow, narrow_interval, _ = measured(texts(1), idf)
-    assert broad > 1.3 * some > 1.3 * narrow
+    assert broad > 2 * some > 4 * narrow
     assert broad_interval[0] > some_interval[1]
     assert some_interval[0] > narrow_interval[1]
 
