@@ -21,7 +21,9 @@ from bench_shadows.files import hash_file
 from bench_shadows.progress import Progress, say
 from bench_shadows.training.checkpoints import Checkpoints
 from bench_shadows.training.compile_cache import use_compile_cache
+from bench_shadows.training.events import Events
 from bench_shadows.training.metrics import MetricsLog
+from bench_shadows.training.monitoring import open_monitor
 from bench_shadows.training.optimizer import learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import abstract_state, compile_step, initial_state, place
@@ -38,7 +40,8 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
 
     Args:
       data_folder: with rows/ and plans/, as the prepare stage leaves it.
-      run_folder: gets checkpoints/ (step 0, the analysed steps, the last two between) and metrics.jsonl.
+      run_folder: gets checkpoints/ (step 0, the analysed steps, the last two between), metrics.jsonl and
+        monitor.jsonl.
     Raises:
       RunError: a checkpoint of another config or other data, a loss that is not finite, a full disk, SIGTERM
         (after a checkpoint). The same call goes on.
@@ -66,19 +69,24 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
         else:
             state = initial_state(config, seed, mesh)
         train_step = compile_step(config, mesh)
-        log = stack.enter_context(MetricsLog(run_folder, config, start, plan))
+        events = stack.enter_context(Events(run_folder / "tensorboard", start))
+        log = stack.enter_context(MetricsLog(run_folder, config, start, plan, events))
+        monitor = stack.enter_context(open_monitor(config, run_folder, start, events))
         stream = batches(data_folder / "rows", plan, batch_size, start, jax.process_index(), jax.process_count())
         progress = stack.enter_context(
             Progress(f"train {condition}-seed{seed}", config.steps, "steps", done=start)
         )
         saved = time.monotonic()
+        monitor(start, state.params)
         for step, rows in enumerate(stream, start + 1):
             rate = learning_rate(config, condition, step)
             state, metrics = train_step(state, place(rows, accumulation, mesh), np.float32(rate))
+            monitor(step, state.params)
             progress.add(1, log.add(step, rate, rows, metrics))
             overdue = time.monotonic() - saved > 60 * config.train.checkpoint_minutes
             if step in config.analysed_steps or overdue or stop.is_set():
                 log.flush()
+                monitor.flush()
                 checkpoints.save(step, state, tokens=step * rows.shape[-1] * batch_size)
                 saved = time.monotonic()
             if stop.is_set() and step < config.steps:

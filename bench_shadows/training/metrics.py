@@ -1,9 +1,6 @@
 """metrics.jsonl: one line a step, fetched from the device a step late so that the device never waits."""
 
-import errno
-import json
 import math
-import os
 import time
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +13,7 @@ from bench_shadows.config import Config
 from bench_shadows.data.statistics import batch_statistics
 from bench_shadows.errors import RunError
 from bench_shadows.training.events import Events
+from bench_shadows.training.step_lines import StepLines
 from bench_shadows.training.throughput import model_flops_utilization
 
 _ROWS_NAMED = 64  # row ids that a message about a bad batch spells out
@@ -29,7 +27,7 @@ class _Pending(NamedTuple):
 
 
 class MetricsLog:
-    """Writes metrics.jsonl of one run (and TensorBoard events, where tensorboardX is installed).
+    """Writes metrics.jsonl of one run, and its scalars to the events.
 
     Args:
       folder: the run's.
@@ -37,13 +35,10 @@ class MetricsLog:
       row_ids: the plan, to name a batch's rows.
     """
 
-    def __init__(self, folder: Path, config: Config, after: int, row_ids: np.ndarray):
-        self._config, self._row_ids = config, row_ids
+    def __init__(self, folder: Path, config: Config, after: int, row_ids: np.ndarray, events: Events):
+        self._config, self._row_ids, self._events = config, row_ids, events
         self._pending: _Pending | None = None
-        path = folder / "metrics.jsonl"
-        _cut(path, after)
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
-        self._events = _open_events(folder, after)
+        self._lines = StepLines(folder / "metrics.jsonl", after)
         self._last = time.monotonic()
 
     def add(self, step: int, rate: float, rows: np.ndarray, on_device: dict[str, jax.Array]) -> str:
@@ -60,17 +55,8 @@ class MetricsLog:
         values = {name: float(value) for name, value in jax.device_get(on_device).items()}
         self._check_finite(step, values)
         line = self._line(step, rate, rows, values)
-        encoded = json.dumps(line, allow_nan=False).encode() + b"\n"
-        try:
-            if self._file.write(encoded) < len(encoded):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            if self._events:
-                self._events.add(step, {name: value for name, value in line.items() if name != "step"})
-        except OSError as error:
-            raise RunError(
-                f"{self._file.name}: could not be written ({error.strerror}). Checkpoints are kept; make room and "
-                "give the same command"
-            ) from error
+        self._lines.write(line)
+        self._events.add(step, {name: value for name, value in line.items() if name != "step"})
         return f"loss {line['loss']:.3f}, {line['tokens_per_second']:,.0f} tokens/s"
 
     def _line(self, step: int, rate: float, rows: np.ndarray, values: dict[str, float]) -> dict[str, Any]:
@@ -114,30 +100,4 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        if self._events:
-            self._events.close()
-
-
-def _cut(path: Path, after: int) -> None:
-    """Cuts a metrics file behind the last whole line of a step up to `after`."""
-    if not path.exists():
-        return
-    end = 0
-    with open(path, "rb") as file:
-        for line in file:
-            try:
-                keep = line.endswith(b"\n") and json.loads(line)["step"] <= after
-            except (ValueError, KeyError, TypeError):
-                keep = False
-            if not keep:
-                break
-            end += len(line)
-    os.truncate(path, end)
-
-
-def _open_events(folder: Path, after: int) -> Events | None:
-    try:
-        return Events(folder / "tensorboard", after)
-    except ImportError:  # the extra is not installed; metrics.jsonl has the same numbers
-        return None
+        self._lines.__exit__(kind, error, trace)

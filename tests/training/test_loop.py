@@ -22,6 +22,7 @@ from bench_shadows.data.conditions import load_plan, plan_path, save_plan
 from bench_shadows.errors import RunError
 from bench_shadows.training import loop
 from bench_shadows.training.checkpoints import restore_params, saved_steps
+from bench_shadows.training.events import Events
 from bench_shadows.training.loop import train
 from bench_shadows.training.metrics import MetricsLog
 
@@ -211,7 +212,10 @@ def test_a_plan_of_another_length_is_refused(data: Path, tmp_path: Path) -> None
 
 def test_metrics_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_path: Path) -> None:
     rows = np.zeros((8, 16), np.int32)
-    with MetricsLog(tmp_path, CONFIG, after=0, row_ids=np.arange(96)) as log:
+    with (
+        Events(tmp_path, 0) as events,
+        MetricsLog(tmp_path, CONFIG, after=0, row_ids=np.arange(96), events=events) as log,
+    ):
         log.add(1, 0.1, rows, dict.fromkeys(("loss", "grad_norm", "update_norm", "param_norm"), jnp.ones(())))
         with files_no_larger_than(10), pytest.raises(RunError, match=r"metrics\.jsonl.*Checkpoints are kept"):
             log.flush()

@@ -1,0 +1,234 @@
+"""The diagnostics inside a training loop, anybody's: a few matrices at a time, beside the steps.
+
+    with Monitor(every=20, matrices=4, steps=total) as monitor:
+        for step in range(1, total + 1):
+            params, ... = train_step(params, ...)
+            monitor(step, params)
+
+Every `every` steps a look is taken: `matrices` of the tree's matrices are copied on the device (one layer of a
+scanned stack, never the stack), and a thread computes their spectra from the copies, with the functions that
+`diagnose` uses: on the device of a GPU or TPU, on the host's cores of a CPU. The loop goes on at once, and may
+donate its parameters to the next step; what a look found is delivered at a later call, when it is ready. The
+copies of the matrices of the *next* look are kept until then, so that each change is one over `every` steps, of
+every matrix, and twice `matrices` copies are all the memory it takes.
+
+Which matrices a look takes is a function of the step: all get their turn, and neighbouring looks are spread over
+modules and depth. A run that is interrupted and goes on with `history` gives the same values, but for the changes
+of its first look, whose copies went with the process.
+
+Parameters may be any tree that `weights.open_tree` reads (Flax NNX state or module, Linen variables, an Equinox
+module), on one device or sharded. With several processes all of them call, and the first one computes and writes.
+"""
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from types import TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from bench_shadows.diagnostics import analyse
+from bench_shadows.diagnostics.change import changes
+from bench_shadows.diagnostics.signatures import Finding, Row, find
+from bench_shadows.diagnostics.weights import Stack, Weights, open_tree
+from bench_shadows.progress import say
+
+SPECTRAL = ("alpha", "sigma", "ks_distance", "x_min_over_mean", "spikes", "effective_rank", "stable_rank")
+CHANGES = ("relative_change", "change_variance")
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+Copy = tuple[int, jax.Array]  # step, and the matrix as it was then, [1, rows, columns]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found."""
+
+    step: int
+    matrices: tuple[Row, ...]
+    """A row for each matrix: its name and shape, the columns of diagnostics.parquet in `SPECTRAL`, `in_range` and
+    `status`, and the columns of changes.parquet in `CHANGES`, measured from step `since`. What is not known is
+    None."""
+    warnings: tuple[Finding, ...] = ()
+    """The signatures that the run shows at this step."""
+
+    def scalars(self) -> dict[str, float]:
+        """Known values by name, such as `monitor/alpha/self_attn.v_proj.3`, as metrics writers take them."""
+        return {
+            f"monitor/{name}/{row['module']}{'' if row['layer'] is None else '.' + str(row['layer'])}": row[name]
+            for name in (*SPECTRAL, *CHANGES)
+            for row in self.matrices
+            if row[name] is not None
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON value; `from_json` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Look":
+        """The look that `as_json` gave."""
+        return cls(value["step"], tuple(value["matrices"]), tuple(Finding(**item) for item in value["warnings"]))
+
+
+class Monitor:
+    """Looks at the weights of a running training; see the module for how.
+
+    Args:
+      every: steps between two looks; 0 turns the monitor off.
+      matrices: how many one look analyses.
+      steps: planned length of the run; without it no signature that depends on the progress is told.
+      write: gets each look, in order, on the thread that calls the monitor; for instance
+        `lambda look: writer.write_scalars(look.step, look.scalars())`.
+      history: looks of an earlier process of the same run.
+
+    A signature is said on standard error when it appears. A look that fails (for want of memory, say) has the
+    reason as the status of its rows: a monitor does not end a training. An exception of `write` does.
+    """
+
+    def __init__(
+        self,
+        every: int = 20,
+        matrices: int = 4,
+        steps: int | None = None,
+        write: Callable[[Look], None] = lambda look: None,
+        history: Sequence[Look] = (),
+    ):
+        self.history = list(history)
+        self._every, self._matrices, self._steps, self._write = every, matrices, steps, write
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="monitor")
+        self._pending: list[tuple[int, Future[list[Row]]]] = []
+        self._turn: int | None = None
+        self._kept: dict[Stack, Copy] = {}
+
+    def __call__(self, step: int, params: Any) -> None:
+        """After step `step` (0: before the first), with its parameters, which are copied from; waits for nothing.
+
+        Raises ValueError where the parameters have no matrix.
+        """
+        if not self._every:
+            return
+        self._deliver(wait=False)
+        before = (step - 1) // self._every if self._turn is None else self._turn
+        self._turn = step // self._every
+        if self._turn > before:
+            self._look(step, self._turn, params)
+
+    def flush(self) -> None:
+        """Waits for what is under way and delivers it."""
+        self._deliver(wait=True)
+
+    def _look(self, step: int, turn: int, params: Any) -> None:
+        opened = open_tree(params)
+        now, later = (chosen(opened.stacks, number, self._matrices) for number in (turn, turn + 1))
+        copies = {matrix: (step, copy_matrix(opened, matrix)) for matrix in dict.fromkeys([*now, *later])}
+        known = bool(self.history) and self.history[-1].step == step  # an earlier process looked here
+        if jax.process_index() == 0 and not known:
+            work = [(matrix, copies[matrix], self._kept.get(matrix)) for matrix in now]
+            self._pending.append((step, self._thread.submit(measure, work)))
+        self._kept = {matrix: copies[matrix] for matrix in later}
+
+    def _deliver(self, wait: bool) -> None:
+        while self._pending and (wait or self._pending[0][1].done()):
+            step, future = self._pending.pop(0)
+            look = Look(step, tuple(future.result()))
+            look = replace(look, warnings=tuple(find([*self.history, look], self._steps)))
+            said = {finding.signature for finding in self.history[-1].warnings} if self.history else set()
+            for finding in look.warnings:
+                if finding.signature not in said:
+                    say(f"monitor, step {step}: {finding.text}")
+            self.history.append(look)
+            self._write(look)
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The looks before a failure are those that may explain it; another failure must not hide it.
+        with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+            self.flush()
+        self._thread.shutdown()
+
+
+def chosen(stacks: Sequence[Stack], turn: int, count: int) -> list[Stack]:
+    """The matrices of look number `turn`, as stacks of one: all in turn, neighbours far apart in module and depth.
+
+    The stride through the list is its golden section (the next number without a common divisor), so that any few
+    looks in a row are spread evenly over it. Raises ValueError where there is no matrix.
+    """
+    places = [(stack, i) for stack in stacks for i in range(len(stack.layers))]
+    if not places:
+        raise ValueError("the parameters have no matrix: nothing that is named and shaped like a layer's weights")
+    size = len(places)
+    stride = next(s for s in range(round(_GOLDEN * size), 2 * size) if math.gcd(s, size) == 1)
+    taken = min(count, size)
+    picked = [places[(turn * taken + i) * stride % size] for i in range(taken)]
+    return [
+        replace(stack, layers=stack.layers[i : i + 1], tensors=stack.tensors[i : i + 1]) for stack, i in picked
+    ]
+
+
+def copy_matrix(opened: Weights, matrix: Stack) -> jax.Array:
+    """A matrix of a live tree as an array of its own on the device, [1, rows, columns]; not waited for.
+
+    A sharded one is gathered, on every device; of a stack only the layer moves.
+    """
+    leaf: Any = opened.tensors[matrix.tensors[0]]
+    sharding = getattr(leaf, "sharding", None)
+    gathered = NamedSharding(sharding.mesh, PartitionSpec()) if isinstance(sharding, NamedSharding) else None
+    place = matrix.layers[0] if matrix.expert is None else matrix.expert
+    return _copier(gathered)(leaf, np.int32(place or 0))
+
+
+@functools.cache
+def _copier(sharding: NamedSharding | None) -> Callable[[Any, np.int32], jax.Array]:
+    def copy(leaf: jax.Array, place: jax.Array) -> jax.Array:
+        return leaf[None] if leaf.ndim == 2 else jax.lax.dynamic_index_in_dim(leaf, place)
+
+    return jax.jit(copy, out_shardings=sharding)
+
+
+def measure(work: Sequence[tuple[Stack, Copy, Copy | None]]) -> list[Row]:
+    """The rows of a look (see `Look`) from (matrix, its copy, its earlier copy or None); waits for the device."""
+    # The copies as checkpoints of their own, read as any other; named by number, since layers may share a tensor.
+    matrices = [replace(matrix, tensors=(str(i),)) for i, (matrix, _, _) in enumerate(work)]
+    now = _checkpoint(matrices, [array for _, (_, array), _ in work])
+    before = _checkpoint(matrices, [earlier and earlier[1] for _, _, earlier in work])
+    try:
+        spectra = analyse.diagnose(now, analyse.Identity("monitor"), "float32")
+        moved = [
+            _moved(now.read(matrix), before.read(matrix)) if earlier else {}
+            for matrix, (_, _, earlier) in zip(matrices, work, strict=True)
+        ]
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        spectra, moved = [{"status": f"failed: {reason}"}] * len(work), [{}] * len(work)
+    return [
+        {
+            **{"component": matrix.component, "module": matrix.module, "layer": matrix.layers[0]},
+            **{"tensor": matrix.tensors[0], "rows": matrix.shape[0], "columns": matrix.shape[1]},
+            **{name: found.get(name) for name in (*SPECTRAL, "in_range", "status")},
+            **{"since": earlier and earlier[0]},
+            **{name: change.get(name) for name in CHANGES},
+        }
+        for (matrix, _, earlier), found, change in zip(work, spectra, moved, strict=True)
+    ]
+
+
+def _checkpoint(matrices: Sequence[Stack], arrays: Sequence[jax.Array | None]) -> Weights:
+    local = {str(i): array.addressable_data(0) for i, array in enumerate(arrays) if array is not None}
+    return Weights("monitor", tuple(matrices), {}, lambda names: {name: local[name] for name in names})
+
+
+def _moved(array: Any, reference: Any) -> Row:
+    found = changes(array, reference)
+    values = {name: float(getattr(found, name)[0]) for name in CHANGES}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
