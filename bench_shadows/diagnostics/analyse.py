@@ -206,11 +206,13 @@ def _stack_change(weights: Weights, stack: Stack, reference: Weights) -> tuple[d
     for other in (other for other in reference.stacks if other.key == stack.key):
         places = {layer: place for place, layer in enumerate(other.layers)}
         shared = [i for i, layer in enumerate(stack.layers) if layer in places]
-        fits = other.shape == stack.shape
+        turned = other.inputs_first != stack.inputs_first  # one [in, out], the other [out, in]
+        fits = (other.shape[::-1] if turned else other.shape) == stack.shape
         for i in shared:
             status[i] = "ok" if fits else f"shape {stack.shape} against {other.shape} in the reference"
         if fits and shared:
             current, before = weights.read(stack), reference.read(other)
+            before = before.swapaxes(1, 2) if turned else before
             if stack.layers != other.layers:
                 current, before = (
                     current[np.array(shared)],

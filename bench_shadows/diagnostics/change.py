@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 # L matrices, R rows, C columns.
+BLOCK = 1 << 22  # entries that are looked at together
 
 
 class Change(NamedTuple):
@@ -32,21 +33,33 @@ class Change(NamedTuple):
 
 def change(current_LxRxC: jax.Array, reference_LxRxC: jax.Array) -> Change:
     """The traceable part: float64 if the surrounding JAX has it, else compensated float32."""
+    count = current_LxRxC.shape[1] * current_LxRxC.shape[2]
+    sums = _sums(current_LxRxC, reference_LxRxC)
+    return _combine(count, sums, _moments(current_LxRxC, reference_LxRxC, sums[:3] / count))
+
+
+def _sums(current_LxRxC: jax.Array, reference_LxRxC: jax.Array) -> jax.Array:
+    """Sums of the entries of W_t, W_s, W_t - W_s and |W_t - W_s|: [4, L]."""
     t, s = (x.astype(jnp.result_type(float)) for x in (current_LxRxC, reference_LxRxC))
-    count = t.shape[1] * t.shape[2]
-    delta = t - s
-    mean_t, mean_s, mean_delta = (accurate_sum(x) / count for x in (t, s, delta))
-    t, s, centred = (x - mean[:, None, None] for x, mean in ((t, mean_t), (s, mean_s), (delta, mean_delta)))
-    variance = accurate_sum(centred**2) / count
-    energy_t, energy_s = accurate_sum(t**2), accurate_sum(s**2)  # about the means
-    frobenius_s = jnp.sqrt(energy_s + count * mean_s**2)
-    correlation = accurate_sum(t * s) / (jnp.sqrt(energy_t) * jnp.sqrt(energy_s))
+    return jnp.stack([accurate_sum(x) for x in (t, s, t - s, jnp.abs(t - s))])
+
+
+def _moments(current_LxRxC: jax.Array, reference_LxRxC: jax.Array, means_3xL: jax.Array) -> jax.Array:
+    """Sums about the means, of W_t, W_s and W_t - W_s squared, and of W_t times W_s: [4, L]."""
+    t, s = (x.astype(jnp.result_type(float)) for x in (current_LxRxC, reference_LxRxC))
+    t, s, delta = (x - mean[:, None, None] for x, mean in zip((t, s, t - s), means_3xL, strict=True))
+    return jnp.stack([accurate_sum(x) for x in (t**2, s**2, delta**2, t * s)])
+
+
+def _combine(count: int, sums_4xL: jax.Array, moments_4xL: jax.Array) -> Change:
+    _, mean_s, mean_delta, mean_abs = sums_4xL / count
+    energy_t, energy_s, energy_delta, product = moments_4xL
     return Change(
         mean_change=mean_delta,
-        mean_abs_change=accurate_sum(jnp.abs(delta)) / count,
-        relative_change=jnp.sqrt(count * (variance + mean_delta**2)) / frobenius_s,
-        correlation=jnp.clip(correlation, -1, 1),
-        change_variance=variance,
+        mean_abs_change=mean_abs,
+        relative_change=jnp.sqrt(energy_delta + count * mean_delta**2) / jnp.sqrt(energy_s + count * mean_s**2),
+        correlation=jnp.clip(product / (jnp.sqrt(energy_t) * jnp.sqrt(energy_s)), -1, 1),
+        change_variance=energy_delta / count,
     )
 
 
@@ -66,11 +79,13 @@ def accurate_sum(x_LxRxC: jax.Array) -> jax.Array:
     return total + error
 
 
-_change = jax.jit(change)
+_change, _jitted_sums, _jitted_moments = jax.jit(change), jax.jit(_sums), jax.jit(_moments)
 
 
 def changes(current: np.ndarray | jax.Array, reference: np.ndarray | jax.Array) -> Change:
     """Change of every matrix of a stack, in float64 on any platform, with NumPy arrays [L] out.
+
+    Large stacks go matrix by matrix and block by block, so that float64 copies of `BLOCK` entries exist at once.
 
     Args:
       current, reference: [L, rows, columns], any floating dtypes; the dtypes may differ, the shapes may not.
@@ -78,7 +93,23 @@ def changes(current: np.ndarray | jax.Array, reference: np.ndarray | jax.Array) 
     if current.shape != reference.shape or current.ndim != 3:
         raise ValueError(f"expected two stacks of one shape, got {current.shape} and {reference.shape}")
     with jax.enable_x64(True):
-        return Change(*map(np.asarray, _change(current, reference)))
+        if current.size <= BLOCK:
+            return Change(*map(np.asarray, _change(current, reference)))
+        count = current.shape[1] * current.shape[2]
+        sums, moments = [], []
+        for layer in range(len(current)):
+            one = slice(layer, layer + 1)
+            parts = _blocks(current.shape)
+            sums.append(sum(_jitted_sums(current[one, rows], reference[one, rows]) for rows in parts))
+            means = sums[-1][:3] / count
+            moments.append(sum(_jitted_moments(current[one, rows], reference[one, rows], means) for rows in parts))
+        return Change(*map(np.asarray, _combine(count, jnp.concatenate(sums, 1), jnp.concatenate(moments, 1))))
+
+
+def _blocks(shape: tuple[int, ...]) -> list[slice]:
+    """Rows of one matrix at a time, `BLOCK` entries or one row."""
+    step = max(1, BLOCK // shape[2])
+    return [slice(start, start + step) for start in range(0, shape[1], step)]
 
 
 def coefficient_of_variation(values_L: np.ndarray) -> float:

@@ -372,10 +372,11 @@ def _left_out(name: str, leaf: Shaped, embeddings: bool) -> str | None:
 def _own_places(name: str, leaf: Shaped) -> Iterator[Place]:
     """Matrices of a tensor that no table knows, under the words of its name."""
     parts = _NUMBERED.sub(r"\1.\2", name).split(".")
-    numbers = [int(part[:18]) for part in parts if part.isdecimal()]
-    kept = [p for p in parts if not p.isdecimal() and p not in _CONTAINERS and p not in _LEAVES]
+    numbers = [part for part in parts if part.isdecimal()]
+    first = parts.index(numbers[0]) if numbers else None  # the layer; other numbers tell matrices apart
+    kept = [p for i, p in enumerate(parts) if i != first and p not in _CONTAINERS and p not in _LEAVES]
     component = next((word for word, pattern in _COMPONENTS.items() if pattern.search(name)), "decoder")
-    module, layer = ".".join(kept) or name, numbers[0] if numbers else None
+    module, layer = ".".join(kept) or name, int(numbers[0][:18]) if numbers else None
     shape, inputs_first = (int(leaf.shape[-2]), int(leaf.shape[-1])), parts[-1] == "kernel"
     if len(leaf.shape) == 2:
         yield Place(name, component, module, layer, shape, inputs_first)

@@ -48,6 +48,9 @@ Precision = Literal["auto", "float32", "float64"]
 BATCH = 16  # matrices that one device holds at a time: bounds memory, and gives each size one program
 LOST = 0.05  # share of a float32 spectrum in the noise from which it is computed again in float64, on the host
 SMALL = 256  # columns up to which a LAPACK call is too short to be worth a compiled program
+BLOCK = 1 << 24  # entries that the host converts at a time: what it needs does not grow with a matrix's length
+GRAM_COPIES = 3  # of a Gram matrix that exist at once
+WORK_BYTES = 1 << 30  # that all matrices in work on the host may need together, if more than one
 
 
 def choose_algorithm(platform: str) -> Algorithm:
@@ -193,11 +196,17 @@ def _on_devices(stack: np.ndarray | jax.Array, dtype: np.dtype, algorithm: Algor
 
 
 def _on_host(stack: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Matrices side by side on the cores, each on one BLAS thread: small products do not profit from more."""
+    """Matrices side by side on the cores, each on one BLAS thread: small products do not profit from more.
+
+    As many as WORK_BYTES allow: large ones are few, and share the cores.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = max(1, min(cores, len(stack)))
+    short, long = sorted(stack.shape[1:])
+    each = dtype.itemsize * (GRAM_COPIES * short**2 + min(BLOCK, short * long))
+    workers = max(1, min(cores, len(stack), WORK_BYTES // each))
     solve = functools.partial(_host_eigenvalues, dtype=dtype)
-    with threadpoolctl.threadpool_limits(1, "blas"), concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    limits = threadpoolctl.threadpool_limits(cores // workers, "blas")
+    with limits, concurrent.futures.ThreadPoolExecutor(workers) as pool:
         return np.stack(list(pool.map(solve, stack)))
 
 
@@ -208,16 +217,25 @@ def _tridiagonal(gram_NxN: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _host_eigenvalues(matrix: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    matrix = matrix.astype(dtype, copy=False)
-    largest = max(np.max(matrix), -np.min(matrix))  # NaN if any entry is
-    if not np.isfinite(largest):
-        return np.full(min(matrix.shape), np.nan)
-    scale = 1.0
-    if largest > 0 and not 2**-30 < largest < 2**30:  # squares might over- or underflow
-        _, exponent = np.frexp(largest)
-        matrix, scale = np.ldexp(matrix, -exponent), np.ldexp(1.0, exponent)
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    product = tall.T @ tall  # NumPy sees one array twice and calls syrk: half the work of a general product
+    step = max(1, BLOCK // tall.shape[1])
+    parts = [tall[start : start + step] for start in range(0, len(tall), step)]
+    if len(parts) == 1:  # converted once; several anew for each look at them
+        parts = [tall.astype(dtype, copy=False)]
+    blocks = (part.astype(dtype, copy=False) for part in parts)
+    largest = np.max([max(np.max(block), -np.min(block)) for block in blocks])  # NaN if any entry is
+    if not np.isfinite(largest):
+        return np.full(tall.shape[1], np.nan)
+    exponent = 0
+    if largest > 0 and not 2**-30 < largest < 2**30:  # squares might over- or underflow
+        exponent = int(np.frexp(largest)[1])
+    product: Any = None
+    for part in parts:
+        block = part.astype(dtype, copy=False)
+        block = np.ldexp(block, -exponent) if exponent else block
+        gram = block.T @ block  # NumPy sees one array twice and calls syrk: half the work of a general product
+        product = gram if product is None else np.add(product, gram, out=product)
+    scale = np.ldexp(1.0, exponent)
     if len(product) == 1:
         return product[0].astype(np.float64) * scale**2
     sytrd, sterf = scipy.linalg.lapack.get_lapack_funcs(("sytrd", "sterf"), (product,))
