@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench_shadows.report.estimates import MISSING, Estimate, estimate, write_number
+from bench_shadows.report.estimates import MISSING, Estimate, write_number
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import Column, Table, flatten
 
@@ -14,6 +14,7 @@ LABELS = {
     "tokens": "tokens",
     "positions": "rows shown",
     "distinct_rows": "different rows",
+    "duplicate_rows_share": "share of rows shown before",
     "mean_repetitions": "times a row is shown, mean",
     "max_repetitions": "times a row is shown, most",
     "types": "token types",
@@ -21,6 +22,10 @@ LABELS = {
     "unigram_entropy_bits": "unigram entropy, bits",
     "top_100_share": "share of the 100 commonest types",
     "top_1000_share": "share of the 1,000 commonest types",
+    "zipf_slope": "Zipf slope",
+    "distinct_trigrams": "different trigrams / trigrams",
+    "trigrams_not_in_A": "share of trigrams that A's first half has not",
+    "trigrams_not_in_first": "share of the second half's trigrams that are new then",
     "compression_ratio": "compressed size / size",
 }
 # Long or of no interest on the page; the CSV has all of them.
@@ -48,24 +53,28 @@ def phase_statistics(run: Run) -> dict[tuple[str, int], dict[str, Mapping[str, A
 
 
 def phase_table(run: Run) -> Table:
-    """Every measure of both phases by condition, means over seeds."""
+    """Every measure of both phases by condition: the mean over seeds, ± half of its 95 % interval over the text.
+
+    The interval says how far the measure would move with other text of the same kind (`data.resampling`), not how
+    far it moves between seeds, which mostly read the same rows in another order.
+    """
     by_run = phase_statistics(run)
     conditions = sorted({name for name, _ in by_run})
     values: dict[str, dict[str, list[Any]]] = {}
     for (name, _), phases in sorted(by_run.items()):
         for phase, measures in phases.items():
-            for key, value in flatten(measures, lists=True).items():
-                values.setdefault(key, {}).setdefault(f"{name}_{phase}", []).append(value)
+            found = measures.get("intervals")
+            intervals = found if isinstance(found, Mapping) else {}
+            plain = {key: value for key, value in measures.items() if key != "intervals"}
+            for key, value in flatten(plain, lists=True).items():
+                cell = values.setdefault(key, {}).setdefault(f"{name}_{phase}", [])
+                cell.append(with_interval(value, intervals.get(key)))
     rows = []
     for key in sorted(
         values, key=lambda key: (key not in LABELS, list(LABELS).index(key) if key in LABELS else 0)
     ):
         row: dict[str, Any] = {"measure": key, "label": LABELS.get(key, key.replace("_", " "))}
-        for column, items in values[key].items():
-            numeric = [item for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
-            row[column] = (
-                estimate(numeric) if numeric else next((item for item in items if item is not None), None)
-            )
+        row |= {column: _mean(items) for column, items in values[key].items()}
         rows.append(row)
     columns = [Column("measure", "Measure", text=True)]
     for phase in PHASES:
@@ -73,19 +82,48 @@ def phase_table(run: Run) -> Table:
     return Table("data_by_condition", tuple(columns), tuple(rows))
 
 
+def with_interval(value: Any, interval: Any) -> Any:
+    """A number as an Estimate with half of its interval [low, high], if it has one; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    half = (interval[1] - interval[0]) / 2 if isinstance(interval, list) and len(interval) == 2 else None
+    return Estimate(float(value), half, 1)
+
+
+def _mean(items: Sequence[Any]) -> Any:
+    """One seed's value, or the mean over seeds of value and half width; of text the first."""
+    numbers = [item for item in items if isinstance(item, Estimate)]
+    if not numbers:
+        return next((item for item in items if item is not None), None)
+    halves = [item.half_width for item in numbers if item.half_width is not None]
+    mean = sum(item.mean for item in numbers) / len(numbers)
+    return Estimate(mean, sum(halves) / len(halves) if halves else None, len(numbers))
+
+
 def page_rows(table: Table) -> Table:
-    """The measures that the page shows, by their labels, with equal digits along a row; the CSV has the rest."""
+    """What the page shows: the first half by condition, and the second half, which is the same for all.
+
+    Measures stand by their labels, with equal digits along a row. B reads what A reads. What is new to a condition
+    in the second half depends on its first one, and stands with it. The CSV has all of it.
+    """
+    names = [
+        key.removesuffix("_first") for key in (column.key for column in table.columns) if key.endswith("_first")
+    ]
+    shown = [name for name in names if name != "B" or "A" not in names]
     rows = []
     for row in table.rows:
-        if _ONLY_CSV.match(row["measure"]):
+        own = "second" if row["measure"] == "trigrams_not_in_first" else "first"
+        values = {name: row.get(f"{name}_{own}") for name in shown}
+        values["second"] = row.get(f"{shown[0]}_second") if own == "first" else None
+        if _ONLY_CSV.match(row["measure"]) or all(value is None for value in values.values()):
             continue
-        values = {column.key: row.get(column.key) for column in table.columns[1:]}
         means = [value.mean for value in values.values() if isinstance(value, Estimate)]
         digits = 0 if all(value.is_integer() for value in means) else 3
         rows.append(
             {"measure": row["label"]} | {key: write_number(value, digits) for key, value in values.items()}
         )
-    return Table(table.name, table.columns, tuple(rows))
+    columns = [Column("measure", "Measure", text=True), *(Column(name, name) for name in shown)]
+    return Table(table.name, (*columns, Column("second", "second half")), tuple(rows))
 
 
 SPLITS = ("available", "first", "second", "rewritten", "held_out")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from bench_shadows.report import curves, figures
+from bench_shadows.report import curves, figures, words
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.summary import unigram_entropy
 
@@ -124,6 +124,16 @@ GALLERY = (
         "Token types ordered by how often A's text has them and cut into ten parts of equal token mass: 1 holds "
         "the few commonest types, 10 the many rare ones.",
         "Not drawn: evaluation.parquet has no losses by token frequency.",
+    ),
+    Picture(
+        "support",
+        words.panel,
+        "Ten small panels: measures of tokens, of repetition and of words in the first half, a mark with an "
+        "interval for each condition.",
+        "Above, the tokens of the first half; below, the words of the text in the commonest language, for A, for "
+        "D's rewriting of the same documents, and for what all read later. Bars: 95 % intervals over other text "
+        "of the same kind. C's words are a part of A's.",
+        "Not drawn: data/statistics.json has neither measures of the conditions nor of words.",
     ),
     Picture(
         "data",

@@ -7,7 +7,8 @@ from typing import Any
 
 from bench_shadows.config import to_dict
 from bench_shadows.files import atomic_path
-from bench_shadows.report import controls, corpus, paper_values, style, summary, tables
+from bench_shadows.report import controls, paper_values, style, summary, tables
+from bench_shadows.report.data_page import data_context, data_tables
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Run, read_run
@@ -46,11 +47,7 @@ def build_tables(run: Run) -> dict[str, Table]:
         tables.depth_variation_table(run),
         tables.evaluation_table(run, "held_out_domains", "likelihood", bits, "Domain"),
         tables.evaluation_table(run, "held_out_deciles", "frequency", nats, "Token frequency"),
-        corpus.phase_table(run),
-        corpus.mixture_table(run, "mixture_by_domain", ["domain"]),
-        corpus.mixture_table(run, "mixture_by_language", ["kind", "language"]),
-        corpus.rows_table(run),
-        corpus.counts_table(run),
+        *data_tables(run),
         controls.controls_table(run),
     ]
     return {table.name: table for table in found}
@@ -73,9 +70,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
         statements=controls.statements(run),
         outcomes=controls.outcomes_sentence(run),
-        data_table=corpus.page_rows(found["data_by_condition"]),
-        examples=corpus.examples(run),
-        unigram_entropy=summary.unigram_entropy(run),
+        **data_context(run, found),
         settings=[(group, list(tables.flatten(fields).items())) for group, fields in to_dict(run.config).items()],
         provenance=_provenance(run),
         stages=_stages(run),

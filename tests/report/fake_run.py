@@ -262,6 +262,12 @@ def _statistics(config: Config) -> dict[str, Any]:
             "compression_ratio": 0.38,
             "domain_shares": {name: 1 / len(DOMAINS) for name in DOMAINS},
             "plan_sha256": "2a" * 32,
+            "duplicate_rows_share": 1 - different / 3456,
+            "trigrams_not_in_first": 0.52,
+            "intervals": {
+                "types": [types - 6.0, types + 4.0],
+                "unigram_entropy_bits": [entropy - 0.1, entropy + 0.1],
+            },
         }
 
     broad = phase(943, 8.71, 3456, 0.0)
@@ -271,11 +277,33 @@ def _statistics(config: Config) -> dict[str, Any]:
         "vocab_size": 1024,
         "rows": {"first": 4298, "second": 3886, "rewritten": 3498},
         "unigram_entropy_nats": 6.04,
+        "words": _words(),
         "conditions": {
             f"{name}-seed{seed}": {"plan_sha256": "b9" * 32, "phases": {"first": first[name], "second": broad}}
             for name in config.conditions.names
             for seed in config.conditions.seeds
         },
+    }
+
+
+def _words() -> dict[str, Any]:
+    def split(types: int, entropy: float) -> dict[str, Any]:
+        values = {"documents": 160, "words": 69_464, "types": types, "unigram_entropy_bits": entropy}
+        return values | {"semantic_spread": 103.25, "intervals": {"types": [types - 90.0, types + 110.0]}}
+
+    change = {
+        "types": {"ratio": 0.7, "interval": [0.68, 0.72]},
+        "unigram_entropy_bits": {"difference": -0.3, "interval": None},
+    }
+    part = {"first": split(9_880, 9.9), "rewritten": split(6_916, 9.6), "second": split(9_996, 10.1)}
+    python = {"python": {"share": 0.8, "interval": [0.7, 0.9]}, "c<sharp>": {"share": 0.2, "interval": [0.1, 0.3]}}
+    return {
+        "level": 0.95,
+        "resamples": 400,
+        "documents": 666,
+        "documents_counted": 549,
+        "parts": {"all": part | {"rewritten_against_first": change}, "en text": part, "code": part},
+        "code_languages": {"first": python, "rewritten": python, "second": {"make": {"share": 1.0}}},
     }
 
 
