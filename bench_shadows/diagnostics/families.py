@@ -360,12 +360,12 @@ def _left_out(name: str, leaf: Shaped, embeddings: bool) -> str | None:
         return f"quantised ({kind}), cannot be read" if packed else f"{kind} is not a floating dtype"
     if dimensions >= 4 or _PATCH.search(name):
         return "patch embedding" if _PATCH.search(name) else "convolution"
+    if _NORM.search(name):
+        return "norm"
     if _EMBEDDING.search(name):
         return None if embeddings and dimensions == 2 else "embedding"
     if _HEAD.search(name):
         return None if embeddings and dimensions == 2 else "output head"
-    if _NORM.search(name):
-        return "norm"
     return "a vector" if dimensions == 1 else "a number" if dimensions == 0 else None
 
 
