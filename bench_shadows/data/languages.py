@@ -101,6 +101,12 @@ def programming(name: str) -> str | None:
 
 
 @functools.cache
+def is_spoken(name: str) -> bool:
+    """Whether a name is rather that of a natural language: `cs` is Czech, but `lua` and `css` are code's."""
+    return natural(name) is not None and (len(name.strip()) == 2 or programming(name) is None)
+
+
+@functools.cache
 def of_code(name: str) -> str | None:
     """The language of code: Pygments' name, or the name as it is where Pygments has none; None: not a name."""
     if known := programming(name):

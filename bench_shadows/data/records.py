@@ -28,7 +28,7 @@ def document(record: Record, fields: FieldsConfig, part: Part, counts: Counts) -
     if len(text) > LONGEST_RECORD:
         raise BadRecordError("text too long", f"{len(text):,} characters, at most {LONGEST_RECORD:,}")
     identity = field(record.values, fields.id)
-    kind, language = _kind_and_language(record.values, fields, text)
+    kind, language = _kind_and_language(record.values, fields, part, text, counts)
     return Document(
         id=record.where if identity is None else _decoded(identity, fields.id),
         text=text,
@@ -51,17 +51,42 @@ def field(values: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _kind_and_language(values: Mapping[str, Any], fields: FieldsConfig, text: str) -> tuple[str, str]:
-    kind = _string(values, fields.kind) or "text"
-    if kind not in KINDS:
+def _kind_and_language(
+    values: Mapping[str, Any], fields: FieldsConfig, part: Part, text: str, counts: Counts
+) -> tuple[str, str]:
+    """What the data says, else what is detected, which is counted.
+
+    A language that is named tells code from the rest: `python` is code's, `en` and `cs` (Czech) are not.
+    """
+    named, kind = _string(values, fields.language), _string(values, fields.kind)
+    if kind and kind not in KINDS:
         raise BadRecordError("unknown kind", f"{kind!r}; there are {', '.join(KINDS)}")
-    named = _string(values, fields.language)
-    if not named:
-        return kind, detect.language_of(text)
-    language = languages.of_code(named) if kind == "code" else languages.natural(named)
-    if language is None:
-        raise BadRecordError("unknown language", repr(named[:40]))
+    language = ""
+    if not kind and named and not languages.is_spoken(named) and languages.programming(named):
+        kind = "code"
+    elif not kind:
+        never_code = part.format == "text" or (named is not None and languages.is_spoken(named))
+        kind, language = _detected_kind(text, never_code, counts)
+    if named:
+        known = languages.of_code(named) if kind == "code" else languages.natural(named)
+        if known is None:
+            raise BadRecordError("unknown language", f"{named[:40]!r} of kind {kind}")
+        return kind, known
+    if kind != "code":
+        counts.detect("language")
+        return kind, detect.natural_language(text)
+    language = language or detect.code(text, certain=True).language
+    counts.detect("programming language" + (" not found" if language == detect.UNKNOWN else ""))
     return kind, language
+
+
+def _detected_kind(text: str, never_code: bool, counts: Counts) -> tuple[str, str]:
+    """(kind, programming language if that came with it)."""
+    counts.detect("kind")
+    if detect.is_exercise(text):
+        return "exercise", ""
+    found = None if never_code else detect.code(text)
+    return ("code", found.language) if found and found.is_code else ("text", "")
 
 
 def _string(values: Mapping[str, Any], name: str) -> str | None:
