@@ -44,6 +44,7 @@ class FaultServer:
         self.random = random.Random(seed)
         self.log: list[str] = []
         self.prompts: list[dict[str, object]] = []
+        self.keys: list[str] = []
         self.served: collections.Counter[str] = collections.Counter()
         self.in_flight = self.most_in_flight = 0
         self.status: tuple[int, dict[str, str], str] | None = None
@@ -95,6 +96,7 @@ class FaultServer:
             return await send(writer, 404, json.dumps({"error": {"message": "no such page"}}).encode())
         request = json.loads(body)
         self.prompts.append(request)
+        self.keys += re.findall(r"(?im)^authorization: (.*?)\r$", head.decode())
         found = CONTENT.search(request["messages"][0]["content"])
         assert found, "a request without its content between marks"
         text = found[2]

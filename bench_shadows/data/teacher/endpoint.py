@@ -31,8 +31,8 @@ PATIENCE_SECONDS = 300.0
 """A server that has answered nothing for so long, the waits it asked for not counted, is down for good."""
 LONGEST_WAIT_SECONDS = 600.0
 """A server that asks for a longer pause is left, and the run with it."""
-FAILURES = 20
-"""Requests for one piece that may fail, where others are answered: then it is the piece."""
+FAILURES = 12
+"""Requests for one piece that may fail while others are answered: then it is the piece."""
 _FIRST_WAIT, _MOST_WAIT = 0.5, 30.0  # seconds between two requests for one piece, doubling
 _REJECTIONS = 8  # requests that a server may reject before it has answered one
 _EXCERPT = 300  # characters of an invalid reply that are kept
@@ -49,6 +49,9 @@ class Piece(NamedTuple):
     text: str
     kind: str
     language: str
+
+
+_PROBE = Piece("", "This is a small test.", "text", "en")
 
 
 class _Answer(NamedTuple):
@@ -174,7 +177,7 @@ class Endpoint:
             self.traffic.failures[failure.problem] += 1
             if failure.crowded:
                 self.limiter.refused(sent, failure.retry_after)
-            self._lose_patience(failure)
+            await self._lose_patience(failure)
             failures += failure.problem != "HTTP 429"  # that one means later, however often
             if isinstance(failure, _RejectedError) or failures >= FAILURES:
                 raise failure
@@ -223,15 +226,20 @@ class Endpoint:
         advice = hint.get(status, "check config.data.teacher")
         return self._end(f"refuses model {self.teacher.model!r}: {said}; {advice}")
 
-    def _lose_patience(self, failure: _FailedError) -> None:
+    async def _lose_patience(self, failure: _FailedError) -> None:
         """Raises RunError where waiting on has no sense; says now and then what we wait for."""
         now = time.monotonic()
         if failure.retry_after > LONGEST_WAIT_SECONDS:
             raise self._end(f"asks for a pause of {duration(failure.retry_after)}; run again after it")
         silent = now - max(self._answered, min(now, self.limiter.resume))
         if silent > self.patience + self.teacher.timeout_seconds * (failure.problem == "timeout"):
-            raise self._end(f"has answered nothing for {duration(silent)}: {failure.problem} {failure.detail}")
-        if silent > _COMPLAIN_SECONDS and now - self._complained > _COMPLAIN_SECONDS:
+            try:  # it may be the last pieces that it cannot take: would it take any?
+                await self._send(_PROBE, again=False)
+            except _FailedError:
+                silence = f"has answered nothing for {duration(silent)}"
+                raise self._end(f"{silence}: {failure.problem} {failure.detail}") from None
+            self._answered = time.monotonic()
+        elif silent > _COMPLAIN_SECONDS and now - self._complained > _COMPLAIN_SECONDS:
             self._complained = now
             say(f"teacher: no answer for {duration(silent)} ({failure.problem} {failure.detail}); trying on")
 
