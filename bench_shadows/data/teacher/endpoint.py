@@ -19,7 +19,7 @@ from bench_shadows.config import TeacherConfig
 from bench_shadows.data.teacher.journal import Reply
 from bench_shadows.data.teacher.limiter import Limiter
 from bench_shadows.data.teacher.prompt import ENGLISH, prompt
-from bench_shadows.data.teacher.reply import LONGEST, SLACK, check
+from bench_shadows.data.teacher.reply import LONGEST, MORE, check
 from bench_shadows.errors import BenchShadowsError, ConfigError, RunError
 from bench_shadows.progress import duration, say
 
@@ -202,7 +202,7 @@ class Endpoint:
                     messages=[{"role": "user", "content": prompt(piece.text, piece.language)}],
                     temperature=max(teacher.temperature, RETRY_TEMPERATURE) if again else teacher.temperature,
                     # A reply that outgrows this is invalid in any case.
-                    max_completion_tokens=min(room, int(LONGEST * 2 * size) + SLACK),
+                    max_completion_tokens=min(room, int(LONGEST * 2 * size) + MORE),
                 )
         except self._library.APIStatusError as error:
             raise self._status_problem(error) from None

@@ -12,7 +12,7 @@ from bench_shadows.data.teacher.prompt import mark, rearmed
 
 SHORTEST, LONGEST = 1 / 4, 4.0
 """A reply of fewer or more characters than so many times the original's is far too short or long ..."""
-SLACK = 200
+FEWER, MORE = 20, 200
 """... by more than so many characters: short texts may change their length more."""
 NOT_JAVASCRIPT = 0.25
 """Share of a reply's bytes that a JavaScript parser may find no place for."""
@@ -95,9 +95,9 @@ def _problem(text: str, wanted: str, original: str, kind: str, language: str) ->
         return "classification leaks"
     if mark(original) in text:
         return "marks leak"
-    if len(text) < SHORTEST * len(wanted) - SLACK:
+    if len(text) < SHORTEST * len(wanted) - FEWER:
         return "far too short"
-    if len(text) > LONGEST * len(wanted) + SLACK:
+    if len(text) > LONGEST * len(wanted) + MORE:
         return "far too long"
     if kind == "code":
         return _not_javascript(text, language)
