@@ -250,23 +250,24 @@ def _described(source: Source, pairs: Sequence[Pair], rows: Sequence[Row]) -> di
 def tensor_differences(model: Source, base: Source) -> dict[str, list[dict[str, Any]]]:
     """Tensors that a model lacks, that only it has, and that have another shape in its reference."""
     own, known = _shapes(model.weights), _shapes(base.weights)
+    reshaped = [key for key in own if key in known and own[key][1] != known[key][1]]
     return {
-        "missing": [_listed(*known[key]) for key in known if key not in own],
-        "extra": [_listed(*own[key]) for key in own if key not in known],
+        "missing": _listed(base.weights, [known[key][0] for key in known if key not in own]),
+        "extra": _listed(model.weights, [own[key][0] for key in own if key not in known]),
         "reshaped": [
-            _listed(*own[key]) | {"reference_shape": list(known[key][1])}
-            for key in own
-            if key in known and own[key][1] != known[key][1]
+            entry | {"reference_shape": list(base.weights.tensors[known[key][0]].shape)}
+            for key in reshaped
+            for entry in _listed(model.weights, [own[key][0]])
         ],
     }
 
 
-def _listed(tensor: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"tensor": tensor, "shape": list(shape)}
+def _listed(weights: Weights, tensors: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"tensor": name, "shape": list(weights.tensors[name].shape)} for name in dict.fromkeys(tensors)]
 
 
 def _shapes(weights: Weights) -> dict[Any, tuple[str, tuple[int, ...]]]:
-    """Name and shape of everything, by what is the same in a model and in its base of another wrapping."""
+    """Tensor and shape of everything, by what is the same in a model and in its base of another wrapping."""
     found: dict[Any, tuple[str, tuple[int, ...]]] = {}
     for stack in weights.stacks:
         shape = stack.shape[::-1] if stack.inputs_first else stack.shape

@@ -17,6 +17,7 @@ from bench_shadows.files import hash_json
 from bench_shadows.progress import say
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_PLAIN_FOLDERS = ("model", "checkpoint", "final", "weights")  # names that say nothing
 _HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json")
 
 # What of config.json says how a model is built; of text and vision alike.
@@ -124,7 +125,9 @@ def _name(path: Path) -> str:
     folder = path.parent if path.is_file() else path
     if folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--"):
         return folder.parent.parent.name.removeprefix("models--").replace("--", "/")
-    return folder.name if path.is_dir() or path.stem == "model" else path.stem
+    if path.is_file() and path.stem != "model":
+        return path.stem
+    return f"{folder.parent.name}/{folder.name}" if folder.name in _PLAIN_FOLDERS else folder.name
 
 
 # Orbax --------------------------------------------------------------------------------------------------------
