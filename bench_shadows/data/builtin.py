@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.data import archives, deduplicate, document, readers
+from bench_shadows.data import archives, document, readers
 from bench_shadows.data.archives import Archive
 from bench_shadows.data.document import KINDS, Document
 from bench_shadows.errors import DataError
@@ -85,13 +85,13 @@ def load_recipe(path: Path = RECIPE) -> Recipe:
     return recipe
 
 
-def builtin_documents(recipe: Path = RECIPE) -> Iterator[Document]:
+def builtin_documents(recipe: Path | None = None) -> Iterator[Document]:
     """The documents of the built-in corpus, duplicates included, always in the same order.
 
     Made on the first call (about a minute with a network), read from the cache after that. DataError where an
     archive can neither be found in the cache nor fetched.
     """
-    path = _ensure(recipe)
+    path = corpus_file(recipe)
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
@@ -100,39 +100,26 @@ def builtin_documents(recipe: Path = RECIPE) -> Iterator[Document]:
         raise DataError(f"{path} is damaged ({error}); remove it, and it is made again") from error
 
 
-def builtin_corpus(threshold: float, recipe: Path = RECIPE) -> tuple[list[Document], dict[str, Any]]:
-    """The built-in corpus without duplicates, and {builtin: what was read and left out, duplicates: the report}.
-
-    What is a duplicate at this threshold is found once and kept beside the corpus.
-    """
-    documents = list(builtin_documents(recipe))
-    path = _ensure(recipe)
-    key = hash_json([path.name, hash_file(deduplicate.__file__), threshold])[:12]
-    found = path.with_name(f"duplicates-{key}.json")
-    if not found.is_file():
-        removed, report = deduplicate.find_duplicates(documents, threshold)
-        with _keeping(found.parent):
-            write_json(found, {"removed": removed, "report": report})
-    duplicates = read_json(found)
-    counts = read_json(path.with_suffix(".json"))
-    kept = deduplicate.without(documents, duplicates["removed"])
-    return kept, {"builtin": counts, "duplicates": duplicates["report"]}
+def counts(recipe: Path | None = None) -> dict[str, Any]:
+    """What making the corpus counted: documents, and what was left out by reason."""
+    return read_json(corpus_file(recipe).with_suffix(".json"))
 
 
-def _ensure(recipe: Path) -> Path:
+def corpus_file(recipe: Path | None = None) -> Path:
     """The corpus's Parquet file, made if it is not there; its counts lie beside it as .json."""
+    recipe = recipe or RECIPE
     code = (archives, document, readers, sys.modules[__name__])
     key = hash_json([hash_file(recipe), *(hash_file(str(module.__file__)) for module in code)])[:12]
     path = cache_folder() / f"corpus-{key}.parquet"
     if not path.is_file():
-        with _keeping(path.parent):
+        with keeping(path.parent):
             if not path.is_file():  # another process may have made it while this one waited
                 _build(load_recipe(recipe), path)
     return path
 
 
 @contextlib.contextmanager
-def _keeping(folder: Path) -> Iterator[None]:
+def keeping(folder: Path) -> Iterator[None]:
     """One process at a time writes the cache; DataError says what to do where it cannot be written."""
     try:
         with exclusive(folder / ".lock", "making the built-in corpus", wait=True):

@@ -1,121 +1,304 @@
-"""Exact and near duplicates: of documents that say the same, the first stays.
+"""Exact and near duplicates, from a digest and a sketch of each document: the first of those that agree stays.
 
 Exact: equal once runs of white space are one space. Near: the Jaccard similarity of two documents' sets of
-shingles, estimated by MinHash, reaches the threshold. A shingle is `SHINGLE` consecutive words, in lower case and
-without punctuation; each Chinese character counts as a word; a shorter document is one shingle. Candidates come
-from locality-sensitive hashing and are checked on the whole sketch (rensa, https://github.com/beowolx/rensa).
-The estimate's standard error is sqrt(J (1 - J) / PERMUTATIONS): 0.035 at J = 0.8.
+shingles reaches the threshold. A shingle is `SHINGLE` consecutive words, in lower case and without punctuation;
+each Chinese character counts as a word; a shorter document is one shingle. A document goes where any earlier one
+is as similar, whether that one stays or not: no decision depends on another, so any number of processes gives the
+same answer. (What stays has no near duplicate among what stays; connected components would remove more.)
+
+Documents whose sketches agree in a whole band are candidates (locality-sensitive hashing; Leskovec, Rajaraman and
+Ullman, Mining of Massive Datasets, chapter 3). MinHash sketches (rensa, https://github.com/beowolx/rensa) estimate
+their similarity with a standard error of sqrt(J (1 - J) / PERMUTATIONS), 0.035 at J = 0.8. Within `SURE` standard
+errors of the threshold the texts themselves are compared: else a decision at the threshold were a coin flip.
 """
 
+import functools
 import hashlib
-import itertools
+import math
 import re
-from collections.abc import Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import rensa
 
-from bench_shadows.data.document import Document
 from bench_shadows.progress import Progress
 
+VERSION = 1
+"""Of what is found in the same documents; raised with every change."""
 SHINGLE = 5
 PERMUTATIONS = 128
-BANDS = 32  # of 4 rows: a pair at Jaccard 0.8 is a candidate with probability 1 - (1 - 0.8^4)^32 > 0.9999
 SEED = 42
-CHUNK = 256  # documents sketched at once, which bounds the memory of their shingles
-EXAMPLES = 5
+RECALL = 0.999
+"""Least share of the pairs at the threshold that become candidates."""
+SURE = 4.0
+"""Standard errors from the threshold at which an estimate is believed: wrong 3 times in 100,000."""
+CROWD = 32
+"""Documents of one band's bucket that the others in it are compared with, the first ones: thousands of documents
+that share a licence's text would make millions of pairs."""
+EMPTY = np.uint32(2**32 - 1)  # all over the sketch of a document without words, which is nobody's near duplicate
 
-WORDS = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W\u3400-\u9fff\uf900-\ufaff]+")
+CHINESE = r"\u3400-\u9fff\uf900-\ufaff"
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd: prefixes of a polynomial hash can be divided out again
+_PAIRS = 2**14  # whose sketches are in memory at once
+
+Texts = Callable[[Sequence[int]], Sequence[str]]
 
 
-def shingles(text: str) -> list[str]:
-    """The shingles of a text, in order and with repetitions; empty where it has no word."""
-    words = WORDS.findall(text.lower())
-    if len(words) < SHINGLE:
-        return [" ".join(words)] if words else []
-    return [
-        " ".join(run) for run in zip(*(itertools.islice(words, i, None) for i in range(SHINGLE)), strict=False)
-    ]
+class Duplicates(NamedTuple):
+    """The documents that go, by ascending number; four arrays of one length."""
+
+    removed: np.ndarray
+    """Their numbers, int64."""
+    first: np.ndarray
+    """The earliest document that each repeats, int64."""
+    similarity: np.ndarray
+    """Jaccard similarity of the two, float64: 1 for exact duplicates, estimated where that was sure enough."""
+    exact: np.ndarray
+    """Whether they are exact duplicates, bool."""
 
 
-def find_duplicates(documents: Sequence[Document], threshold: float) -> tuple[list[int], dict[str, Any]]:
-    """Indices, ascending, of the documents that go, and a report in plain JSON values.
+# ---- what is kept of a document
 
-    `threshold` is the Jaccard similarity from which the later document goes; 1 removes exact duplicates only.
-    The report: {documents, exact, near, characters, characters_removed, threshold, shingle, permutations,
-    examples: [{kept, removed, kind, similarity}]}. The same documents give the same answer in any process.
+
+def digest(text: str) -> bytes:
+    """16 bytes that are equal where texts are but for white space."""
+    return hashlib.blake2b(" ".join(text.split()).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@functools.cache
+def _kinds() -> np.ndarray:
+    """What each character is, uint8 [code points]: 1 part of a word, 2 a word itself (Chinese), 0 neither."""
+    kinds = np.zeros(sys.maxunicode + 1, dtype=np.uint8)
+    characters = "".join(map(chr, range(len(kinds))))
+    kinds[[match.start() for match in re.finditer(r"\w", characters)]] = 1
+    kinds[[match.start() for match in re.finditer(f"[{CHINESE}]", characters)]] = 2
+    return kinds
+
+
+@functools.lru_cache(maxsize=4)
+def _powers(length: int) -> tuple[np.ndarray, np.ndarray]:
+    """(m^0 ... m^length, their inverses), uint64, modulo 2^64."""
+    inverse = np.uint64(pow(int(_MULTIPLIER), -1, 2**64))
+    ones = np.ones(length + 1, dtype=np.uint64)
+    powers, inverses = ones * _MULTIPLIER, ones * inverse
+    powers[0] = inverses[0] = 1
+    return np.multiply.accumulate(powers), np.multiply.accumulate(inverses)
+
+
+def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """64-bit hashes of the texts' shingles, in order and with repetitions.
+
+    Returns (uint64 [shingles of all], int64 [texts + 1]: where each text's begin). A text without words has none.
     """
-    exact = _exact(documents)
-    kept = [index for index in range(len(documents)) if index not in exact]
-    near = _near(documents, kept, threshold) if threshold < 1 else {}
-    examples = [
-        _example(documents, "exact", first, index, 1.0)
-        for index, first in itertools.islice(exact.items(), EXAMPLES)
-    ]
-    examples += [
-        _example(documents, "near", first, index, similarity)
-        for index, (first, similarity) in itertools.islice(near.items(), EXAMPLES)
-    ]
-    removed = sorted([*exact, *near])
-    return removed, {
-        "documents": len(documents),
-        "exact": len(exact),
-        "near": len(near),
-        "characters": sum(len(document.text) for document in documents),
-        "characters_removed": sum(len(documents[index].text) for index in removed),
-        "threshold": threshold,
-        "shingle": SHINGLE,
-        "permutations": PERMUTATIONS,
-        "examples": examples,
-    }
+    lowered = [text.lower() for text in texts]
+    ends = np.cumsum([len(text) + 1 for text in lowered], dtype=np.int64)
+    codes = np.frombuffer("\n".join([*lowered, ""]).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    kinds = _kinds()[codes]
+    inside = kinds == 1
+    before = np.concatenate(([False], inside[:-1]))
+    alone = kinds == 2
+    starts = np.flatnonzero((inside & ~before) | alone)
+    stops = np.flatnonzero((inside & ~np.concatenate((inside[1:], [False]))) | alone) + 1
+    powers, inverses = _powers(1 << max(16, len(codes).bit_length()))
+    prefix = np.concatenate(([np.uint64(0)], np.cumsum((codes + np.uint64(1)) * powers[: len(codes)])))
+    words = _mixed((prefix[stops] - prefix[starts]) * inverses[starts])
+
+    first_word = np.concatenate(([0], np.searchsorted(starts, ends)))
+    counts = np.diff(first_word)
+    size = np.minimum(counts, SHINGLE)  # of this text's shingles, in words
+    shingles = np.where(counts > 0, counts - size + 1, 0)
+    offsets = np.concatenate(([0], np.cumsum(shingles)))
+    begin = np.repeat(first_word[:-1] - offsets[:-1], shingles) + np.arange(offsets[-1])
+    width = np.repeat(size, shingles)
+    hashes = np.zeros(len(begin), dtype=np.uint64)
+    for k in range(SHINGLE):
+        more = width > k
+        hashes[more] = hashes[more] * _MULTIPLIER + words[begin[more] + k]
+    return _mixed(hashes), offsets
 
 
-def deduplicate(documents: Sequence[Document], threshold: float) -> tuple[list[Document], dict[str, Any]]:
-    """The documents that stay, in order, and the report of `find_duplicates`."""
-    removed, report = find_duplicates(documents, threshold)
-    return without(documents, removed), report
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """Spreads what differs in some bits over all of them (the finaliser of SplitMix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
-def without(documents: Sequence[Document], removed: Sequence[int]) -> list[Document]:
-    """The documents but those at the indices `removed`."""
-    gone = set(removed)
-    return [document for index, document in enumerate(documents) if index not in gone]
+def sketches(texts: Sequence[str]) -> np.ndarray:
+    """MinHash sketches of the texts' sets of shingles, uint32 [texts, PERMUTATIONS]."""
+    hashes, offsets = shingle_hashes(texts)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        hashes, offsets.astype(np.uint64), PERMUTATIONS, SEED
+    )
+    return np.array(matrix.to_rows(), dtype="<u4").reshape(len(texts), PERMUTATIONS)
 
 
-def _exact(documents: Sequence[Document]) -> dict[int, int]:
-    """Index of each exact duplicate -> index of the first document with its text."""
-    first: dict[bytes, int] = {}
-    duplicates = {}
-    for index, document in enumerate(documents):
-        digest = hashlib.blake2b(" ".join(document.text.split()).encode(), digest_size=16).digest()
-        if first.setdefault(digest, index) != index:
-            duplicates[index] = first[digest]
-    return duplicates
+def jaccard(first: str, second: str) -> float:
+    """Jaccard similarity of two texts' sets of shingles; 0 where neither has a word."""
+    return _similarity(_shingle_set(first), _shingle_set(second))
 
 
-def _near(documents: Sequence[Document], kept: Sequence[int], threshold: float) -> dict[int, tuple[int, float]]:
-    """Index of each near duplicate among `kept` -> (index of the document it repeats, estimated similarity)."""
-    index_of_kept = rensa.RMinHashDeduplicator(threshold, PERMUTATIONS, True, BANDS, SEED)
-    sketches: dict[int, rensa.RMinHash] = {}
-    duplicates = {}
-    with Progress("looking for near duplicates", len(kept), "documents") as progress:
-        for start in range(0, len(kept), CHUNK):
-            chunk = kept[start : start + CHUNK]
-            sets = [(index, shingles(documents[index].text)) for index in chunk]
-            sets = [(index, tokens) for index, tokens in sets if tokens]
-            made = rensa.RMinHash.from_token_sets([tokens for _, tokens in sets], PERMUTATIONS, SEED)
-            for (index, _), sketch in zip(sets, made, strict=True):
-                if index_of_kept.add(str(index), sketch):
-                    sketches[index] = sketch
-                else:
-                    first = min(int(key) for key in index_of_kept.get_duplicates(sketch))
-                    duplicates[index] = (first, sketch.jaccard(sketches[first]))
-            progress.add(len(chunk))
-    return duplicates
+def _shingle_set(text: str) -> np.ndarray:
+    return np.unique(shingle_hashes([text])[0])
 
 
-def _example(
-    documents: Sequence[Document], kind: str, kept: int, removed: int, similarity: float
-) -> dict[str, Any]:
-    names = {"kept": documents[kept].id, "removed": documents[removed].id}
-    return {"kind": kind, **names, "similarity": round(similarity, 3)}
+def _similarity(a: np.ndarray, b: np.ndarray) -> float:
+    shared = len(np.intersect1d(a, b, assume_unique=True))
+    return shared / max(1, len(a) + len(b) - shared)
+
+
+# ---- candidates
+
+
+def banding(threshold: float) -> tuple[int, int]:
+    """(bands, rows of a band): the longest bands that make a pair at the threshold a candidate with RECALL."""
+    for rows in range(PERMUTATIONS, 1, -1):
+        bands = PERMUTATIONS // rows
+        if 1 - (1 - threshold**rows) ** bands >= RECALL:
+            return bands, rows
+    return PERMUTATIONS, 1
+
+
+def band_keys(sketches_NxP: np.ndarray, band: int, rows: int) -> np.ndarray:
+    """The buckets that sketches fall into by one band, uint64 [N]."""
+    part = sketches_NxP[:, band * rows : (band + 1) * rows].astype(np.uint64)
+    keys = np.zeros(len(part), dtype=np.uint64)
+    for row in range(rows):
+        keys = _mixed(keys * _MULTIPLIER + part[:, row])
+    return keys
+
+
+def bounds(threshold: float) -> tuple[float, float]:
+    """(below this estimate two documents differ, from this on they are near duplicates); between, texts decide."""
+    error = SURE * math.sqrt(threshold * (1 - threshold) / PERMUTATIONS)
+    return threshold - error, threshold + error
+
+
+def estimates(first_NxP: np.ndarray, second_NxP: np.ndarray) -> np.ndarray:
+    """Estimated Jaccard similarities of pairs of sketches, float64 [N]."""
+    return (first_NxP == second_NxP).mean(axis=1)
+
+
+def bucket_pairs(members: np.ndarray, keys: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs (earlier, later) of documents that share a bucket, in blocks.
+
+    `members` int64 [N] ascending are documents, `keys` uint64 [N] their buckets. In each bucket the later
+    documents are paired with its first CROWD.
+    """
+    order = np.argsort(keys, kind="stable")
+    sorted_keys = keys[order]
+    new = np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1]))
+    start = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
+    rank = np.arange(len(order)) - start
+    crowded = np.flatnonzero(rank)
+    for head in range(CROWD):
+        later = crowded[rank[crowded] > head]
+        if not len(later):
+            return
+        yield members[order[start[later] + head]], members[order[later]]
+
+
+def decide(
+    candidates: Iterable[tuple[int, float]], exactly: Callable[[int], float], threshold: float
+) -> tuple[int, float] | None:
+    """The first of a document's candidates (number, estimate), ascending, that it is a near duplicate of.
+
+    `exactly` gives the similarity with that candidate's text. Returns (its number, similarity), or None.
+    """
+    low, high = bounds(threshold)
+    for number, estimate in candidates:
+        if estimate < low:
+            continue
+        similarity = estimate if estimate >= high else exactly(number)
+        if similarity >= threshold:
+            return number, similarity
+    return None
+
+
+# ---- all of it, on one machine
+
+
+def first_of_equals(digests: np.ndarray) -> np.ndarray:
+    """The lowest number with the same digest, int64 [N]; `digests` is uint64 [N, 2]."""
+    order = np.lexsort((np.arange(len(digests)), digests[:, 0], digests[:, 1]))
+    ordered = digests[order]
+    new = np.concatenate(([True], (ordered[1:] != ordered[:-1]).any(axis=1)))[: len(order)]
+    first = np.empty(len(digests), dtype=np.int64)
+    first[order] = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
+    return first
+
+
+def find_duplicates(
+    digests: np.ndarray, sketches_of: Callable[[np.ndarray], np.ndarray], texts: Texts, threshold: float
+) -> Duplicates:
+    """The documents that go.
+
+    Args:
+      digests: uint64 [N, 2], in the order of the sources.
+      sketches_of: numbers -> their sketches, uint32 [n, PERMUTATIONS].
+      texts: numbers -> their texts; asked for pairs that the sketches cannot decide.
+      threshold: Jaccard similarity from which the later document goes; 1 removes exact duplicates only.
+    Memory, besides what `sketches_of` holds: 100 bytes a document, 50 a pair of candidates.
+    """
+    first = first_of_equals(digests)
+    numbers = np.arange(len(digests))
+    exact = numbers[first != numbers]
+    found: dict[int, tuple[int, float]] = {}
+    if threshold < 1:
+        found = _near(numbers[first == numbers], sketches_of, texts, threshold)
+    near = np.array(sorted(found), dtype=np.int64)
+    removed = np.concatenate((exact, near))
+    order = np.argsort(removed)
+    firsts = np.concatenate((first[exact], np.array([found[i][0] for i in near.tolist()], dtype=np.int64)))
+    similarity = np.concatenate((np.ones(len(exact)), np.array([found[i][1] for i in near.tolist()])))
+    return Duplicates(
+        removed[order], firsts[order], similarity[order], (np.arange(len(removed)) < len(exact))[order]
+    )
+
+
+def _near(
+    members: np.ndarray, sketches_of: Callable[[np.ndarray], np.ndarray], texts: Texts, threshold: float
+) -> dict[int, tuple[int, float]]:
+    """{number: (earliest near duplicate among `members`, similarity)}."""
+    bands, rows = banding(threshold)
+    blocks = [members[i : i + _PAIRS] for i in range(0, len(members), _PAIRS)]
+    members = np.concatenate([members[:0], *(b[(sketches_of(b) != EMPTY).any(axis=1)] for b in blocks)])
+    blocks = [members[i : i + _PAIRS] for i in range(0, len(members), _PAIRS)]
+    pairs = np.empty((0, 2), dtype=np.int64)
+    with Progress("looking for near duplicates", bands, "bands") as progress:
+        for band in range(bands):
+            keys = np.concatenate(
+                [np.empty(0, np.uint64), *(band_keys(sketches_of(b), band, rows) for b in blocks)]
+            )
+            new = [np.stack(pair, axis=1) for pair in bucket_pairs(members, keys)]
+            pairs = np.unique(np.concatenate((pairs, *new)), axis=0)
+            progress.add(1)
+    candidates: dict[int, list[tuple[int, float]]] = {}
+    low, _ = bounds(threshold)
+    for i in range(0, len(pairs), _PAIRS):
+        block = pairs[i : i + _PAIRS]
+        similar = estimates(sketches_of(block[:, 0]), sketches_of(block[:, 1]))
+        for (earlier, later), estimate in zip(
+            block[similar >= low].tolist(), similar[similar >= low].tolist(), strict=True
+        ):
+            candidates.setdefault(later, []).append((earlier, estimate))  # ascending: pairs are sorted
+    found = {}
+    compare = comparison(texts)
+    with Progress("comparing texts of candidates", len(candidates), "documents") as progress:
+        for later, of_later in sorted(candidates.items()):
+            if answer := decide(of_later, functools.partial(compare, later), threshold):
+                found[later] = answer
+            progress.add(1)
+    return found
+
+
+def comparison(texts: Texts) -> Callable[[int, int], float]:
+    """(number, number) -> Jaccard similarity of the two texts; what was just looked at is remembered."""
+
+    @functools.lru_cache(maxsize=256)
+    def shingles(number: int) -> np.ndarray:
+        return _shingle_set(texts([number])[0])
+
+    return lambda first, second: _similarity(shingles(first), shingles(second))

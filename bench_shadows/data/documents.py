@@ -16,10 +16,9 @@ config.data.bad_records_limit stops.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from bench_shadows.config import DataConfig, FieldsConfig
-from bench_shadows.data.builtin import RECIPE, builtin_corpus, builtin_documents
+from bench_shadows.data.builtin import RECIPE, builtin_documents
 from bench_shadows.data.counts import Counts
 from bench_shadows.data.document import Document
 from bench_shadows.data.records import document
@@ -28,7 +27,7 @@ from bench_shadows.data.sources.part import BadRecordError, Part, Record
 from bench_shadows.errors import DataError
 from bench_shadows.files import hash_file
 
-__all__ = ["Counts", "Document", "Part", "corpus", "parts", "read_documents", "read_part", "weights"]
+__all__ = ["Counts", "Document", "Part", "parts", "read_documents", "read_part", "weights"]
 
 FORMATS: dict[str, Callable[[Part, FieldsConfig, Counts], Iterator[Record]]] = {
     "json": jsonl.records,
@@ -105,25 +104,6 @@ def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:
 def weights(config: DataConfig) -> dict[str, float]:
     """The weights of config.data.mixture by domain; a domain that is not named weighs 1."""
     return {name: float(weight) for name, _, weight in (entry.rpartition("=") for entry in config.mixture)}
-
-
-def corpus(config: DataConfig) -> tuple[list[Document], dict[str, Any]]:
-    """All documents of the sources without duplicates, in a fixed order, and the counts for documents.json.
-
-    The counts: those of `Counts.as_json`, duplicates (see deduplicate.py), and where the built-in corpus is the
-    only source {builtin} (what the recipe left out). Raises DataError for sources that cannot be read, bad
-    records beyond the limit and where there is no document.
-    """
-    threshold = config.near_duplicate_threshold
-    if config.sources == ("builtin",):
-        documents, report = builtin_corpus(threshold)  # de-duplicated once and kept
-        counts = Counts(config.bad_records_limit, {"builtin": report["builtin"]["documents"]})
-        return documents, {**counts.as_json(), **report}
-    from bench_shadows.data.deduplicate import deduplicate
-
-    counts = Counts(config.bad_records_limit)
-    documents, duplicates = deduplicate(list(read_documents(config, counts)), threshold)
-    return documents, {**counts.as_json(), "duplicates": duplicates}
 
 
 def source_files(source: str) -> list[Path]:

@@ -4,40 +4,37 @@ Every output stands under its final name only when it is whole, and a folder bel
 (`inputs.json`): the config's fields that matter here and the content of the sources. So a killed run goes on
 with what is missing, ends with the same bytes as an undisturbed one, and a folder made from other data is
 refused, never mixed.
+
+    sources -> corpus/ (ingest.py) -> drawn/order (corpus.py) -> drawn/tokens (fill.py) -> rows/ -> plans/
+
+Only numbers of documents and counts are held in memory, text a piece at a time.
 """
 
-import itertools
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.config import Config, differences, to_dict
-from bench_shadows.data import draw, rewrite, rows, statistics, tokenizer
+from bench_shadows.config import Config
+from bench_shadows.data import rows, statistics, tokenizer
 from bench_shadows.data.conditions import RowCounts, build_plans, check_counts, load_plan, plan_path, save_plan
-from bench_shadows.data.document import Document, to_batch
-from bench_shadows.errors import DataError, RunError
-from bench_shadows.files import TEMPORARY, atomic_path, hash_file, read_json, remove, write_json
-from bench_shadows.progress import say
+from bench_shadows.data.corpus import Drawn, bytes_per_token, draw_corpus, run_tokenizer
+from bench_shadows.data.fill import DOCUMENTS, Filled, Packing, fill, pack
+from bench_shadows.data.inputs import claim
+from bench_shadows.data.workers import LOCAL, Engine
+from bench_shadows.errors import DataError
+from bench_shadows.files import TEMPORARY, atomic_path, hash_file, remove, write_json
+from bench_shadows.progress import Progress, say
 
-VERSION = 1
-"""Of what this stage makes from the same inputs; raised with every change to it."""
 SETS = (*rows.NAMES, "held_out")
-_CHARACTERS_PER_TOKEN = 2  # of a small vocabulary; where long documents are cut needs no more precision
-_SHORTEST_PART = 1000  # characters of a part of a cut document
 _VERIFIED_BYTES = 2**31  # of a row set whose shards are hashed again: a second or two
-_ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole text will go ...
-_FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
 
 
-def prepare(config: Config, folder: Path | str) -> dict[str, str]:
+def prepare(config: Config, folder: Path | str, engine: Engine = LOCAL) -> dict[str, str]:
     """Makes what is missing in RUN/data and returns the SHA-256 of every output, by its name in the folder.
 
-    A row set is known by its rows.json, which holds the hashes of its shards.
+    A row set is known by its rows.json, which holds the hashes of its shards. Any engine makes the same rows.
 
     Raises:
       RunError: the folder was made from another config or other sources; the message names what differs.
@@ -48,11 +45,12 @@ def prepare(config: Config, folder: Path | str) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     for left in sorted(folder.rglob("*" + TEMPORARY)):
         remove(left)
-    _claim(folder / "inputs.json", config)
+    claim(folder / "inputs.json", config)
     if all(path.exists() for path in _drawn_files(folder)):
         _verify(folder)
     else:
-        _draw(config, folder)
+        _draw(config, folder, engine)
+    remove(folder / "drawn")
     _plans(config, folder)
     _statistics(config, folder)
     outputs = [*_drawn_files(folder), *sorted({path for _, path in _runs(config, folder)})]
@@ -74,201 +72,73 @@ def _verify(folder: Path) -> None:
             row_set.verify()
 
 
-# ---- what the folder is made from
-
-
-def _claim(path: Path, config: Config) -> None:
-    """Records the inputs in a new folder; raises RunError if an old one was made from others."""
-    old = _read_inputs(path) if path.exists() else None
-    new = _inputs(config, old["files"] if old else {})
-    if old and (changed := [_described(*change) for change in differences(_content(old), _content(new))]):
-        raise RunError(
-            f"{path.parent} was made from other data: {'; '.join(changed)}. "
-            "Delete this folder to prepare again, or name another run folder with --out"
-        )
-    if old != new:
-        write_json(path, new)
-
-
-def _read_inputs(path: Path) -> dict[str, Any]:
-    try:
-        old = read_json(path)
-        _content(old)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{path}: not a list of inputs ({error}); delete {path.parent} and prepare again"
-        ) from error
-    return old
-
-
-def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:
-    """Everything the outputs depend on; `known` files of the same size and time are not read again."""
-    fields = {
-        "data": to_dict(config.data),
-        "model.vocab_size": config.model.vocab_size,
-        "train.samples": config.train.samples,
-        "train.batch_size": config.train.batch_size,
-        "conditions": to_dict(config.conditions),
-    }
-    files = {}
-    for name, path in _files(config).items():
-        status = path.stat()
-        entry = {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-        old = known.get(name, {})
-        same = all(old.get(key) == value for key, value in entry.items())
-        files[name] = {**entry, "sha256": old["sha256"] if same else hash_file(path)}
-    return {"version": VERSION, "config": fields, "files": files}
-
-
-def _files(config: Config) -> dict[str, Path]:
-    """Files that the outputs are made from: the built-in recipe, the user's sources, a tokenizer."""
-    from bench_shadows.data.builtin import RECIPE
-    from bench_shadows.data.documents import source_files
-
-    files: dict[str, Path] = {}
-    for source in config.data.sources:
-        files |= {"builtin": RECIPE} if source == "builtin" else {str(path): path for path in source_files(source)}
-    if config.data.tokenizer != "bpe":
-        files[config.data.tokenizer] = Path(config.data.tokenizer)
-    return {name: path for name, path in files.items() if path.is_file()}
-
-
-def _content(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Inputs without what may change while the content is the same."""
-    return {**inputs, "files": {name: entry["sha256"] for name, entry in inputs["files"].items()}}
-
-
-def _described(name: str, old: Any, new: Any) -> str:
-    if name.startswith("files."):
-        change = "is new" if old is None else "is gone" if new is None else "has another content"
-        return f"{name.removeprefix('files.')} {change}"
-    return f"{name} was {old!r}, is {new!r}"
-
-
 # ---- documents, tokenizer, rows
 
 
-def _draw(config: Config, folder: Path) -> None:
+def _draw(config: Config, folder: Path, engine: Engine) -> None:
     """Chooses the documents, trains the tokenizer, rewrites, packs."""
-    from bench_shadows.data.documents import corpus
-
-    data, seq_len = config.data, config.data.seq_len
-    documents, report = corpus(data)
+    drawn = draw_corpus(config, folder, engine)
+    words = run_tokenizer(config, folder / "tokenizer.json", drawn)
+    ratio = bytes_per_token(config, drawn, words)
     need_first = config.phase_steps * config.train.batch_size
     need_second = (config.steps - config.phase_steps) * config.train.batch_size
-    longest = max(_SHORTEST_PART, int(draw.LONGEST_SHARE * need_first * seq_len * _CHARACTERS_PER_TOKEN))
-    held_out, ordered = (
-        draw.draw_order(list(draw.cut(part, longest)), data.seed)
-        for part in draw.hold_out(documents, data.held_out_rows, seq_len, data.seed)
-    )
-    words = _tokenizer(config, folder / "tokenizer.json", (document.text for document in ordered))
+    rewriting = "D" in config.conditions.names
+    first = fill(config, folder, drawn, "first", 0, need_first, ratio, rewriting, engine)
+    start = first.segments[-1].stop if first.segments else 0
+    second = fill(config, folder, drawn, "second", start, need_second, ratio, False, engine)
+    held_out = fill(config, folder, drawn, "held_out", 0, None, ratio, False, engine)
 
-    _estimate(ordered, need_first + need_second, seq_len, words)
-    teacher = _Teacher() if "D" in config.conditions.names else None
-    rest = iter(ordered)
-    label = "first half: rewriting and tokenising" if teacher else "first half: tokenising"
-    first, rewritten = draw.fill(label, rest, need_first, seq_len, words.encode_batch, teacher)
-    second, _ = draw.fill("second half: tokenising", rest, need_second, seq_len, words.encode_batch)
-    held = draw.Filled()
-    held.add(held_out, words.encode_batch)
-
-    sets = {"first": first, "second": second, "rewritten": rewritten, "held_out": held}
-    have = {name: sets[name].rows(seq_len) for name in rows.NAMES}
-    counts = RowCounts(**have, first_phase=need_first, second_phase=need_second)
-    _check_text(config, counts, documents, sets)
-    written = {}
-    for name, filled in sets.items():
-        limit = data.held_out_rows if name == "held_out" else None
-        domains = sorted(filled.tokens.items())
-        written[name] = rows.write_rows(folder / "rows" / name, domains, seq_len, words.end_of_text, limit)
-
-    splits = {"held_out": held.documents, "first": first.documents, "second": second.documents}
-    _write_documents(folder / "documents.parquet", splits, rewritten.documents)
+    sets = {"first": first, "second": second, "rewritten": first, "held_out": held_out}
+    _check_text(config, drawn, sets)
+    _pack(config, folder, sets, words.end_of_text, engine)
+    _write_documents(folder / "documents.parquet", [held_out, first, second])
+    made = {name: rows.RowSet(folder / "rows" / name).description for name in SETS}
     description = {
-        "corpus": report,
-        "longest_part": longest,
-        "available": draw.mixture({"corpus": documents}),
-        "mixture": draw.mixture(splits | {"rewritten": rewritten.documents}),
-        "rows": {
-            name: {key: value for key, value in made.items() if key != "sha256"} for name, made in written.items()
-        },
-        "rewriting": teacher.report() if teacher else None,
+        "corpus": drawn.corpus.report,
+        "longest_part": drawn.longest,
+        "available": drawn.available,
+        "mixture": sorted(
+            (one for filled in (first, second, held_out) for one in filled.mixture()),
+            key=lambda one: [one[name] for name in ("split", "domain", "language", "kind")],
+        ),
+        "rows": {name: {key: value for key, value in made[name].items() if key != "sha256"} for name in SETS},
+        "rewriting": first.rewriting(),
     }
     write_json(folder / "documents.json", description)
 
 
-def _tokenizer(config: Config, path: Path, texts: Iterator[str]) -> tokenizer.Tokenizer:
-    """The run's tokenizer, trained or loaded; a copy stands in the run's folder."""
-    if not path.exists():
-        if config.data.tokenizer == "bpe":
-            say(f"tokenizer: training a BPE of {config.model.vocab_size:,} tokens")
-            tokenizer.train_bpe(texts, config.model.vocab_size).save(path)
-        else:
-            tokenizer.load(config.data.tokenizer, config.model.vocab_size).save(path)
-    return tokenizer.load(path, config.model.vocab_size)
-
-
-def _estimate(ordered: Sequence[Document], rows_needed: int, seq_len: int, words: tokenizer.Tokenizer) -> None:
-    """Raises DataError, before anything is rewritten, where the text is too little by far."""
-    sample = list(itertools.islice(ordered, _ESTIMATE_DOCUMENTS))
-    tokens = sum(len(ids) + 1 for ids in words.encode_batch([document.text for document in sample]))
-    have = tokens * sum(map(draw.size, ordered)) / max(1, sum(map(draw.size, sample))) / seq_len
-    if have < _FAR_TOO_LITTLE * rows_needed:
-        raise DataError(
-            f"too little text for the budget: {len(ordered):,} documents for training make about {have:,.0f} rows "
-            f"of {seq_len} tokens, the two phases need {rows_needed:,}. Add text to config.data.sources, or lower "
-            "config.train.samples or config.data.seq_len"
-        )
-
-
-class _Teacher:
-    """Rewrites documents and counts what became of them."""
-
-    def __init__(self) -> None:
-        self.outcomes: Counter[str] = Counter()
-        self.totals: Counter[str] = Counter()
-
-    def __call__(self, document: Document) -> Document:
-        result = rewrite.rewrite_counted(document)
-        self.outcomes[result.outcome] += 1
-        self.totals["words"] += result.words
-        self.totals["words_changed"] += result.changed
-        self.totals["characters_before"] += len(document.text)
-        self.totals["characters_after"] += len(result.document.text)
-        return result.document
-
-    def report(self) -> dict[str, Any]:
-        """Documents by outcome, words and characters."""
-        documents = sum(self.outcomes.values())
-        return {"documents": documents, "outcomes": dict(sorted(self.outcomes.items())), **self.totals}
-
-
-def _check_text(
-    config: Config, counts: RowCounts, documents: Sequence[Document], sets: dict[str, draw.Filled]
-) -> None:
+def _check_text(config: Config, drawn: Drawn, sets: dict[str, Filled]) -> None:
     """Raises DataError, with what there is, where the text does not fill the phases."""
+    have = {name: sets[name].rows(name, config.data.seq_len) for name in rows.NAMES}
     try:
-        check_counts(counts, ["A", *config.conditions.names])
+        check_counts(_counts(config, have), ["A", *config.conditions.names])
     except DataError as error:
-        tokens = {name: filled.token_count() for name, filled in sets.items()}
+        tokens = {name: sets[name].token_count(name) for name in ("first", "second", "held_out")}
         raise DataError(
-            f"{error}. A row has {config.data.seq_len} tokens; the corpus has {len(documents):,} documents: "
-            + ", ".join(f"{tokens[name]:,} tokens went to {name}" for name in ("first", "second", "held_out"))
+            f"{error}. A row has {config.data.seq_len} tokens; the corpus has "
+            f"{len(drawn.corpus.kept):,} documents: "
+            + ", ".join(f"{count:,} tokens went to {name}" for name, count in tokens.items())
         ) from error
 
 
-def _write_documents(path: Path, splits: dict[str, list[Document]], rewritten: list[Document]) -> None:
-    """documents.parquet: the documents used, their `split`, and where there is one their `rewritten` text."""
-    documents = [document for group in splits.values() for document in group]
-    split = [name for name, group in splits.items() for _ in group]
-    after: list[str | None] = [None] * len(documents)
-    start = split.index("first") if rewritten else 0
-    after[start : start + len(rewritten)] = [document.text for document in rewritten]
-    table = pa.Table.from_batches([to_batch(documents)])
-    table = table.append_column("split", pa.array(split, pa.string()))
-    table = table.append_column("rewritten", pa.array(after, pa.string()))
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+def _pack(config: Config, folder: Path, sets: dict[str, Filled], end_of_text: int, engine: Engine) -> None:
+    """Writes the row sets that are missing."""
+    jobs = []
+    for name, filled in sets.items():
+        used = filled.segments if name in filled.tokens else []
+        if not (folder / "rows" / name / "rows.json").exists():
+            jobs.append(Packing(config, folder, name, tuple(used), end_of_text))
+    megabytes = sum(sets[job.name].token_count(job.name) for job in jobs) * rows.TOKEN.itemsize / 1e6
+    with Progress("packing rows", megabytes, "MB") as progress:
+        engine.each(pack, jobs, megabytes, progress)
+
+
+def _write_documents(path: Path, splits: Sequence[Filled]) -> None:
+    """documents.parquet: the documents used, in drawing order (`fill.DOCUMENTS`)."""
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, DOCUMENTS, compression="zstd") as writer:
+        for filled in splits:
+            for segment in filled.segments:
+                writer.write_table(pq.read_table(segment.path / "documents.parquet", schema=DOCUMENTS))
 
 
 # ---- plans and statistics
@@ -282,17 +152,22 @@ def _runs(config: Config, folder: Path) -> list[tuple[str, Path]]:
     ]
 
 
+def _counts(config: Config, have: dict[str, int]) -> RowCounts:
+    batch, first = config.train.batch_size, config.phase_steps
+    return RowCounts(**have, first_phase=first * batch, second_phase=(config.steps - first) * batch)
+
+
 def _plans(config: Config, folder: Path) -> None:
     """Makes the plans that are missing."""
     have = {name: len(rows.RowSet(folder / "rows" / name)) for name in rows.NAMES}
-    first, second = config.phase_steps, config.steps - config.phase_steps
-    batch = config.train.batch_size
-    counts = RowCounts(**have, first_phase=first * batch, second_phase=second * batch)
+    counts = _counts(config, have)
     for seed in config.conditions.seeds:
         for name in dict.fromkeys(("A", *config.conditions.names)):
             path = plan_path(folder, name, seed)
             if not path.exists():
-                [plan] = build_plans(counts, seed, config.conditions.repetition_factor, [name]).values()
+                [plan] = build_plans(
+                    counts, seed, config.conditions.repetition_factor, [name], config.conditions.repetition_share
+                ).values()
                 save_plan(path, plan)
 
 

@@ -18,9 +18,11 @@ from pathlib import Path
 import pytest
 from pygments.lexers import get_lexer_by_name
 
-from bench_shadows.data import archives, builtin, readers
+from bench_shadows.config import DataConfig
+from bench_shadows.data import archives, builtin, readers, store, workers
 from bench_shadows.data.archives import Archive
 from bench_shadows.data.document import Document
+from bench_shadows.data.ingest import ingest
 from bench_shadows.errors import DataError
 
 POEM = "\n".join(f"Line {number} of a poem long enough to be a document of its own." for number in range(40))
@@ -128,33 +130,42 @@ def test_an_sdist_and_a_wheel_become_documents_and_nothing_in_them_is_run(index:
     assert not (index / "it-was-run").exists()
 
 
+def corpus_of(made: Path, folder: Path, threshold: float = 0.8) -> tuple[list[Document], dict]:
+    """The built-in corpus of a recipe without duplicates, and what was counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builtin, "RECIPE", made)
+        corpus = ingest(DataConfig(near_duplicate_threshold=threshold), folder)
+    return corpus.store.read(corpus.kept), corpus.report
+
+
 def test_the_second_time_needs_neither_index_nor_archives(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = sdist(index, "onepackage", {"a.txt": POEM.encode(), "b.txt": POEM.replace("\n", "\n\n").encode()})
     made = recipe(tmp_path, entry(one, part("*.txt")))
-    documents, report = builtin.builtin_corpus(0.8, made)
+    documents, report = corpus_of(made, tmp_path / "first")
     assert [one.id for one in documents] == ["onepackage/a.txt"]
     assert report["builtin"]["documents"] == 2
     assert report["duplicates"]["exact"] == 1
     monkeypatch.setattr(archives, "fetch", None)
-    monkeypatch.setattr(builtin.deduplicate, "find_duplicates", None)
-    assert builtin.builtin_corpus(0.8, made) == (documents, report)
+    monkeypatch.setattr(workers, "find_duplicates", None)
+    monkeypatch.setattr(store, "write_part", None)
+    assert corpus_of(made, tmp_path / "second") == (documents, report)
 
 
 def test_another_recipe_or_threshold_is_another_corpus(index: Path, tmp_path: Path) -> None:
     one = sdist(index, "onepackage", {"a.txt": POEM.encode(), "b.txt": (POEM + "\nOne line more.").encode()})
     made = recipe(tmp_path, entry(one, part("a.txt")))
-    assert len(builtin.builtin_corpus(0.8, made)[0]) == 1
+    assert len(corpus_of(made, tmp_path / "1")[0]) == 1
     made = recipe(tmp_path, entry(one, part("*.txt")))
-    assert len(builtin.builtin_corpus(0.8, made)[0]) == 1
-    assert len(builtin.builtin_corpus(1.0, made)[0]) == 2
+    assert len(corpus_of(made, tmp_path / "2")[0]) == 1
+    assert len(corpus_of(made, tmp_path / "3", threshold=1.0)[0]) == 2
 
 
 def test_of_two_processes_one_makes_the_corpus_and_the_other_waits(index: Path, tmp_path: Path) -> None:
     made = recipe(tmp_path, entry(sdist(index, "onepackage", {"a.txt": POEM.encode()}), part("*.txt")))
-    program = "import sys, pathlib; from bench_shadows.data.builtin import builtin_corpus\n"
-    program += "print(len(builtin_corpus(0.8, pathlib.Path(sys.argv[1]))[0]))"
+    program = "import sys, pathlib; from bench_shadows.data.builtin import builtin_documents\n"
+    program += "print(len(list(builtin_documents(pathlib.Path(sys.argv[1])))))"
     command = [sys.executable, "-c", program, str(made)]
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
@@ -366,8 +377,8 @@ def test_every_archive_of_the_recipe_has_a_licence_and_a_note() -> None:
 
 
 @pytest.fixture(scope="module")
-def corpus() -> tuple[list[Document], dict]:
-    return builtin.builtin_corpus(0.8)
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Document], dict]:
+    return corpus_of(builtin.RECIPE, tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.mark.network
