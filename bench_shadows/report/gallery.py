@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from bench_shadows.report import curves, figures, words
-from bench_shadows.report.inputs import Run
 from bench_shadows.report.summary import unigram_entropy
 
 
@@ -15,7 +15,7 @@ class Picture:
     """A figure of the page. `alt` describes it to somebody who does not see it; `absent` says what it needs."""
 
     name: str
-    draw: Callable[[Run], Figure | None]
+    draw: Callable[[Any], Figure | None]
     alt: str
     caption: str
     absent: str

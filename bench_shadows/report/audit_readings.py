@@ -1,0 +1,131 @@
+"""What findings.json says, as tables: depth of modification, layer ranges, inertness, single submodules."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bench_shadows.report.audit_inputs import Audit, median
+from bench_shadows.report.tables import Column, Table
+
+Row = dict[str, Any]
+
+
+def modification_table(audit: Audit) -> Table:
+    """Depth of modification of components and modules: findings of the kind `modification`."""
+    rows = []
+    for finding in audit.of_kind("modification"):
+        mine = audit.changes.where(
+            model=finding["model"], reference=finding["reference"], component=finding["component"]
+        )
+        mine = mine if finding["module"] is None else mine.where(plain=finding["module"])
+        rows.append(
+            _named(finding)
+            | {
+                "verdict": finding["verdict"],
+                "relative_change": median(mine["relative_change"]),
+                "correlation": median(mine["correlation"]),
+                "change_variance": median(mine["change_variance"]),
+                "rank_percent": median(np.abs(mine["rank_percent"])),
+                "deep_layers": spans(finding["layers"] or ()),
+            }
+        )
+    columns = (
+        *_NAMES,
+        Column("verdict", "Verdict", text=True),
+        Column("relative_change", "Relative change", 4),
+        Column("correlation", "Correlation", 4),
+        Column("change_variance", "Change variance", 9),
+        Column("rank_percent", "|Δ effective rank|, %", 2),
+        Column("deep_layers", "Deep layers", text=True),
+    )
+    return Table("depth_of_modification", columns, tuple(rows))
+
+
+_NAMES = tuple(
+    Column(name, name.capitalize(), text=True) for name in ("model", "reference", "component", "module")
+)
+
+
+def _named(finding: Mapping[str, Any]) -> Row:
+    return {column.key: finding[column.key] for column in _NAMES} | {"module": finding["module"] or "all"}
+
+
+def ranges_table(audit: Audit) -> Table:
+    """Layer ranges and the rule that decided: findings of the kind `range`."""
+    rows = [
+        _named(finding)
+        | {
+            "layers": spans(finding["layers"] or ()),
+            "verdict": finding["verdict"],
+            "relative_change": finding["statistic"],
+            "correlation": finding["correlation"],
+            "rule": finding["sentence"].partition("because ")[2].partition(" (median")[0],
+        }
+        for finding in audit.of_kind("range")
+    ]
+    columns = (
+        *_NAMES,
+        Column("layers", "Layers", text=True),
+        Column("verdict", "Verdict", text=True),
+        Column("relative_change", "Relative change", 3),
+        Column("correlation", "Correlation", 3),
+        Column("rule", "Rule that decided", text=True),
+    )
+    return Table("layer_ranges", columns, tuple(rows))
+
+
+def spans(layers: Iterable[int]) -> str:
+    """Layers in words: `2–20`, `0, 3–5`."""
+    runs: list[list[int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+
+
+def inertness_table(audit: Audit) -> Table:
+    """Spectral inertness of every pair and component: findings of the kind `inertness`."""
+    rows = [
+        _named(finding)
+        | {
+            "verdict": finding["verdict"],
+            "still_percent": 100 * finding["statistic"],
+            "threshold_percent": 100 * finding["threshold"],
+        }
+        for finding in audit.of_kind("inertness")
+    ]
+    columns = (
+        *_NAMES[:3],
+        Column("verdict", "Verdict", text=True),
+        Column("still_percent", "Matrices whose effective rank stayed, %", 0),
+        Column("threshold_percent", "Inert from, %", 0),
+    )
+    return Table("inertness", columns, tuple(rows))
+
+
+def anomalies_table(audit: Audit) -> Table:
+    """Single submodules that stand out: findings of the kind `anomaly`."""
+    rows = [
+        _named(finding)
+        | {
+            "reference": finding["reference"] or "none: the model alone",
+            "layer": finding["layers"][0],
+            "verdict": finding["verdict"],
+            "deviation": finding["statistic"],
+            "threshold": finding["threshold"],
+            "seen_in": finding["sentence"].partition(": ")[2],
+        }
+        for finding in audit.of_kind("anomaly")
+    ]
+    columns = (
+        *_NAMES,
+        Column("layer", "Layer"),
+        Column("verdict", "Verdict", text=True),
+        Column("deviation", "Robust deviations", 0, signed=True),
+        Column("threshold", "Threshold", 0),
+        Column("seen_in", "Seen in", text=True),
+    )
+    return Table("anomalies", columns, tuple(rows))
