@@ -71,6 +71,13 @@ def _teacher(teacher: TeacherConfig) -> Iterator[str]:
             yield f"config.data.teacher.{name}: expected 0 or more, got {getattr(teacher, name)}"
     if not teacher.base_url.startswith(("http://", "https://")):
         yield f"config.data.teacher.base_url: expected http:// or https://, got {teacher.base_url!r}"
+    elif "@" in teacher.base_url.split("/")[2]:
+        yield "config.data.teacher.base_url: a name or a key in it would be written to the run; set OPENAI_API_KEY"
+    if 0 < teacher.context_tokens < 1024:
+        yield (
+            "config.data.teacher.context_tokens: expected at least 1024, half of it is the prompt; "
+            f"got {teacher.context_tokens}"
+        )
 
 
 def _model(model: ModelConfig) -> Iterator[str]:

@@ -66,7 +66,7 @@ def check(reply: str, original: str, kind: str, language: str) -> Checked:
     if reason := _problem(text, wanted, original, kind, language):
         return Checked(None, reason)
     before = original[: len(original) - len(original.lstrip())]
-    return Checked(before + text + original[len(original.rstrip()) :], None)
+    return Checked(before + text + original[len(before) + len(wanted) :], None)
 
 
 def _outside(reply: str, original: str) -> str:
