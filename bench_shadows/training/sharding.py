@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from bench_shadows.config import Config, TrainConfig
@@ -58,7 +59,11 @@ def build_mesh(config: Config, devices: Sequence[jax.Device] | None = None) -> M
     room = max(1, config.model.hidden_size // SHARD_ROWS)
     fsdp = train.fsdp or max(size for size in range(1, ways + 1) if ways % size == 0 and size <= room)
     shape = len(devices) // (fsdp * train.tensor), fsdp, train.tensor
-    return jax.make_mesh(shape, (*BATCH_AXES, "tensor"), axis_types=(AxisType.Auto,) * 3, devices=devices)
+    try:
+        placed = mesh_utils.create_device_mesh(shape, devices)
+    except NotImplementedError:  # no set of the torus's axes has this size (16 of 8 x 8): an axis is cut
+        placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(placed, (*BATCH_AXES, "tensor"), axis_types=(AxisType.Auto,) * 3)
 
 
 def state_shardings(state: Any, mesh: Mesh) -> Any:
@@ -146,7 +151,7 @@ def cross_entropy_over(mesh: Mesh, chunk_tokens: int) -> Loss:
     with every chunk.
     """
     if mesh.size == 1:
-        return lambda *arrays: cross_entropy(*arrays, chunk_tokens)
+        return lambda hidden, head, targets, weights: cross_entropy(hidden, head, targets, weights, chunk_tokens)
     rows = PartitionSpec(BATCH_AXES)
 
     def of_one_device(
