@@ -13,7 +13,7 @@ from checkpoint_files import save_model, write_raw, write_safetensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_shadows.diagnostics import safetensors
+from bench_shadows.diagnostics import families, safetensors
 from bench_shadows.diagnostics.weights import open_weights
 from bench_shadows.errors import RunError
 
@@ -260,6 +260,7 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_watch)
+families.sort_tensors({})  # reads its tables once
 
 
 numbers = st.one_of(
