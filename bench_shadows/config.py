@@ -11,7 +11,7 @@ CONDITIONS = ("A", "B", "C", "D")
 
 @dataclasses.dataclass(frozen=True)
 class FieldsConfig:
-    """Names of the fields in the user's JSONL or Parquet records; only `text` must be there."""
+    """Names of the fields in the user's records, `meta.lang` for nested ones; only `text` must be there."""
 
     text: str = "text"
     id: str = "id"
@@ -48,8 +48,8 @@ class DataConfig:
     """Documents, tokenizer and rows."""
 
     sources: tuple[str, ...] = ("builtin",)
-    """`builtin`; paths, globs, folders or URIs (gs://, s3://) of .jsonl (.gz, .zst), .parquet and text files;
-    `tfds:NAME[:SPLIT]`; `hf:NAME[:SPLIT]`."""
+    """`builtin`; paths, folders, globs or URIs (gs://, s3://) of .jsonl (.gz, .zst), .parquet, text and code;
+    `tfds:NAME[/CONFIG][:VERSION][@SPLIT]` or `tfds:/path/to/builder/dir`; `hf:NAME[:CONFIG][@SPLIT]`."""
     fields: FieldsConfig = FieldsConfig()
     bad_records_limit: int = 100
     """Malformed records are counted and left out; one more than this stops the stage."""

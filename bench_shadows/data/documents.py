@@ -15,7 +15,6 @@ config.data.bad_records_limit stops.
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from bench_shadows.config import DataConfig, FieldsConfig
 from bench_shadows.data.builtin import RECIPE, builtin_documents
@@ -104,8 +103,3 @@ def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:
 def weights(config: DataConfig) -> dict[str, float]:
     """The weights of config.data.mixture by domain; a domain that is not named weighs 1."""
     return {name: float(weight) for name, _, weight in (entry.rpartition("=") for entry in config.mixture)}
-
-
-def source_files(source: str) -> list[Path]:
-    """The files of a path or glob on this machine."""
-    return [Path(path) for part in _parts_of(source) for path in part.paths]

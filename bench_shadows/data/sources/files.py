@@ -62,14 +62,15 @@ def _format(file: File, folder: bool) -> str | None:
 
 def _records(file: File, form: str) -> Iterator[Part]:
     """A file of records as one part, or a large one as several."""
-    facts = (("bytes", file.bytes), ("modified_ns", file.modified_ns))
-    whole = Part(file.name, form, (file.path,), facts=facts, domain=domain_of(file))
+    changed = ("modified_ns", file.modified_ns)
+    domain = domain_of(file)
     if form == "parquet" or file.bytes <= PIECE or storage.compression(file.name):
-        yield whole
+        yield Part(file.name, form, (file.path,), facts=(("bytes", file.bytes), changed), domain=domain)
         return
     for begin in range(0, file.bytes, PIECE):
         end = min(begin + PIECE, file.bytes)
-        yield dataclasses.replace(whole, name=f"{file.name} (from byte {begin})", begin=begin, end=end)
+        facts = (("bytes", end - begin), ("file_bytes", file.bytes), changed)
+        yield Part(f"{file.name} (from byte {begin})", form, (file.path,), begin, end, facts, domain)
 
 
 def domain_of(file: File) -> str:

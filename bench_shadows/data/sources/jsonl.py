@@ -81,12 +81,12 @@ def _lines(part: Part) -> Iterator[Line]:
     system, inside = storage.connect(part.paths[0])
     if part.end is None:
         with system.open_input_stream(inside, compression=storage.compression(inside)) as stream:
-            yield from split_lines(lambda: stream.read(STREAM_CHUNK))
+            yield from split_lines(lambda: stream.read(STREAM_CHUNK), 0, LONGEST_RECORD)
         return
     with system.open_input_file(inside) as file:
         begin = max(0, part.begin - 1)  # one byte early: it is a line break where a line begins the part
         file.seek(begin)
-        pieces = split_lines(lambda: file.read(storage.CHUNK), begin)
+        pieces = split_lines(lambda: file.read(storage.CHUNK), begin, LONGEST_RECORD)
         if part.begin:
             next(pieces, None)
         for line in pieces:
@@ -95,7 +95,7 @@ def _lines(part: Part) -> Iterator[Line]:
             yield line
 
 
-def split_lines(read: Callable[[], bytes], offset: int = 0, longest: int = LONGEST_RECORD) -> Iterator[Line]:
+def split_lines(read: Callable[[], bytes], offset: int, longest: int) -> Iterator[Line]:
     """Splits what `read` gives, until it gives nothing, at line breaks (LF); at most `longest` bytes are held.
 
     `offset` is the position of the first byte. A last line without a line break is a line; nothing after the last

@@ -36,12 +36,19 @@ def parts(source: str) -> list[Part]:
         known = ", ".join(info.splits)
         raise DataError(f"config.data.sources: {source!r}: no split {split!r}; there are {known}") from error
     total = chosen.num_examples
-    facts = (("set", info.full_name), ("examples", total), ("bytes", int(info.dataset_size)))
-    return [
-        Part(f"{source} [{begin}:{end}]", "tfds", (source,), begin, end, facts, domain=info.name)
-        for begin in range(0, total, PIECE)
-        for end in [min(begin + PIECE, total)]
-    ]
+    example_bytes = int(info.dataset_size) / max(1, sum(one.num_examples for one in info.splits.values()))
+    found = []
+    for begin in range(0, total, PIECE):
+        end = min(begin + PIECE, total)
+        size = round((end - begin) * example_bytes)
+        facts = (
+            ("bytes", size),
+            ("set", info.full_name),
+            ("set_bytes", int(info.dataset_size)),
+            ("examples", total),
+        )
+        found.append(Part(f"{source} [{begin}:{end}]", "tfds", (source,), begin, end, facts, info.name))
+    return found
 
 
 def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record]:
