@@ -6,6 +6,7 @@ its own segment, `shard-i-of-n.jsonl`, under a lock that dies with the process, 
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -75,12 +76,11 @@ class Journal:
     """
 
     def __init__(self, home: Path, own: Path):
-        self.damaged = 0
-        """Lines that cannot be read; what they held is asked for again."""
+        self.damaged = 0  # lines that cannot be read; what they held is asked for again
         self.home = home
         _cut_torn_line(own)
-        self._paths = sorted({*home.glob("shard-*.jsonl"), own})
         self._own = open(own, "ab", buffering=0)  # noqa: SIM115, closed by `close`
+        self._paths = sorted(home.glob("shard-*.jsonl"))
         self._others: dict[int, BinaryIO] = {}
         self._hashes, self._places = self._index()
         self._unsynced, self._synced = 0, time.monotonic()
@@ -137,21 +137,15 @@ class Journal:
 
     def _index(self) -> tuple[np.ndarray, np.ndarray]:
         """(hash, place) of every line, sorted by hash, 16 bytes a reply: a hundred million go into 1.6 GB."""
-        hashes, places = array("Q"), array("q")
-        for number, path in enumerate(self._paths):
-            offset = 0
-            with open(path, "rb") as file:
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break  # its client is writing it just now, or was killed
-                    if found := _LINE_START.match(line):
-                        hashes.append(_hash(found[1]))
-                        places.append(number << _OFFSET_BITS | offset)
-                    else:
-                        self.damaged += 1
-                    offset += len(line)
-        order = np.argsort(np.asarray(hashes, dtype=np.uint64), kind="stable")
-        return np.asarray(hashes, dtype=np.uint64)[order], np.asarray(places, dtype=np.int64)[order]
+        segments = [_scan(path) for path in self._paths]
+        self.damaged = sum(segment.damaged for segment in segments)
+        hashes = np.concatenate([np.array(segment.hashes, dtype=np.uint64) for segment in segments])
+        places = np.concatenate([
+            np.array(segment.offsets, dtype=np.int64) | number << _OFFSET_BITS
+            for number, segment in enumerate(segments)
+        ])  # fmt: skip
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], places[order]
 
     def _reply(self, place: int) -> Reply | None:
         number, offset = place >> _OFFSET_BITS, place & ((1 << _OFFSET_BITS) - 1)
@@ -171,6 +165,40 @@ class Journal:
 
 
 _OFFSET_BITS = 44  # 16 TiB a segment, half a million segments
+
+
+@dataclasses.dataclass
+class _Segment:
+    """The lines of a segment up to `end`."""
+
+    inode: int
+    end: int = 0
+    hashes: "array[int]" = dataclasses.field(default_factory=lambda: array("Q"))
+    offsets: "array[int]" = dataclasses.field(default_factory=lambda: array("q"))
+    damaged: int = 0
+
+
+_segments: dict[Path, _Segment] = {}  # seen by this process, which opens a journal for every stretch of documents
+
+
+def _scan(path: Path) -> _Segment:
+    """A segment's lines; those that an earlier look saw are not read again."""
+    status = path.stat()
+    segment = _segments.get(path)
+    if segment is None or segment.inode != status.st_ino or segment.end > status.st_size:
+        segment = _segments[path] = _Segment(status.st_ino)
+    with open(path, "rb") as file:
+        file.seek(segment.end)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break  # its client is writing it just now, or was killed
+            if found := _LINE_START.match(line):
+                segment.hashes.append(_hash(found[1]))
+                segment.offsets.append(segment.end)
+            else:
+                segment.damaged += 1
+            segment.end += len(line)
+    return segment
 
 
 def _hash(key: bytes) -> int:

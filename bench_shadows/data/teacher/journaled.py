@@ -158,7 +158,7 @@ class JournaledTeacher:
             "requests": self.totals["requests"],
             "tokens_in": tokens_in,
             "tokens_out": tokens_out,
-            "cost": round(account.cost(tokens_in, tokens_out, self.teacher), 2),
+            "cost": account.cost(tokens_in, tokens_out, self.teacher),
             "invalid_replies": dict(sorted(self.excerpts.items())),
         }
 
