@@ -1,0 +1,195 @@
+"""The page of a sweep: what each varied field did, relative to condition A; a function of the studies' files."""
+
+import dataclasses
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench_shadows.errors import RunError
+from bench_shadows.files import atomic_path, read_json
+from bench_shadows.report import summary
+from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
+from bench_shadows.report.gallery import Picture
+from bench_shadows.report.inputs import Run, read_run
+from bench_shadows.report.rendering import environment, place_figures
+from bench_shadows.report.style import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    NAMES,
+    colour,
+    empty,
+    grid_shape,
+    hide,
+    legend,
+    new_figure,
+)
+from bench_shadows.report.sweep_measures import MEASURES, BySeed, Values, collect, grid, tidy
+from bench_shadows.report.tables import BASELINE, Table
+
+FILE = "sweep.json"
+TEMPLATE = "sweep.html.jinja"
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One varied field: its studies by label, what they measured, and the points without results yet."""
+
+    field: str
+    labels: tuple[str, ...]
+    studies: Mapping[str, Run]
+    folders: Mapping[str, str]
+    values: tuple[Values, ...]
+
+    @property
+    def name(self) -> str:
+        """For file names and anchors."""
+        return self.field.replace(".", "-").replace(" ", "")
+
+    @property
+    def conditions(self) -> list[str]:
+        """Conditions that have any value, A first."""
+        return sorted({values.condition for values in self.values})
+
+    @property
+    def baseline_moves(self) -> bool:
+        """Whether condition A itself differs between the values: then its own curve is worth a figure."""
+        return any(
+            len({tuple(one.mine.items()) for one in self.values if one.condition == BASELINE and one.measure == m})
+            > 1
+            for m in MEASURES
+        )
+
+
+def write_sweep(out: Path) -> Path:
+    """Writes OUT/report (index.html, figures, tables/sweep.csv) and returns index.html.
+
+    Studies without results yet are named on it. Raises RunError for a folder without sweep.json.
+    """
+    path = out / FILE
+    if not path.is_file():
+        raise RunError(f"{out}: no {FILE} in it; expected the folder of a sweep, made by `bench-shadows sweep`")
+    described = read_json(path)
+    runs: dict[str, Run] = {}
+    curves = [_read_curve(out, curve, runs) for curve in described["curves"]]
+    with atomic_path(out / "report") as folder:
+        for name in ("figures", "tables"):
+            (folder / name).mkdir(parents=True)
+        figures: dict[str, Any] = {}
+        for curve in curves:
+            figures |= place_figures(_pictures(curve), curve, folder / "figures")
+        table = tidy({curve.field: list(curve.values) for curve in curves})
+        (folder / "tables" / "sweep.csv").write_text(table.to_csv(), encoding="utf-8")
+        seeds = max((len(run.seeds) for run in runs.values()), default=0)
+        text = (
+            environment()
+            .get_template(TEMPLATE)
+            .render(
+                name=out.resolve().name,
+                curves=[(curve, *_tables(curve)) for curve in curves],
+                figures=figures,
+                seeds=seeds,
+                size_notice=next((summary.size_notice(run) for run in runs.values()), None),
+                enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
+                command=shlex.join(map(str, described["command"])),
+                names=NAMES,
+                missing=MISSING,
+            )
+        )
+        (folder / "index.html").write_text(text, encoding="utf-8")
+    return out / "report" / "index.html"
+
+
+def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -> Curve:
+    """A curve with the studies that are evaluated; `runs` keeps those that several curves share."""
+    folders = {point["label"]: point["folder"] for point in described["points"]}
+    studies = {}
+    for label, folder in folders.items():
+        if (out / folder / "evaluation.parquet").is_file():
+            runs[folder] = runs.get(folder) or read_run(out / folder)
+            studies[label] = runs[folder]
+    return Curve(", ".join(described["fields"]), tuple(folders), studies, folders, tuple(collect(studies)))
+
+
+def _tables(curve: Curve) -> tuple[Table, Table]:
+    return grid(list(curve.values), against_baseline=True), grid(list(curve.values), against_baseline=False)
+
+
+def _pictures(curve: Curve) -> list[Picture]:
+    bars = "Bars: 95 % interval over seeds (Student's t) from three seeds on; below that every seed is a dot."
+    against = Picture(
+        f"{curve.name}-against-A",
+        lambda _: draw(curve, against_baseline=True),
+        f"Difference to condition A at the end against {curve.field}, a panel for each measure, a line for each "
+        "other condition.",
+        f"Each condition minus A of the same study and seed. {bars}",
+        "Not drawn: no study of this curve has condition A and another one yet.",
+    )
+    own = Picture(
+        f"{curve.name}-A",
+        lambda _: draw(curve, against_baseline=False),
+        f"Measures of condition A at the end against {curve.field}, a panel for each.",
+        f"Condition A itself, which this field changes too. {bars}",
+        "Not drawn: no results yet.",
+    )
+    return [against, own] if curve.baseline_moves else [against]
+
+
+def draw(curve: Curve, against_baseline: bool) -> Figure | None:
+    """The measures against the varied value: the other conditions' differences to A, or A itself."""
+    names = [name for name in curve.conditions if (name != BASELINE) == against_baseline]
+    if not names:
+        return None
+    rows, columns = grid_shape(len(MEASURES), 4)
+    title = f"What {curve.field} does" + ("" if against_baseline else " to condition A itself")
+    figure, axes_grid = new_figure(title, rows, columns, 1.0 + 2.0 * rows, sharex=True)
+    panels = list(axes_grid.flat)
+    for axes, measure in zip(panels, MEASURES, strict=False):
+        found = {name: _by_point(curve, name, measure.key, against_baseline) for name in names}
+        if not any(any(point) for point in found.values()):
+            empty(axes, "nothing recorded")
+        for shift, (name, points) in enumerate(found.items()):
+            _draw_points(axes, points, name, 0.06 * (shift - (len(found) - 1) / 2))
+        if against_baseline:
+            axes.axhline(0, color=COLOURS[BASELINE], linewidth=1.1)
+        axes.set_title(measure.label, fontsize=8.5)
+        axes.set_xticks(range(len(curve.labels)), curve.labels)
+        axes.set_xlim(-0.4, len(curve.labels) - 0.6)
+    for axes in panels[len(MEASURES) :]:
+        hide(axes)
+    for axes in panels:
+        axes.tick_params(labelbottom=True)
+    figure.supylabel("minus A" if against_baseline else "", fontsize=9)
+    figure.supxlabel(curve.field, fontsize=9)
+    legend(figure, names)
+    return figure
+
+
+def _by_point(curve: Curve, condition: str, key: str, against_baseline: bool) -> list[BySeed]:
+    """The measure by seed at every point of the curve, in its order; empty where there is nothing yet."""
+    found = {
+        values.point: values.differences if against_baseline else values.mine
+        for values in curve.values
+        if values.condition == condition and values.measure.key == key
+    }
+    return [found.get(label, {}) for label in curve.labels]
+
+
+def _draw_points(axes: Axes, points: list[BySeed], condition: str, shift: float) -> None:
+    estimates = [estimate(point.values()) for point in points]
+    places = np.array([place + shift for place, found in enumerate(estimates) if found is not None])
+    means = np.array([found.mean for found in estimates if found is not None])
+    if not len(places):
+        return
+    shade = colour(condition)
+    axes.plot(places, means, color=shade, marker=MARKERS.get(condition, "x"), linewidth=1.2, markersize=4.5)
+    for place, point, found in zip(np.arange(len(points)) + shift, points, estimates, strict=True):
+        if found is not None and found.half_width is not None:
+            axes.errorbar(place, found.mean, yerr=found.half_width, color=shade, capsize=2.5, elinewidth=1.2)
+        elif len(point) > 1:
+            axes.plot([place] * len(point), list(point.values()), ".", color=GREY, markersize=3, zorder=1)

@@ -1,0 +1,99 @@
+"""A sweep: its studies are checked before anything starts, and what is equal is made once."""
+
+from pathlib import Path
+
+import pytest
+from tiny_study import write_config
+
+from bench_shadows.config_file import load
+from bench_shadows.errors import ConfigError, RunError
+from bench_shadows.files import read_json
+from bench_shadows.sweep import plan_sweep, run_sweep
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return write_config(tmp_path)
+
+
+def test_every_value_is_a_study_and_every_field_varies_alone(config: Path) -> None:
+    varied = ["conditions.repetition_factor=2,5,10", "conditions.phase=0.25,0.5"]
+    factor, phase = plan_sweep(config, {"train.samples": "720"}, varied)
+    assert [point.label for point in factor.points] == ["2", "5", "10"]
+    assert factor.points[0].config == load(config, {"train.samples": "720", "conditions.repetition_factor": "2"})
+    assert phase.points[0].config.conditions.repetition_factor == 10
+    # The config as it is belongs to both: one study.
+    assert factor.points[2].folder == phase.points[1].folder == "conditions.repetition_factor=10"
+
+
+def test_fields_that_go_together_change_together(config: Path) -> None:
+    names = "conditions.repetition_factor:conditions.repetition_share"
+    [curve] = plan_sweep(config, {}, [f"{names}=2:0.5,5:0.2"])
+    assert [
+        (point.config.conditions.repetition_factor, point.config.conditions.repetition_share)
+        for point in curve.points
+    ] == [(2, 0.5), (5, 0.2)]
+    assert curve.points[1].label == "5, 0.2"
+
+
+@pytest.mark.parametrize(
+    ("varied", "message"),
+    [
+        ([], "nothing is varied"),
+        (["conditions.phase"], "expected FIELD=VALUE"),
+        (["conditions.phase=0.5,"], "expected FIELD=VALUE"),
+        (["conditions.phase:train.samples=0.5"], "expected FIELD=VALUE"),
+        (["conditions.fase=0.5"], "no such field"),
+        (["conditions.repetition_factor=2,20"], "more than 1"),
+        (["conditions.phase=0.5,0.50"], "names a value twice"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_starts(config: Path, varied: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run_sweep(config, {}, varied, config.parent / "out", [])
+    assert not (config.parent / "out").exists()
+
+
+def test_a_folder_of_something_else_is_refused(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    with pytest.raises(RunError, match="no sweep's folder"):
+        run_sweep(config, {}, ["conditions.phase=0.5"], tmp_path / "thesis", [])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with pytest.raises(RunError, match="a run's folder"):
+        run_sweep(config, {}, ["conditions.phase=0.5"], tmp_path / "run", [])
+
+
+@pytest.mark.slow  # three tiny studies, each with its report
+def test_a_is_trained_once_and_the_sweep_resumes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = config.parent / "out"
+    overrides = {"conditions.names": "A,C"}
+    page = run_sweep(config, overrides, ["conditions.repetition_factor=5,10"], out, ["bench-shadows", "sweep"])
+    said = capsys.readouterr().err
+    assert "A-seed0 is that of conditions.repetition_factor=5, not trained again" in said
+    assert "C-seed0 is that of" not in said
+    studies = [out / f"conditions.repetition_factor={factor}" for factor in (5, 10)]
+    digests = [study / "runs/A-seed0/checkpoints/72/digests.json" for study in studies]
+    assert digests[0].samefile(digests[1])
+    c = [read_json(study / "runs/C-seed0/checkpoints/72/digests.json") for study in studies]
+    assert c[0] != c[1]
+    assert (studies[1] / "report" / "index.html").is_file()
+    before = page.read_bytes()
+
+    # The same again makes nothing; another value is one more study, with rows and A shared.
+    run_sweep(config, overrides, ["conditions.repetition_factor=5,10"], out, ["bench-shadows", "sweep"])
+    said = capsys.readouterr().err
+    assert said.count("train C-seed0: nothing has changed") == 2
+    assert page.read_bytes() == before
+    run_sweep(config, overrides, ["conditions.repetition_factor=5,10,2"], out, ["bench-shadows", "sweep"])
+    said = capsys.readouterr().err
+    assert "the rows are those of conditions.repetition_factor=5" in said
+    assert page.read_bytes() != before
+
+    # Another phase cuts the text elsewhere: nothing is shared.
+    study = out / "conditions.phase=0.25"
+    run_sweep(config, overrides, ["conditions.phase=0.25"], out, ["bench-shadows", "sweep"])
+    said = capsys.readouterr().err
+    assert "not trained again" not in said
+    assert not (study / "runs/A-seed0/checkpoints/72/digests.json").samefile(digests[0])
