@@ -54,8 +54,9 @@ def ingest(config: DataConfig, folder: Path, engine: Engine = LOCAL) -> Corpus:
         report = _counted(jobs, documents)
         alone = all(job.part.format == "builtin" for job in jobs)  # de-duplicated once, for all runs
         duplicates = (jobs[0].folder.parent if alone else folder) / _duplicates_name(config, jobs)
-        if not duplicates.exists():
-            _deduplicate(documents, config.near_duplicate_threshold, duplicates, engine)
+        with builtin.keeping(duplicates.parent) if alone else contextlib.nullcontext():
+            if not duplicates.exists():
+                _deduplicate(documents, config.near_duplicate_threshold, duplicates, engine)
         where = {"folders": [str(path) for path in documents.folders], "duplicates": str(duplicates)}
         write_json(folder / "corpus.json", {**where, "report": report})
     return open_corpus(folder)

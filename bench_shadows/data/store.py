@@ -105,7 +105,7 @@ class Store:
         self.folders = tuple(map(Path, folders))
         try:
             self.parts: list[dict[str, Any]] = [read_json(folder / "part.json") for folder in self.folders]
-            self._starts = np.cumsum([0, *(part["documents"] for part in self.parts)])
+            self.starts = np.cumsum([0, *(part["documents"] for part in self.parts)])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"a part of the corpus cannot be read ({error}); delete its folder, prepare again"
@@ -114,7 +114,7 @@ class Store:
         self._sketches = functools.lru_cache(_OPEN_READERS)(self._map)
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self.starts[-1])
 
     def _open(self, part: int) -> ArrayRecordReader:
         return ArrayRecordReader(str(self.folders[part] / "documents.array_record"), _RANDOM)
@@ -125,10 +125,10 @@ class Store:
 
     def _by_part(self, numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yields (part, positions in `numbers` that lie in it, their numbers within the part)."""
-        owner = np.searchsorted(self._starts, numbers, side="right") - 1
+        owner = np.searchsorted(self.starts, numbers, side="right") - 1
         for part in np.unique(owner).tolist():
             [positions] = np.nonzero(owner == part)
-            yield part, positions, numbers[positions] - self._starts[part]
+            yield part, positions, numbers[positions] - self.starts[part]
 
     def read(self, numbers: Sequence[int] | np.ndarray) -> list[Document]:
         """Documents by number, in that order."""
