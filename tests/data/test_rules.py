@@ -6,7 +6,6 @@ import email
 import json
 import re
 from pathlib import Path
-from pydoc_data.topics import topics
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from bench_shadows.data.document import Document
 from bench_shadows.data.teacher.builtin import rewrite, rewrite_counted
-from bench_shadows.data.statistics import entropy_nats
 
 
 def document(text: str, language: str = "en", kind: str = "text") -> Document:
@@ -25,54 +23,9 @@ def rewritten(text: str, language: str = "en", kind: str = "text") -> str:
     return rewrite(document(text, language, kind)).text
 
 
-ENGLISH = [text for text in topics.values() if len(text) > 2000]
 CODE = [
     path.read_text(encoding="utf-8") for part in (json, email) for path in Path(part.__file__).parent.glob("*.py")
 ]
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("the wolves were running", "the wolf were run"),
-        ("I don't know; we'll see, you can't", "I do not know; we will see, you can not"),
-        ("it's the dog's bone", "it is the dog's bone"),
-        ("“so” — it’s  said…", '"so" - it is said...'),
-        ("one\t two  \n\n\n\n   three!!!", "one two\n\nthree!"),
-    ],
-)
-def test_english_moves_to_the_frequent_and_the_canonical(before: str, after: str) -> None:
-    assert rewritten(before) == after + "\n"
-
-
-@pytest.mark.parametrize(
-    "kept",
-    [
-        "Mr Wells met Frances in Athens",
-        "1,234.5 of 99%",
-        "see foo.running and /usr/settings/x",
-        "call settings() or --settings",
-        "NATO UNITED",
-    ],
-)
-def test_names_numbers_and_what_looks_like_code_stay(kept: str) -> None:
-    assert rewritten(kept) == kept + "\n"
-
-
-def test_a_capital_at_the_start_of_a_sentence_is_no_name_if_the_word_is_common_here() -> None:
-    assert rewritten("Wolves run. The wolves eat.") == "Wolf run. The wolf eat.\n"
-
-
-def test_english_text_has_fewer_words_and_less_entropy_afterwards() -> None:
-    import numpy as np
-
-    def words(texts: list[str]) -> tuple[int, float]:
-        _, counts = np.unique(re.findall(r"[a-z]+", " ".join(texts).lower()), return_counts=True)
-        return len(counts), entropy_nats(counts)
-
-    before, after = words(ENGLISH), words([rewritten(text) for text in ENGLISH])
-    assert after[0] < 0.9 * before[0]
-    assert after[1] < before[1]
 
 
 def test_chinese_is_simplified_and_its_signs_are_canonical() -> None:

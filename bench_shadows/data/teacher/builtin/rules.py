@@ -30,7 +30,8 @@ def rewrite_counted(document: Document) -> Rewritten:
         if text is None:
             return Rewritten(document, f"no lexer for {document.language}", 0, 0)
     else:
-        text = _TEXT.get(document.language, plain)(document.text, counter)
+        rules = _TEXT.get(document.language)
+        text = rules(document.text, counter) if rules else plain(document.text)
     if not text.strip():
         return Rewritten(document, "nothing left", counter.words, 0)
     return Rewritten(dataclasses.replace(document, text=text), "rewritten", counter.words, counter.changed)
