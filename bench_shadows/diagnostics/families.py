@@ -33,7 +33,9 @@ _LAYERS = ("num_hidden_layers", "n_layer", "depth", "num_layers")
 
 # Why a tensor is no matrix of the analysis, by its name, the first that fits. With `embeddings` the first two are.
 _EMBEDDING = re.compile(r"embed(?!_out)|(^|\.)(wte|wpe|shared)(\.|$)|position_ids", re.IGNORECASE)
-_HEAD = re.compile(r"(^|\.)(lm_head|embed_out|score|classifier|cls|output_projection|vocab_projector)(\.|$)")
+_HEAD = re.compile(
+    r"(^|\.)(lm_head|embed_out|score|classifier|cls|vocab_projector)(\.|$)|(^|_model\.|^model\.)output\.weight$"
+)
 _NORM = re.compile(r"(^|[._])norm|norm($|[._\d])|layernorm|(^|\.)ln_\w+\.", re.IGNORECASE)
 _SCALE = re.compile(
     r"((weight|input|output|proj)_scale|_scale_inv|[._]scales|qzeros|absmax|SCB|quant_map|zero_point)$"
@@ -198,8 +200,8 @@ class _Rule:
         section = _section(config, self.sections)
         inputs_first = self._inputs_first(leaf, section)
         rows, columns = (int(n) for n in leaf.shape[-2:])
-        inputs, outputs = (rows, columns) if inputs_first else (columns, rows)
-        cuts: Sequence[Cut | None] = self._cuts(inputs, outputs, section)
+        outputs = columns if inputs_first else rows
+        cuts: Sequence[Cut | None] = self._cuts(outputs, section)
         into = self.into
         if len(cuts) != len(into):  # it cannot be cut: one matrix under a name of all
             cuts, into = (None,), (_joined(into),)
@@ -223,7 +225,7 @@ class _Rule:
         down = "down" in self.into[0]
         return (two == hidden) == down
 
-    def _cuts(self, inputs: int, outputs: int, section: Mapping[str, Any]) -> Sequence[Cut | None]:
+    def _cuts(self, outputs: int, section: Mapping[str, Any]) -> Sequence[Cut | None]:
         """One cut for each of `into`; none at all where the sizes do not fit the config."""
         count, shares = len(self.into), [1] * len(self.into)
         heads = _number(section, _HEADS)
@@ -231,10 +233,9 @@ class _Rule:
         if self.cut is None:
             return (None,)
         if count == 3 and self.component != "vision":  # vision towers have as many keys as queries
-            if heads and kv_heads and heads % kv_heads == 0:
-                shares = [heads // kv_heads, 1, 1]
-            elif self.cut == "heads" or outputs != 3 * inputs:
+            if not heads or not kv_heads or heads % kv_heads:
                 return ()
+            shares = [heads // kv_heads, 1, 1]
         if self.cut == "rows":
             groups = 1
         elif self.cut == "heads":
