@@ -1,10 +1,45 @@
-"""Placeholder."""
+"""Signatures of support collapse and of optimizer trouble in what a monitor saw, as a pure function of its looks.
 
-from collections.abc import Mapping, Sequence
+The paper's reading (sections 4.2.1 to 4.2.3): alpha raised in the upper layers' v_proj together with a shifted
+effective rank follows the data (support collapse); a change variance that is not the others' and alphas that stay
+out of [2, 6] follow the optimizer (Condition B, whose rate never falls). The rules are ours, and so are their
+thresholds:
+
+- `support collapse`: every value projection is compared with its own first reading; the upper third of the layers
+  has since gained `ALPHA_RISE` in alpha on the others, and its effective rank has moved by `RANK_SHIFT` against
+  theirs (medians over layers). Judged from two layers on either side that were read twice.
+- `unsettled optimizer`: in the last quarter of the run the relative change between two looks (the change variance,
+  free of the weights' scale) is above `SETTLED` of the largest that it was, both as medians of `WINDOW` readings.
+  A schedule that decays only at the very end is told until then, and rightly: the weights still move.
+- `alpha out of range`: in the second half of the run fewer than `RANGE_SHARE` of the matrices' newest readings lie
+  in [2, 6]; judged from `FEWEST` readings on.
+
+@CALIBRATION@
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from bench_shadows.diagnostics.regimes import UPPER
 
 Row = Mapping[str, Any]
+
+ALPHA_RISE = 1.0
+RANK_SHIFT = 0.15  # of the logarithm: 14 % less, 16 % more
+PAIRS = 2  # matrices on either side that were read twice
+SETTLED = 0.5
+LAST_PART = 0.75  # of the run, from which on it should settle
+WINDOW = 12  # readings that a level of change is the median of
+RANGE_SHARE = 0.6
+FEWEST = 20
+
+_VALUES = re.compile(r"(^|[._])(v|value|values)([._]|$)|v_proj|wv", re.IGNORECASE)
+_ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 
 Signature = Literal["support collapse", "unsettled optimizer", "alpha out of range"]
 
@@ -18,5 +53,91 @@ class Finding:
     """One sentence with the figures that it rests on."""
 
 
-def find(looks: Sequence[Any], steps: int | None) -> list[Finding]:
-    return []
+class Looked(Protocol):
+    """A look: its step, and a row for each matrix (see `monitor.Look`)."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def matrices(self) -> Sequence[Row]: ...
+
+
+def find(looks: Sequence[Looked], steps: int | None = None) -> Iterator[Finding]:
+    """The signatures that a run shows at its last look.
+
+    Args:
+      looks: all of the run so far, in order.
+      steps: planned length of the run; None: what depends on the progress is not judged.
+    """
+    if not looks:
+        return
+    yield from _support_collapse(looks)
+    progress = looks[-1].step / steps if steps else 0.0
+    if progress >= LAST_PART:
+        yield from _unsettled(looks)
+    if progress >= 0.5:
+        yield from _out_of_range(looks)
+
+
+def _support_collapse(looks: Sequence[Looked]) -> Iterator[Finding]:
+    first: dict[Any, Row] = {}
+    newest: dict[Any, Row] = {}
+    for row in _values(row for look in looks for row in look.matrices):
+        first.setdefault(_matrix(row), row)
+        newest[_matrix(row)] = row
+    deepest = max((row["layer"] for row in newest.values()), default=0)
+    shifts: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    for matrix, row in newest.items():
+        before = first[matrix]
+        if row is not before:
+            upper = row["layer"] > (1 - UPPER) * deepest
+            gained = row["alpha"] - before["alpha"], math.log(row["effective_rank"] / before["effective_rank"])
+            shifts[upper].append(gained)
+    if min(len(shifts[True]), len(shifts[False])) < PAIRS:
+        return
+    alpha, rank = np.median(shifts[True], axis=0) - np.median(shifts[False], axis=0)
+    if alpha >= ALPHA_RISE and abs(rank) >= RANK_SHIFT:
+        yield Finding(
+            "support collapse",
+            f"the upper layers' value projections part from the others: alpha rose by {alpha:.1f} more than "
+            f"theirs, effective rank moved by {math.expm1(rank):+.0%} against theirs, since the first look. The "
+            "paper sees this where the data lost support (Condition D)",
+        )
+
+
+def _unsettled(looks: Sequence[Looked]) -> Iterator[Finding]:
+    moved = [row["relative_change"] for look in looks for row in look.matrices]
+    known = np.array([value for value in moved if value is not None])
+    if len(known) < 2 * WINDOW:
+        return
+    levels = np.median(np.lib.stride_tricks.sliding_window_view(known, WINDOW), axis=1)
+    if levels[-1] > SETTLED * levels.max():
+        yield Finding(
+            "unsettled optimizer",
+            f"the weights still move by {levels[-1]:.1%} of their size between two looks, "
+            f"{levels[-1] / levels.max():.0%} of the most they did, in the last quarter of the run: the rate was not "
+            "lowered (Condition B)",
+        )
+
+
+def _out_of_range(looks: Sequence[Looked]) -> Iterator[Finding]:
+    newest = {_matrix(row): row["in_range"] for look in looks for row in look.matrices}
+    flags = [flag for flag in newest.values() if flag is not None]
+    if len(flags) >= FEWEST and np.mean(flags) < RANGE_SHARE:
+        yield Finding(
+            "alpha out of range",
+            f"alpha lies in [2, 6] for {sum(flags)} of {len(flags)} matrices only, in the second half of the run: "
+            "trained too little, or with a rate that does not fit (Condition B)",
+        )
+
+
+def _values(rows: Iterator[Row]) -> list[Row]:
+    """Readings of value projections with a layer, an alpha and a rank; of all attention where none is named so."""
+    known = [row for row in rows if None not in (row["layer"], row["alpha"], row["effective_rank"])]
+    values = [row for row in known if _VALUES.search(row["module"])]
+    return values or [row for row in known if _ATTENTION.search(row["module"])]
+
+
+def _matrix(row: Row) -> tuple[Any, ...]:
+    return row["component"], row["module"], row["layer"], row["tensor"]
