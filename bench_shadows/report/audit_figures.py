@@ -28,6 +28,7 @@ from bench_shadows.report.figures import IN_RANGE, histogram, short
 from bench_shadows.report.inputs import order_modules
 from bench_shadows.report.style import BAND, grid_shape, hide, log_axis, new_figure
 
+RING = "#C00000"  # around what stands out
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 
 
@@ -147,13 +148,12 @@ def modules_depth(audit: Audit, component: str, value: str, text: str) -> Figure
             draw(axes, x, y, **paint(audit, name))
             layers = mine.values("layer")
             at = [i for i, layer in enumerate(layers) if (name, module, int(layer)) in odd]
-            axes.plot(
-                x[at], y[at], "o", markersize=13, markerfacecolor="none", color="#C00000", markeredgewidth=1.3
-            )
+            if at:
+                axes.plot(x[at], y[at], "o", markersize=12, mfc="none", color=RING, clip_on=False)
         axes.set_title(module if "experts" in module else short(module))
         depth.axis(axes)
     figure.supylabel(text, fontsize=9)
-    ring = Line2D([], [], color="#C00000", marker="o", markersize=9, markerfacecolor="none", linestyle="none")
+    ring = Line2D([], [], color=RING, marker="o", markersize=9, markerfacecolor="none", linestyle="none")
     ring.set_label("single submodule that stands out")
     legend(figure, audit, names, [ring] if odd else [])
     return figure

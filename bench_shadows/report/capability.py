@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from bench_shadows.report.audit_inputs import V_PROJ, Audit, median, share
 from bench_shadows.report.audit_style import SHADES, label
+from bench_shadows.report.estimates import MISSING
 from bench_shadows.report.scores import PERCEPTION, REASONING, Score
 from bench_shadows.report.style import GREY, new_figure
 from bench_shadows.report.tables import Column, Table
@@ -103,7 +104,7 @@ def structure(audit: Audit) -> dict[str, Row]:
 
 
 PANELS = (
-    ("spread", "perception − reasoning\n(points)"),
+    ("spread", "spread\n(points)"),
     ("share_percent", "share in [2, 6]\n(%)"),
     ("unevenness", "unevenness of\nv_proj alpha"),
     ("relative_change", "relative change\nof v_proj"),
@@ -142,6 +143,9 @@ def spread_figure(audit: Audit) -> Figure | None:
         axes.plot(
             [number for number, _ in known], [place for _, place in known], "D", color="#333333", markersize=5
         )
+        for row, place in zip(rows, places, strict=True):
+            if row.get(value) is None:
+                axes.text(0.5, place, MISSING, transform=axes.get_yaxis_transform(), ha="center", va="center")
         axes.set_title(heading, fontsize=8.5)
         axes.margins(x=0.15)
         axes.tick_params(axis="y", length=0)
