@@ -47,7 +47,7 @@ class FaultServer:
         self.keys: list[str] = []
         self.served: collections.Counter[str] = collections.Counter()
         self.in_flight = self.most_in_flight = 0
-        self.status: tuple[int, dict[str, str], str] | None = None
+        self.status: tuple[int, dict[str, str], bytes] | None = None
         """Every request is answered with this status, headers and body, while it is set."""
         self.limit = 10**9
         """Requests in flight from which on the answer is 429."""
@@ -102,7 +102,7 @@ class FaultServer:
         text = found[2]
         self.log.append(text)
         if self.status:
-            return await send(writer, self.status[0], self.status[2].encode(), self.status[1])
+            return await send(writer, self.status[0], self.status[2], self.status[1])
         if self.in_flight > self.limit:
             return await send(writer, 429, b"{}", {"retry-after": "0.02"})
         fault = self._fault()

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import json
 import logging
+import os
 import time
 import traceback
 from collections.abc import Iterator
@@ -12,13 +13,13 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from fault_server import FaultServer, simple
+from fault_server import GARBAGE, OTHER_JSON, FaultServer, simple
 
 from bench_shadows.config import TeacherConfig
 from bench_shadows.data.teacher import endpoint
 from bench_shadows.data.teacher.endpoint import BYTES_PER_TOKEN, Endpoint, Piece, longest_piece
 from bench_shadows.data.teacher.journal import Reply
-from bench_shadows.errors import RunError
+from bench_shadows.errors import ConfigError, RunError
 
 KEPT = "12 replies are kept"
 
@@ -86,6 +87,16 @@ def test_a_request_that_fails_is_sent_again(server: FaultServer, fault: str) -> 
     assert fault == "slow" or len(server.log) > 16
 
 
+@pytest.mark.parametrize("body", [*GARBAGE, *(json.dumps(one).encode() for one in OTHER_JSON)])
+def test_a_body_that_is_no_completion_is_no_reply(
+    server: FaultServer, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "FAILURES", 2)
+    server.status = (200, {}, body)
+    [reply] = ask(server, some_pieces(1))
+    assert (reply.text, reply.reason, reply.attempts) == (None, "no reply: not a reply", 0)
+
+
 @pytest.mark.parametrize(("fault", "reason"), [
     ("empty", "empty"), ("refusal", "refused"), ("truncated", "truncated"),
 ])  # fmt: skip
@@ -117,7 +128,7 @@ def test_a_crowded_server_gets_fewer_requests_at_once_and_loses_none(server: Fau
 
 @pytest.mark.parametrize("header", ["0.4", formatdate(time.time() + 3600, usegmt=True), "9" * 400, "nonsense"])
 def test_retry_after_is_waited_for_up_to_ten_minutes(server: FaultServer, header: str) -> None:
-    server.status = (429, {"retry-after": header}, "{}")
+    server.status = (429, {"retry-after": header}, b"{}")
     if header.startswith(("0.4", "nonsense")):
         asyncio.run(_free_later(server, 0.2))
         return
@@ -148,7 +159,7 @@ def test_a_server_that_is_down_for_good_ends_with_what_is_kept() -> None:
 def test_a_server_that_goes_down_on_the_way_ends_with_what_is_kept(server: FaultServer) -> None:
     def teacher(text: str) -> str:
         if "30" in text:
-            server.status = (502, {}, "gateway")
+            server.status = (502, {}, b"gateway")
         return simple(text)
 
     server.teacher = teacher
@@ -160,7 +171,7 @@ def test_a_server_that_goes_down_on_the_way_ends_with_what_is_kept(server: Fault
     (401, "set OPENAI_API_KEY"), (403, "set OPENAI_API_KEY"), (404, "check base_url and model"), (402, "config"),
 ])  # fmt: skip
 def test_a_server_that_will_not_have_us_ends_at_once(server: FaultServer, status: int, advice: str) -> None:
-    server.status = (status, {}, '{"error": {"message": "no such model"}}')
+    server.status = (status, {}, b'{"error": {"message": "no such model"}}')
     with pytest.raises(RunError, match=f"refuses model 'm': .*no such model.*{advice}"):
         ask(server, some_pieces(3))
 
@@ -168,19 +179,19 @@ def test_a_server_that_will_not_have_us_ends_at_once(server: FaultServer, status
 def test_a_server_that_rejects_everything_ends_and_one_document_that_it_rejects_does_not(
     server: FaultServer,
 ) -> None:
-    server.status = (400, {}, '{"error": {"message": "context too long"}}')
+    server.status = (400, {}, b'{"error": {"message": "context too long"}}')
     with pytest.raises(RunError, match="context too long"):
         ask(server, some_pieces(30))
     server.status = None
 
     def teacher(text: str) -> str:
-        server.status = (400, {}, "{}") if "number 7." in text else None
+        server.status = (400, {}, b"{}") if "number 7." in text else None
         return simple(text)
 
     server.teacher, server.status = teacher, None
     replies = ask(server, some_pieces(12), concurrency=1)
     rejected = [reply for reply in replies if reply.text is None]
-    assert [(reply.reason, reply.attempts) for reply in rejected] == [("HTTP 400", 0)] * len(rejected)
+    assert [(reply.reason, reply.attempts) for reply in rejected] == [("no reply: HTTP 400", 0)] * len(rejected)
     assert replies[7].text
 
 
@@ -192,8 +203,17 @@ def test_a_piece_that_always_fails_is_given_up_where_the_server_answers_others(c
 
     with Poisoned().running() as server:
         replies = ask(server, some_pieces(count), patience=0.2, concurrency=2)
-    assert [reply.reason for reply in replies if reply.text is None] == ["HTTP 500"]
+    assert [reply.reason for reply in replies if reply.text is None] == ["no reply: HTTP 500"]
     assert replies[0].attempts == 0
+
+
+@pytest.mark.parametrize("key", ["sk-\x00secret", "sk-gehéim"])
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "OPENAI_API_KEY": key})
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY: it has characters that no HTTP header can carry"):
+        Endpoint(TeacherConfig(), KEPT)
 
 
 @pytest.mark.parametrize("status", [401, 400, 500, 200])
@@ -205,10 +225,10 @@ def test_the_key_is_in_no_message_and_in_no_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     key = "sk-very-secret-0123456789"
-    monkeypatch.setenv("OPENAI_API_KEY", key)
+    monkeypatch.setenv("OPENAI_API_KEY", f"{key}\n")
     monkeypatch.setattr(endpoint, "_COMPLAIN_SECONDS", 0.0)
     caplog.set_level(logging.DEBUG)
-    server.status = (status, {}, json.dumps({"error": {"message": f"Incorrect API key: {key}"}}))
+    server.status = (status, {}, json.dumps({"error": {"message": f"Incorrect API key: {key}"}}).encode())
     said = ""
     try:
         said = str(ask(server, some_pieces(2), patience=0.2))

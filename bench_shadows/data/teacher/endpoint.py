@@ -113,7 +113,9 @@ class Endpoint:
         self.limiter = Limiter(teacher.concurrency)
         self.traffic = Traffic()
         self._library = openai
-        self._key = os.environ.get("OPENAI_API_KEY", "")
+        self._key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise ConfigError("OPENAI_API_KEY: it has characters that no HTTP header can carry")
         self._client = openai.AsyncOpenAI(
             base_url=teacher.base_url,
             api_key=self._key or "none",  # a server of one's own wants none
@@ -153,7 +155,8 @@ class Endpoint:
             try:
                 answer = await self._answer(piece, again=attempt > 1)
             except _FailedError as error:
-                return Reply(piece.key, None, error.problem, error.detail, 0, tokens_in, tokens_out)
+                problem = f"no reply: {error.problem}"
+                return Reply(piece.key, None, problem, error.detail, 0, tokens_in, tokens_out)
             tokens_in, tokens_out = tokens_in + answer.tokens_in, tokens_out + answer.tokens_out
             text, reason = None, answer.problem
             if reason is None:

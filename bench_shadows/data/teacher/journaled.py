@@ -57,7 +57,7 @@ def joined(document: Document, parts: Sequence[Piece], replies: Mapping[str, Rep
     """
     for part in parts:
         if part.text.strip() and (reply := replies[part.key]).text is None:
-            return Rewritten(document if invalid == "keep" else None, reply.reason or "no reply", 0, 0)
+            return Rewritten(document if invalid == "keep" else None, reply.reason or "", 0, 0)
     text = "".join(replies[part.key].text or "" if part.text.strip() else part.text for part in parts)
     before, after = Counter(_WORD.findall(document.text)), Counter(_WORD.findall(text))
     outcome = "exercise" if document.kind == "exercise" else "rewritten"
