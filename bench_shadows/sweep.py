@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.config import Config, to_dict
+from bench_shadows.config import Config, DataConfig, to_dict
 from bench_shadows.config_file import load
 from bench_shadows.data.conditions import plan_path
 from bench_shadows.errors import ConfigError, RunError
@@ -30,6 +30,10 @@ from bench_shadows.study import Study
 
 DRAWN = ("tokenizer.json", "rows", "documents.parquet", "documents.json")
 """Of RUN/data: what depends on the documents and not on the plans."""
+READ = "corpus/parts"
+"""Of RUN/data: the sources as they were read, before anything was removed or drawn."""
+REPLIES = "rewritten"
+"""Of RUN/data: what the teacher behind an endpoint replied."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +154,7 @@ def _description(curves: Sequence[Curve], command: Sequence[str]) -> dict[str, A
 
 def _run(study: Study, finished: Sequence[Study]) -> None:
     """One study with what its finished siblings have of it already."""
-    _share_rows(study, finished)
+    _share_data(study, finished)
     study.prepare()
     _share_runs(study, finished)
     study.train()
@@ -171,21 +175,34 @@ def _rows_made_from(config: Config) -> dict[str, Any]:
     return {"data": to_dict(config.data), "vocabulary": config.model.vocab_size, "train": train} | conditions
 
 
-def _share_rows(study: Study, finished: Sequence[Study]) -> None:
-    """Links the rows of a sibling that were drawn from the same documents in the same way.
+def _share_data(study: Study, finished: Sequence[Study]) -> None:
+    """Links what the prepare stage would make again from the same sources in the same way.
 
-    A sibling's prepare stage was held against its sources in this same call: its rows are theirs.
+    A sibling's prepare stage was held against its sources in this same call: what it made is of their content.
     """
     data = study.folder / "data"
+    if data.exists() or not finished:
+        return
     wanted = _rows_made_from(study.config)
-    for other in finished if not data.exists() else ():
-        if _rows_made_from(other.config) == wanted:
-            with atomic_path(data) as temporary:
-                temporary.mkdir()
-                for name in DRAWN:
-                    _link(other.folder / "data" / name, temporary / name)
-            say(f"sweep: the rows are those of {other.folder.name}")
-            return
+    same = next((other for other in finished if _rows_made_from(other.config) == wanted), None)
+    other = same or finished[-1]  # the last one has the teacher's replies to all before it
+    names = DRAWN if same else tuple(_reusable(study.config.data, other.config.data))
+    names = tuple(name for name in names if (other.folder / "data" / name).exists())
+    if names:
+        with atomic_path(data) as temporary:
+            for name in names:
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                copy = shutil.copytree if name == REPLIES else _link  # replies are added to: no link
+                copy(other.folder / "data" / name, temporary / name)
+        say(f"sweep: {', '.join(names)} of {other.folder.name} are used again")
+
+
+def _reusable(mine: DataConfig, other: DataConfig) -> Iterator[str]:
+    """What studies with different rows still have in common: documents as they were read, a teacher's replies."""
+    if all(getattr(mine, field) == getattr(other, field) for field in ("sources", "fields", "bad_records_limit")):
+        yield READ
+    if mine.rewriter == other.rewriter == "endpoint":
+        yield REPLIES  # in folders by the teacher's settings: they cannot be taken for another's
 
 
 def _share_runs(study: Study, finished: Sequence[Study]) -> None:

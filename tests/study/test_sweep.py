@@ -66,34 +66,32 @@ def test_a_folder_of_something_else_is_refused(config: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow  # three tiny studies, each with its report
-def test_a_is_trained_once_and_the_sweep_resumes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = config.parent / "out"
-    overrides = {"conditions.names": "A,C"}
-    page = run_sweep(config, overrides, ["conditions.repetition_factor=5,10"], out, ["bench-shadows", "sweep"])
+def test_what_is_equal_is_made_once_and_the_sweep_resumes(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, overrides = config.parent / "out", {"conditions.names": "A,C"}
+    varied = ["conditions.repetition_factor=5,10", "conditions.phase=0.25"]
+    page = run_sweep(config, overrides, varied, out, ["bench-shadows", "sweep"])
     said = capsys.readouterr().err
+    five, ten, phase = (
+        out / f"conditions.{name}" for name in ("repetition_factor=5", "repetition_factor=10", "phase=0.25")
+    )
+    digests = "checkpoints/72/digests.json"
+
+    # Another factor: A's text, plan and weights are the same; C's are not.
+    assert "rows, documents.parquet, documents.json of conditions.repetition_factor=5 are used again" in said
     assert "A-seed0 is that of conditions.repetition_factor=5, not trained again" in said
-    assert "C-seed0 is that of" not in said
-    studies = [out / f"conditions.repetition_factor={factor}" for factor in (5, 10)]
-    digests = [study / "runs/A-seed0/checkpoints/72/digests.json" for study in studies]
-    assert digests[0].samefile(digests[1])
-    c = [read_json(study / "runs/C-seed0/checkpoints/72/digests.json") for study in studies]
-    assert c[0] != c[1]
-    assert (studies[1] / "report" / "index.html").is_file()
+    assert (five / "runs/A-seed0" / digests).samefile(ten / "runs/A-seed0" / digests)
+    assert read_json(five / "runs/C-seed0" / digests) != read_json(ten / "runs/C-seed0" / digests)
+
+    # Another phase cuts the text elsewhere: the sources are read once, and every run is trained.
+    assert "corpus/parts of conditions.repetition_factor=10 are used again" in said
+    assert said.count("not trained again") == 1
+    assert read_json(phase / "runs/A-seed0" / digests) != read_json(five / "runs/A-seed0" / digests)
+    assert all((study / "report" / "index.html").is_file() for study in (five, ten, phase))
+
     before = page.read_bytes()
-
-    # The same again makes nothing; another value is one more study, with rows and A shared.
-    run_sweep(config, overrides, ["conditions.repetition_factor=5,10"], out, ["bench-shadows", "sweep"])
+    run_sweep(config, overrides, varied, out, ["bench-shadows", "sweep"])
     said = capsys.readouterr().err
-    assert said.count("train C-seed0: nothing has changed") == 2
+    assert said.count("train C-seed0: nothing has changed") == 3
     assert page.read_bytes() == before
-    run_sweep(config, overrides, ["conditions.repetition_factor=5,10,2"], out, ["bench-shadows", "sweep"])
-    said = capsys.readouterr().err
-    assert "the rows are those of conditions.repetition_factor=5" in said
-    assert page.read_bytes() != before
-
-    # Another phase cuts the text elsewhere: nothing is shared.
-    study = out / "conditions.phase=0.25"
-    run_sweep(config, overrides, ["conditions.phase=0.25"], out, ["bench-shadows", "sweep"])
-    said = capsys.readouterr().err
-    assert "not trained again" not in said
-    assert not (study / "runs/A-seed0/checkpoints/72/digests.json").samefile(digests[0])
