@@ -30,6 +30,13 @@ from bench_shadows.report.style import GREY, grid_shape, hide, log_axis, new_fig
 
 MINIMAL, DEEP, DEEP_CORRELATION = 0.05, 0.5, 0.3  # thresholds of diagnostics/modification.py, drawn as lines
 INERT_PERCENT = 0.5
+PROFILES = (
+    ("mean_change", "mean change"),
+    ("change_variance", "change variance"),
+    ("rank_percent", "Δ effective rank (%)"),
+    ("delta_alpha", "Δ alpha"),
+)
+LINES = ((V_PROJ, SHADES[0]), ("self_attn.o_proj", SHADES[2]), (UP_PROJ, SHADES[1]))
 
 
 def change_map(audit: Audit, component: str) -> Figure | None:
@@ -95,6 +102,38 @@ def v_proj_change(audit: Audit) -> Figure | None:
 _HEADINGS = ("relative change (dotted: 0.05 and 0.5)", "correlation (dotted: 0.3)")
 
 
+def change_profiles(audit: Audit) -> Figure | None:
+    """Mean change, change variance, delta effective rank and delta alpha over depth, modules side by side."""
+    frame = with_layers(audit.changes.where(component=audit.main))
+    pairs = pairs_in(audit, frame)
+    if not pairs:
+        return None
+    depth = Depth(frame, [model for model, _ in pairs])
+    panels = [(short(name), frame.where(plain=name)) for name, _ in LINES if len(frame.where(plain=name))]
+    panels.append(("mean of all modules", frame))
+    figure, grid = new_figure(
+        f"How the {audit.main} moved from its reference",
+        len(PROFILES),
+        len(panels),
+        6.6 + 0.2 * len(pairs),
+        sharey="row",
+    )
+    for row, (value, text) in zip(grid, PROFILES, strict=True):
+        for axes, (heading, here) in zip(row, panels, strict=True):
+            axes.axhline(0, color=GREY, linewidth=0.7)
+            for pair in pairs:
+                mine = here.where(model=pair[0], reference=pair[1])
+                draw(axes, *depth.profile(mine, value), **paint_pair(audit, pairs, pair) | {"marker": None})
+            if value == PROFILES[0][0]:
+                axes.set_title(heading)
+            depth.axis(axes)
+            axes.set_xlabel("")
+        row[0].set_ylabel(text, fontsize=8.5)
+    figure.supxlabel("relative depth" if depth.relative else "layer", fontsize=9)
+    legend_pairs(figure, audit, pairs)
+    return figure
+
+
 def delta_rank(audit: Audit) -> Figure | None:
     """Figure 8: delta effective rank over depth, a panel for each pair; within the band it counts as none."""
     frame = with_layers(audit.changes.where(component=audit.main))
@@ -109,21 +148,20 @@ def delta_rank(audit: Audit) -> Figure | None:
     rows, columns = grid_shape(len(pairs), 3)
     title = f"Delta effective rank of the {audit.main}: restructured, or spectrally inert?"
     figure, grid = new_figure(title, rows, columns, 0.9 + 2.4 * rows, sharey=True)
-    lines = ((V_PROJ, SHADES[0]), ("self_attn.o_proj", SHADES[2]), (UP_PROJ, SHADES[1]))
     for axes, pair in itertools.zip_longest(grid.flat, pairs):
         if pair is None:
             hide(axes)
             continue
         here = frame.where(model=pair[0], reference=pair[1])
         axes.axhspan(-INERT_PERCENT, INERT_PERCENT, color="#E4E4E4", zorder=0, linewidth=0)
-        for module, shade in lines:
+        for module, shade in LINES:
             axes.plot(*depth.profile(here.where(plain=module), "rank_percent"), color=shade, linewidth=1.0)
         axes.plot(*depth.profile(here, "rank_percent"), color="#333333", linewidth=1.8)
         axes.set_title(f"{label(pair[0], 30)}\nfrom {label(pair[1], 30)}", fontsize=8.5)
         depth.axis(axes)
     for axes in grid[:, 0]:
         axes.set_ylabel("% of effective rank")
-    handles = [Line2D([], [], color=shade, linewidth=1.2, label=short(module)) for module, shade in lines]
+    handles = [Line2D([], [], color=shade, linewidth=1.2, label=short(module)) for module, shade in LINES]
     handles.append(Line2D([], [], color="#333333", linewidth=1.8, label="mean of all modules"))
     handles.append(
         Line2D([], [], color="#E4E4E4", linewidth=7, label=f"within ± {INERT_PERCENT} %: counts as none")

@@ -91,6 +91,14 @@ def _moved(audit: Audit) -> Iterator[Picture]:
         NO_CHANGES,
     )
     yield Picture(
+        "change_profiles",
+        audit_changes.change_profiles,
+        f"Mean change, change variance, delta effective rank and delta alpha over the depth of the {audit.main}: "
+        "v_proj, o_proj, up_proj and the mean of all modules side by side.",
+        "Measured from each model's reference. Change variance is the variance of the entries of the difference.",
+        NO_CHANGES,
+    )
+    yield Picture(
         "delta_effective_rank",
         audit_changes.delta_rank,
         f"Change of effective rank over the depth of the {audit.main}, a panel for each pair.",

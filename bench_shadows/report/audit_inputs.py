@@ -15,7 +15,8 @@ from bench_shadows.report.scores import Score, read_scores
 
 MATRIX = ("model", "component", "module", "layer", "tensor")
 DIAGNOSTICS = (*MATRIX, "rows", "columns", *SPECTRUM, "status")
-CHANGES = (*MATRIX, "reference", "relative_change", "correlation", "change_variance", "delta_effective_rank")
+MOVED = ("relative_change", "correlation", "mean_change", "change_variance", "delta_effective_rank", "delta_alpha")
+CHANGES = (*MATRIX, "reference", *MOVED)
 COMPONENTS = ("decoder", "encoder", "vision", "projector")
 V_PROJ, UP_PROJ = "self_attn.v_proj", "mlp.up_proj"
 

@@ -72,6 +72,8 @@ def render(audit: Audit, placed: Mapping[str, Placed], found: Mapping[str, Table
             tables=found,
             words=WORDS,
             lines=ten_lines(audit),
+            depths=audit_readings.outline(found["depth_of_modification"]),
+            ranges=audit_readings.outline(found["layer_ranges"]),
             notices=[
                 (str(model.get("name")), model.get("notices")) for model in audit.models if model.get("notices")
             ],

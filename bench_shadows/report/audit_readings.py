@@ -1,5 +1,7 @@
 """What findings.json says, as tables: depth of modification, layer ranges, inertness, single submodules."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,21 +27,44 @@ def modification_table(audit: Audit) -> Table:
                 "verdict": finding["verdict"],
                 "relative_change": median(mine["relative_change"]),
                 "correlation": median(mine["correlation"]),
-                "change_variance": median(mine["change_variance"]),
+                "mean_change_millionths": _millions(median(mine["mean_change"])),
+                "change_variance_millionths": _millions(median(mine["change_variance"])),
                 "rank_percent": median(np.abs(mine["rank_percent"])),
-                "deep_layers": spans(finding["layers"] or ()),
+                "delta_alpha": median(mine["delta_alpha"]),
+                "deep_layers": spans(finding["layers"] or ()) or "none",
             }
         )
     columns = (
         *_NAMES,
         Column("verdict", "Verdict", text=True),
-        Column("relative_change", "Relative change", 4),
-        Column("correlation", "Correlation", 4),
-        Column("change_variance", "Change variance", 9),
+        Column("relative_change", "Relative change", 3),
+        Column("correlation", "Correlation", 3),
+        Column("mean_change_millionths", "Mean change, 10⁻⁶", 2, signed=True),
+        Column("change_variance_millionths", "Change variance, 10⁻⁶", 3),
         Column("rank_percent", "|Δ effective rank|, %", 2),
+        Column("delta_alpha", "Δ alpha", 2, signed=True),
         Column("deep_layers", "Deep layers", text=True),
     )
     return Table("depth_of_modification", columns, tuple(rows))
+
+
+def _millions(value: float | None) -> float | None:
+    return None if value is None else 1e6 * value
+
+
+def outline(table: Table) -> Table:
+    """The rows on whole components, and those on modules whose verdicts are others than their component's."""
+    keys = ("model", "reference", "component")
+    whole: dict[tuple[Any, ...], set[str]] = {}
+    for row in table.rows:
+        if row["module"] == "all":
+            whole.setdefault(tuple(row[key] for key in keys), set()).add(row["verdict"])
+    own = [whole.get(tuple(row[key] for key in keys), set()) for row in table.rows]
+    kept = (
+        row["module"] == "all" or row["verdict"] not in verdicts
+        for row, verdicts in zip(table.rows, own, strict=True)
+    )
+    return dataclasses.replace(table, rows=tuple(itertools.compress(table.rows, kept)))
 
 
 _NAMES = tuple(

@@ -89,7 +89,7 @@ def paint_pair(audit: Audit, pairs: Sequence[tuple[str, str]], pair: tuple[str, 
     return paint(audit, pair[0]) | {"linestyle": ("-", "--", ":")[own.index(pair) % 3]}
 
 
-def draw(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, marker: str, linestyle: str) -> None:
+def draw(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, marker: str | None, linestyle: str) -> None:
     if not len(x):
         return
     size = 3.6 if len(x) <= 40 else 0
