@@ -131,12 +131,12 @@ def test_an_invalid_reply_is_not_asked_for_again_unless_the_config_wants_more_at
 
 
 def test_a_huge_document_goes_through_in_pieces(server: FaultServer, tmp_path: Path) -> None:
-    text = "".join(f"Paragraph {n}. We endeavour to utilise it.\n\n" for n in range(40_000))
+    text = "".join(f"Paragraph {n}. We endeavour to utilise it.\n\n" for n in range(12_000))
     results, report = rewritten(config(server.url), tmp_path, [document("huge", text)])
     assert results == [document("huge", simple(text))]
-    assert len(text) > 1_500_000
+    assert len(text) > 500_000
     assert max(len(piece) for piece in server.log) < 25_000
-    assert report["requests"] == len(server.log) > 50
+    assert report["requests"] == len(server.log) > 20
 
 
 def test_one_invalid_piece_keeps_the_whole_document(server: FaultServer, tmp_path: Path) -> None:
