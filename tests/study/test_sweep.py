@@ -1,5 +1,6 @@
 """A sweep: its studies are checked before anything starts, and what is equal is made once."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,20 @@ def test_what_cannot_be_is_said_before_anything_starts(config: Path, varied: lis
     with pytest.raises(ConfigError, match=message):
         run_sweep(config, {}, varied, config.parent / "out", [])
     assert not (config.parent / "out").exists()
+
+
+def test_the_commands_that_the_sweep_config_names_can_be_run() -> None:
+    path = Path(__file__).parents[2] / "configs" / "sweep.py"
+    lines = path.read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    commands = [shlex.split(line) for line in lines if line.strip().startswith("bench-shadows sweep")]
+    assert len(commands) == 5
+    for words in commands:
+        options = [word.partition("=")[::2] for word in words if word.startswith("--")]
+        overrides = {
+            name.removeprefix("--config."): text for name, text in options if name.startswith("--config.")
+        }
+        [curve] = plan_sweep(path, overrides, [text for name, text in options if name == "--vary"])
+        assert len({point.config for point in curve.points}) >= 3
 
 
 def test_a_folder_of_something_else_is_refused(config: Path, tmp_path: Path) -> None:
