@@ -1,7 +1,17 @@
 """What a text is, where the data does not say: exercise, code or text, and in which language.
 
 Every detector looks at a bounded part of the text, and cheap rules come first: on prose and on most code nothing
-else runs. The figures are those of `scripts/measure_detectors.py` on labelled samples.
+else runs. `scripts/measure_detectors.py` measures them on labelled samples (2,614 documents of the built-in corpus,
+300 of each domain; 1,588 of Django's translations into 80 languages), in November 2026:
+
+- kind: prose, plays, verse, scripture, dialogue and reviews are called text in 99.5 %, technical documentation in
+  96.3 % (85.5 % without magika), code code in 88.0 % (86.5 %; it has 444 languages, many of them hardly code),
+  exercises exercises in 97.7 % (the rest has lost its task). No code and 0.2 % of text is called an exercise.
+- natural language: English 99.6 %, from 100 characters 99.3 %, from 30 characters 99.1 %; Chinese 100 %; Django's
+  translations 98.9 % of 300 characters, 97.6 % of 100, 92.9 % of 30 (most mistakes: Bosnian and Croatian).
+- programming language: Python 96.7 %, JavaScript all; of 62 languages 77 % of documents right, 12 % unknown.
+- speed, MB/s on one thread of a busy machine: exercises 45, natural language 30, kind 3.3 (of prose alone 12;
+  without magika 25), where a byte-level BPE encodes 1.4.
 """
 
 import functools
@@ -66,13 +76,29 @@ while end package use using sub module begin struct enum typedef namespace inclu
 char float double bool string set case switch try catch do procedure program unit interface open type data where
 define
 """
-_CODE_LINE = re.compile(
+_LINE = re.compile(r"\n[ \t\r]*[^ \t\r\n]")
+_BEGINS = re.compile(
     rf"\n[ \t]*(?:(?:{'|'.join(_KEYWORDS.split())})\b(?!,| [a-z]+ [a-z]+ [a-z]+)"
     r"|[#%]\w+|@\w+|//|/\*|\*/|--|;;|<[/!?\w]|[})\]{])"
 )
-_LINE = re.compile(r"\n[ \t\r]*[^ \t\r\n]")
-_SURELY_TEXT, _SURELY_CODE, _PROBABLY_CODE = 0.06, 0.3, 0.15
-"""Shares of lines that begin like code."""
+_ENDS = re.compile(r"[{};:,()\[\]>=\\][ \t\r]*\n")
+_WORDS = re.compile(r" [^\W\d_]\w*,? [^\W\d_]\w*,? [^\W\d_]\w* ")
+_WORDS_WEIGHT = 20.0
+"""Fitted, as the equal weights of beginnings and ends are, by logistic regression on the built-in corpus."""
+_TEXT_BELOW, _CODE_FROM, _ALONE = 0.05, 0.6, 0.3
+"""Codeness under which a text is no code, from which it is, and which parts both where there is no magika."""
+_SIGNATURES = {
+    "python": re.compile(
+        r"\n(?:from [\w.]+ import [\w(*]|import \w+(?:\.\w+)*(?: as \w+)?\n| *elif [^\n]*:\n"
+        r"| *(?:async )?def \w+\([^\n]*\)(?: ->[^\n]*)?:\n| *class \w+(?:\([^\n]*\))?:\n)"
+    ),
+    "javascript": re.compile(
+        r"\n *(?:(?:const|let|var) [\w{} ,]+ = require\(['\"]|export default |module\.exports = "
+        r"|['\"]use strict['\"]|import [\w{} ,*]+ from ['\"]"
+        r"|(?:const|let|var) \w+ = (?:async )?(?:function ?\(|\([\w, ]*\) =>))"
+    ),
+}
+"""Lines that only these languages have, nearly; they are met most often, and magika takes its time."""
 _MAGIKA_NAMES = {
     "cs": "csharp",
     "shell": "bash",
@@ -82,26 +108,35 @@ _MAGIKA_NAMES = {
 }
 
 
-def code_share(text: str) -> float:
-    """Share of the first lines that begin as lines of code do: with a keyword, a tag, a comment or a bracket."""
-    head = f"\n{text[:HEAD]}"
-    lines = len(_LINE.findall(head))
-    return len(_CODE_LINE.findall(head)) / max(1, lines)
+def codeness(text: str) -> float:
+    """How much the first lines look like code, from below 0 (prose) to 2.
+
+    The share of lines that begin as lines of code do (with a keyword, a tag, a comment, a bracket), plus the share
+    that end so, less the runs of three plain words in a character times a weight.
+    """
+    head = f"\n{text[:HEAD]}\n"
+    lines = max(1, len(_LINE.findall(head)))
+    like_code = (len(_BEGINS.findall(head)) + len(_ENDS.findall(head))) / lines
+    return like_code - _WORDS_WEIGHT * len(_WORDS.findall(head)) / len(head)
 
 
 def code(text: str, certain: bool = False) -> Code:
     """Whether a text is code, and in which language; `certain`: it is known to be code.
 
-    By `code_share` where that is clear; between, and for the language, by magika (the extra `detect`). Without it
-    the share decides alone, and the language is `unknown`.
+    By `codeness` and `_SIGNATURES` where they are clear, else by magika (the extra `detect`). Without it
+    `codeness` decides alone, and other languages are `unknown`.
     """
-    share = code_share(text)
-    if not certain and share < _SURELY_TEXT:
+    found = codeness(text)
+    if not certain and found < _TEXT_BELOW:
         return Code(False, "", "rules")
+    if certain or found >= _CODE_FROM:
+        head = f"\n{text[:HEAD]}"
+        if language := next((name for name, line in _SIGNATURES.items() if line.search(head)), None):
+            return Code(True, language, "rules")
     label, is_code = _magika(text)
     if not label:
-        return Code(certain or share >= _PROBABLY_CODE, UNKNOWN, "rules")
-    if not (certain or is_code or share >= _SURELY_CODE):
+        return Code(certain or found >= _ALONE, UNKNOWN, "rules")
+    if not (certain or is_code or found >= _CODE_FROM):
         return Code(False, "", "magika")
     language = languages.programming(_MAGIKA_NAMES.get(label, label)) if is_code else None
     return Code(True, language or UNKNOWN, "magika")
@@ -118,12 +153,23 @@ def _magika(text: str) -> tuple[str, bool]:
 
 @functools.cache
 def _model() -> Any:
-    """Magika, or None where it is not installed."""
+    """Magika on one thread, or None where it is not installed.
+
+    A text is small: more threads only wait for each other, and workers read many parts at a time.
+    """
     try:
-        from magika import Magika
+        import magika
+        import onnxruntime
     except ImportError:
         return None
-    return Magika()
+
+    class OneThread(magika.Magika):
+        def _init_onnx_session(self) -> Any:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            return onnxruntime.InferenceSession(self._model_path, options, providers=["CPUExecutionProvider"])
+
+    return OneThread()
 
 
 # ---- natural languages

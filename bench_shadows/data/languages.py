@@ -79,7 +79,7 @@ def natural(name: str) -> str | None:
     try:
         if langcodes.tag_is_valid(tag):
             code = langcodes.Language.get(langcodes.standardize_tag(tag, macro=True)).language
-            return code if code != "und" else None
+            return None if code in ("und", "zxx", "mul", "mis") else code  # no one language
     except ValueError:
         pass
     return None

@@ -1,5 +1,6 @@
 """Exercises, code and languages are told apart where the data does not say."""
 
+import math
 import sys
 
 import pytest
@@ -86,10 +87,22 @@ def test_other_texts_are_no_exercises(text: str) -> None:
     assert not detect.is_exercise(text)
 
 
-@pytest.mark.parametrize(("text", "language"), [(PYTHON, "python"), (RUST, "rust")])
-def test_code_is_told_from_text_and_its_language_found(text: str, language: str) -> None:
+JAVASCRIPT = """const fs = require("fs");
+
+module.exports = function (name) {
+  return fs.readFileSync(name, "utf8").split("\\n");
+};
+"""
+
+
+@pytest.mark.parametrize(("text", "language"), [(PYTHON, "python"), (JAVASCRIPT, "javascript")])
+def test_code_of_the_commonest_languages_is_known_by_its_lines(text: str, language: str) -> None:
+    assert detect.code(text) == detect.Code(True, language, "rules")
+
+
+def test_other_languages_are_found_by_magika() -> None:
     pytest.importorskip("magika")
-    assert detect.code(text) == detect.Code(True, language, "magika")
+    assert detect.code(RUST) == detect.Code(True, "rust", "magika")
 
 
 def test_text_is_no_code() -> None:
@@ -101,7 +114,8 @@ def test_without_magika_rules_tell_code_and_the_language_is_unknown(monkeypatch:
     monkeypatch.setitem(sys.modules, "magika", None)  # importing it raises ImportError
     detect._model.cache_clear()
     try:
-        assert detect.code(PYTHON) == detect.code(RUST) == detect.Code(True, detect.UNKNOWN, "rules")
+        assert detect.code(PYTHON) == detect.Code(True, "python", "rules")
+        assert detect.code(RUST) == detect.Code(True, detect.UNKNOWN, "rules")
         assert not detect.code(PROSE).is_code
         assert detect.code("Not like code at all.", certain=True) == detect.Code(True, detect.UNKNOWN, "rules")
     finally:
@@ -132,7 +146,7 @@ def test_natural_languages_are_known_by_script_and_words(text: str, language: st
 @given(st.text())
 def test_whatever_the_text_there_is_an_answer(text: str) -> None:
     assert isinstance(detect.is_exercise(text), bool)
-    assert 0 <= detect.code_share(text) <= 1
+    assert math.isfinite(detect.codeness(text))
     assert languages.natural(detect.natural_language(text))
 
 
