@@ -1,8 +1,8 @@
 """What a text is, where the data does not say: exercise, code or text, and in which language.
 
 Every detector looks at a bounded part of the text, and cheap rules come first: on prose and on most code nothing
-else runs. `scripts/measure_detectors.py` measures them on labelled samples (2,614 documents of the built-in corpus,
-300 of each domain; 1,588 of Django's translations into 80 languages), in November 2026:
+else runs. `scripts/measure_detectors.py` measures them on labelled samples (2,614 documents of the built-in
+corpus, 300 of each domain; 1,588 of Django's translations into 80 languages), in November 2026:
 
 - kind: prose, plays, verse, scripture, dialogue and reviews are called text in 99.5 %, technical documentation in
   96.3 % (85.5 % without magika), code code in 88.0 % (86.5 %; it has 444 languages, many of them hardly code),
