@@ -5,13 +5,14 @@
 
 Trains A over `--baselines` seeds and B, C, D over `--seeds`, by the stages of a study (so it resumes), with a
 monitor that looks at every matrix; then replays the rules on what a monitor with the config's settings would have
-seen. The planted collapse is Condition A until half-way; from then on the smaller three quarters of the singular
-values of its upper value projections have lost a share of their size. Prints runs with a warning over runs with
-their 95 % interval (Clopper and Pearson) and writes JSON.
+seen. Collapse is planted, too: a run is Condition A until half-way, and from then on the spectra of its upper
+value projections are collapsed by construction. Prints runs with a warning over runs with their 95 % interval
+(Clopper and Pearson) and writes JSON.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ from bench_shadows.study import Study
 from bench_shadows.training.checkpoints import restore_params
 
 ALL = 1_000_000  # more matrices than a model has
-LOSSES = (0.5, 0.7, 0.8, 0.9)  # of the smaller singular values, for the planted collapse
+LOSSES = (0.25, 0.5, 0.75, 0.9)  # how far the planted collapse goes
 
 
 def small_config() -> Config:
@@ -94,24 +95,31 @@ def warned(looks: Sequence[Look], steps: int) -> dict[str, int]:
     return found
 
 
-def collapsed(params: Any, loss: float) -> Any:
-    """The parameters with `loss` of the smaller singular values of the upper value projections gone."""
+def collapsed(params: Any, kind: str, loss: float) -> Any:
+    """The parameters with the spectra of the upper value projections collapsed, by a share of the whole way.
+
+    `subspace`: the smaller half of the singular values goes to zero and the larger half to its mean: fewer
+    directions, all of one strength. `decay`: the smaller three quarters go to zero, the others stay.
+    """
 
     def change(path: Any, leaf: np.ndarray) -> np.ndarray:
         if "v_proj" not in jax.tree_util.keystr(path):
             return leaf
         upper = np.arange(len(leaf)) > (1 - UPPER) * (len(leaf) - 1)
         u, s, v = np.linalg.svd(leaf, full_matrices=False)
-        s[:, s.shape[1] // 4 :] *= 1 - loss
+        kept = s.shape[1] // (2 if kind == "subspace" else 4)
+        s[:, kept:] *= 1 - loss
+        if kind == "subspace":
+            s[:, :kept] += loss * (s[:, :kept].mean(axis=1, keepdims=True) - s[:, :kept])
         return np.where(upper[:, None, None], u * s[:, None, :] @ v, leaf)
 
     return jax.tree_util.tree_map_with_path(change, params)
 
 
-def planted(run: Path, looks: Sequence[Look], config: Config, loss: float) -> list[Look]:
+def planted(run: Path, looks: Sequence[Look], config: Config, kind: str, loss: float) -> list[Look]:
     """A run of A whose upper value projections collapse half-way, as a monitor sees it."""
     half = [look for look in looks if look.step <= config.steps // 2]
-    params = collapsed(restore_params(run / "checkpoints", config.steps), loss)
+    params = collapsed(restore_params(run / "checkpoints", config.steps), kind, loss)
     every, matrices = config.diagnostics.monitor_every, config.diagnostics.monitor_matrices
     with Monitor(every, matrices, history=half) as monitor:
         for look in looks[len(half) :]:
@@ -147,9 +155,9 @@ def main() -> None:
                 looks = sampled(read_looks(run), seen)
                 found.setdefault(name, []).append(warned(looks, steps))
                 if name == "A" and seen == matrices:
-                    for loss in LOSSES:
-                        told = warned(planted(run, looks, config, loss), steps)
-                        found.setdefault(f"A, planted loss of {loss:.0%}", []).append(told)
+                    for kind, loss in itertools.product(("subspace", "decay"), LOSSES):
+                        told = warned(planted(run, looks, config, kind, loss), steps)
+                        found.setdefault(f"A, {kind} {loss:.0%}", []).append(told)
         results[label] = {
             name: {
                 signature: rate(sum(signature in told for told in runs), len(runs))
