@@ -181,20 +181,24 @@ def _share_data(study: Study, finished: Sequence[Study]) -> None:
     A sibling's prepare stage was held against its sources in this same call: what it made is of their content.
     """
     data = study.folder / "data"
-    if data.exists() or not finished:
+    if data.exists():
         return
-    wanted = _rows_made_from(study.config)
-    same = next((other for other in finished if _rows_made_from(other.config) == wanted), None)
-    other = same or finished[-1]  # the last one has the teacher's replies to all before it
-    names = DRAWN if same else tuple(_reusable(study.config.data, other.config.data))
-    names = tuple(name for name in names if (other.folder / "data" / name).exists())
-    if names:
-        with atomic_path(data) as temporary:
-            for name in names:
-                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-                copy = shutil.copytree if name == REPLIES else _link  # replies are added to: no link
-                copy(other.folder / "data" / name, temporary / name)
-        say(f"sweep: {', '.join(names)} of {other.folder.name} are used again")
+    found: dict[str, Path] = {}  # what is used again -> the data of the newest sibling that has it
+    for other in finished:
+        same = _rows_made_from(other.config) == _rows_made_from(study.config)
+        for name in (*_reusable(study.config.data, other.config.data), *(DRAWN if same else ())):
+            if (other.folder / "data" / name).exists():
+                found[name] = other.folder / "data"
+    if not found:
+        return
+    with atomic_path(data) as temporary:
+        for name, there in found.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if name == REPLIES else _link  # replies are added to: no link
+            copy(there / name, temporary / name)
+    for there in dict.fromkeys(found.values()):
+        names = [name for name in found if found[name] == there]
+        say(f"sweep: of {there.parent.name} are used again: {', '.join(names)}")
 
 
 def _reusable(mine: DataConfig, other: DataConfig) -> Iterator[str]:

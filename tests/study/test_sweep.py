@@ -94,13 +94,15 @@ def test_what_is_equal_is_made_once_and_the_sweep_resumes(
     digests = "checkpoints/72/digests.json"
 
     # Another factor: A's text, plan and weights are the same; C's are not.
-    assert "rows, documents.parquet, documents.json of conditions.repetition_factor=5 are used again" in said
+    assert (
+        "of conditions.repetition_factor=5 are used again: corpus/parts, tokenizer.json, rows, documents" in said
+    )
     assert "A-seed0 is that of conditions.repetition_factor=5, not trained again" in said
     assert (five / "runs/A-seed0" / digests).samefile(ten / "runs/A-seed0" / digests)
     assert read_json(five / "runs/C-seed0" / digests) != read_json(ten / "runs/C-seed0" / digests)
 
     # Another phase cuts the text elsewhere: the sources are read once, and every run is trained.
-    assert "corpus/parts of conditions.repetition_factor=10 are used again" in said
+    assert "of conditions.repetition_factor=10 are used again: corpus/parts\n" in said
     assert said.count("not trained again") == 1
     assert read_json(phase / "runs/A-seed0" / digests) != read_json(five / "runs/A-seed0" / digests)
     assert all((study / "report" / "index.html").is_file() for study in (five, ten, phase))
