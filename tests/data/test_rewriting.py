@@ -214,11 +214,12 @@ def test_an_estimate_comes_before_the_first_request(
 ) -> None:
     priced = config(server.url, input_price=2000.0, output_price=1000.0)
     rewrite_shard(priced, iter([document(str(n), "word " * 400) for n in range(10)]), tmp_path, 0, 1)
-    first, *_, last = capsys.readouterr().err.splitlines()
+    first, *_, progress, last = capsys.readouterr().err.splitlines()
     assert "about 10 documents, 10 requests" in first
     assert "5,000 out: 5.0 s of a teacher that writes 1,000 tokens a second, cost 1" in first
-    assert "100% of replies valid" in last
-    assert "cost 2.10" in last  # what the server says that it counted
+    assert "100% of replies valid" in progress
+    assert "10 valid; kept in" in last
+    assert "cost 2.10" in progress  # what the server says that it counted
 
 
 @pytest.mark.parametrize("shard", [(3, 3), (-1, 2), (0, 0)])

@@ -22,7 +22,8 @@ from bench_shadows.errors import RunError
 from bench_shadows.files import exclusive, hash_json, write_json
 
 SYNC_LINES, SYNC_SECONDS = 64, 1.0
-"""Lines, and seconds, that a power cut can lose at most; a killed process loses no line that was written."""
+"""The disk is waited for after so many lines, and with a line that comes so long after the last time: a power cut
+loses less than SYNC_LINES replies, a killed process none."""
 _OPEN_SEGMENTS = 256  # of other clients, open for reading at once
 _BLOCK = 2**20
 _LINE_START = re.compile(rb'\{"key": "([0-9a-f]{32})", ')
@@ -115,7 +116,7 @@ class Journal:
         return max(found, key=lambda reply: (reply.text is not None, reply.attempts), default=None)
 
     def append(self, reply: Reply) -> None:
-        """Hands one line to the operating system; it is on the disk within SYNC_LINES and SYNC_SECONDS."""
+        """Hands one line to the operating system, and now and then waits for the disk."""
         line = memoryview(json.dumps(reply._asdict(), ensure_ascii=False).encode() + b"\n")
         while line:
             line = line[self._own.write(line) :]

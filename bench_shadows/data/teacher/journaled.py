@@ -112,6 +112,9 @@ class JournaledTeacher:
                 else:
                     missing.append(part)
         if missing:
+            names = {part.key for part in missing}
+            todo = [one for one, own in zip(documents, parts, strict=True) if names & {part.key for part in own}]
+            say(f"teacher: {account.estimate(todo, len(todo), self.teacher).line()}")
             with Progress("teacher", total=len(missing), unit="pieces") as progress:
 
                 def finished(reply: Reply) -> None:
@@ -131,8 +134,9 @@ class JournaledTeacher:
     def fetch(self, label: str, documents: Iterator[Document], expected: float) -> None:
         """Brings the replies for a stream of documents into the journal; no more than the window is in memory.
 
-        `expected` is about how many documents there will be, for the progress.
+        `expected` is about how many documents there will be, for the progress. Says in the end what came.
         """
+        outcomes: Counter[str] = Counter()
         weights: dict[str, float] = {}  # of the pieces in flight: their share of a document
         with Progress(label, total=expected, unit="documents") as progress:
 
@@ -146,12 +150,15 @@ class JournaledTeacher:
                     yield from todo
 
             def finished(reply: Reply) -> None:
-                progress.add(weights.pop(reply.key), self._note())
+                outcomes[reply.reason or "valid"] += 1
+                progress.add(weights.pop(reply.key, 0.0), self._note())
 
             self._ask(missing(), finished)
+        said = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
+        say(f"{label}: {said or 'nothing was missing'}; kept in {self.journal.home}")
 
     def report(self) -> dict[str, Any]:
-        """Requests, tokens and cost of the documents rewritten; what failed on the way in this process."""
+        """Replies, tokens and cost of the documents rewritten; an excerpt of each kind of invalid reply."""
         tokens_in, tokens_out = self.totals["tokens_in"], self.totals["tokens_out"]
         return {
             "model": self.teacher.model,
