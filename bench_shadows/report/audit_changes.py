@@ -127,9 +127,9 @@ def change_profiles(audit: Audit) -> Figure | None:
             if value == PROFILES[0][0]:
                 axes.set_title(heading)
             depth.axis(axes)
-            axes.set_xlabel("")
+            if value != PROFILES[-1][0]:
+                axes.set_xlabel("")
         row[0].set_ylabel(text, fontsize=8.5)
-    figure.supxlabel("relative depth" if depth.relative else "layer", fontsize=9)
     legend_pairs(figure, audit, pairs)
     return figure
 

@@ -136,8 +136,9 @@ def _changes(fake: Fake) -> list[dict[str, Any]]:
                     moved, kept, shift = 1.3 + 0.05 * random.normal(), 0.03 * random.normal(), shift * 2
                 rows.append(
                     _identity(fake, component, module, layer)
-                    | {"reference": fake.reference, "mean_change": 1e-6, "mean_abs_change": 1e-3}
-                    | {"relative_change": moved, "correlation": kept, "change_variance": 1e-6}
+                    | {"reference": fake.reference, "mean_change": 1e-6 * moved * random.normal()}
+                    | {"mean_abs_change": 0.016 * moved, "change_variance": 4e-4 * moved**2}
+                    | {"relative_change": moved, "correlation": kept}
                     | {"delta_effective_rank": shift, "delta_alpha": 0.1 * random.normal(), "status": "ok"}
                 )
     return rows
