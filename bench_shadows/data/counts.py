@@ -64,7 +64,7 @@ class Counts:
         if (total := sum(self.bad.values())) > self.limit:
             last = shown[-1] if shown else reason
             raise DataError(
-                f"{last}; with this one there are {total} bad records, and config.data.bad_records_limit allows "
+                f"{last}; by now there are {total} bad records, and config.data.bad_records_limit allows "
                 f"{self.limit}: repair the file or raise the limit"
             )
 

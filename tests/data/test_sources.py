@@ -272,6 +272,25 @@ def test_globs_work_in_paths_and_uris(corpus: Path, glob: str, expected: list[st
         assert texts(f"{corpus.as_uri()}/{glob}") == expected
 
 
+def test_the_home_folder_is_known(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(corpus))
+    assert [one.source for one in read("~/readme.txt", "~/tools/*.py")[0]] == [
+        f"{corpus}/readme.txt",
+        f"{corpus}/tools/run.py",
+    ]
+
+
+def test_links_are_followed_but_not_in_circles(corpus: Path, tmp_path: Path) -> None:
+    before = texts(corpus)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/far.txt").write_text("far")
+    (corpus / "linked").symlink_to(tmp_path / "elsewhere")
+    for name in ("around", "again"):
+        (corpus / "news" / name).symlink_to(corpus)
+    assert sorted(texts(corpus)) == sorted([*before, "far"])
+    assert texts(f"{corpus}/linked/*.txt") == ["far"]
+
+
 def test_relative_paths_stay_relative(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(corpus)
     assert [one.source for one in read("*.txt", "news")[0]] == ["readme.txt", "news/1999/a.txt", "news/b.md"]
@@ -452,6 +471,24 @@ def test_large_rows_of_parquet_are_read_few_at_a_time(tmp_path: Path) -> None:
     text = "".join(map(chr, np.random.default_rng(0).integers(32, 1000, 2**19)))
     pq.write_table(pa.table({"text": [text + str(n) for n in range(8)]}), tmp_path / "large.parquet")
     assert parquet._batch_rows(pq.read_metadata(tmp_path / "large.parquet")) <= 5
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)), min_size=1, max_size=20))
+def test_damage_anywhere_in_a_parquet_file_never_crashes(
+    tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, bytes]]
+) -> None:
+    folder = tmp_path_factory.mktemp("damage")
+    rows = [{"text": f"text {n}", "kind": "text", "meta": {"lang": "en"}} for n in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet", row_group_size=20)
+    data = bytearray((folder / "a.parquet").read_bytes())
+    for place, values in damage:
+        start = place % len(data)
+        data[start : start + len(values)] = values[: len(data) - start]
+    (folder / "a.parquet").write_bytes(data)
+    [part] = files.parts(str(folder / "a.parquet"))
+    config = DataConfig(fields=FieldsConfig(language="meta.lang"))
+    documents = list(read_part(part, config, counts := Counts(10**6)))
+    assert len(documents) == 40 or counts.bad
 
 
 # ---- parts and counts

@@ -48,7 +48,7 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
                         yield Record(where, name, row.to_pylist()[0])
                     except UnicodeDecodeError as error:
                         counts.leave_out(where, "not UTF-8", str(error))
-    except storage.READ_ERRORS as error:
+    except (*storage.READ_ERRORS, UnicodeDecodeError) as error:  # names in a damaged footer need not be UTF-8
         counts.leave_out(f"{name}:{number + 1}", "the rest of the file cannot be read", storage.one_line(error))
 
 

@@ -8,6 +8,7 @@ A source is a file, a folder (all of it, hidden files left out) or a glob, `**` 
 import dataclasses
 import fnmatch
 import functools
+import os
 import re
 import urllib.parse
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,8 @@ def find(source: str) -> tuple[list[File], bool]:
 
     Raises DataError where there is none, or where the filesystem cannot be reached.
     """
+    if "://" not in source:
+        source = str(Path(source).expanduser())
     address, question, options = source.partition("?") if "://" in source else (source, "", "")
     try:
         system, inside = connect(source)
@@ -71,7 +74,7 @@ def connect(address: str) -> tuple[fs.FileSystem, str]:
     """The filesystem of a path or URI, and the path inside of it."""
     scheme, separator, rest = address.partition("://")
     if not separator:
-        return fs.LocalFileSystem(), str(Path(address).expanduser())
+        return fs.LocalFileSystem(), address
     location, question, options = rest.partition("?")
     quoted = urllib.parse.quote(location, safe="/%:@")
     return fs.FileSystem.from_uri(f"{scheme}://{quoted}{question}{options}")
@@ -111,12 +114,25 @@ def _listed(base: str, patterns: Sequence[str], options: str) -> Iterator[File]:
     system, inside = connect(base + options)
     recursive = len(patterns) > 1 or patterns == ["**"]
     selector = fs.FileSelector(inside, allow_not_found=True, recursive=recursive)
-    for info in system.get_file_info(selector):
+    local = isinstance(system, fs.LocalFileSystem)
+    for info in system.get_file_info(list(_walk(inside, recursive)) if local else selector):
         below = tuple(Path(info.path).relative_to(inside).parts) if inside else Path(info.path).parts
         if info.type == fs.FileType.File and _matches(below, tuple(patterns)):
             relative, joint = "/".join(below), "" if base in ("", ".") or base.endswith("/") else "/"
             quoted = urllib.parse.quote(relative) if "://" in base else relative
             yield _file(f"{'' if base == '.' else base}{joint}{quoted}{options}", below, info)
+
+
+def _walk(base: str, recursive: bool) -> Iterator[str]:
+    """Files below a folder of this machine; links are followed, but no folder is entered twice."""
+    entered: set[str] = set()
+    for folder, folders, names in os.walk(base, followlinks=True):
+        folders.sort()
+        if (real := os.path.realpath(folder)) in entered or (entered and not recursive):
+            folders.clear()
+            continue
+        entered.add(real)
+        yield from (os.path.join(folder, name) for name in names)
 
 
 def _file(path: str, below: tuple[str, ...], info: fs.FileInfo) -> File:
