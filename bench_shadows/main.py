@@ -2,25 +2,20 @@
 
 import argparse
 import errno
+import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from bench_shadows.config import Config
 from bench_shadows.config_file import load, nearest
 from bench_shadows.errors import BenchShadowsError, ConfigError
 from bench_shadows.progress import say
 
-STAGES = {
-    "study": "all stages, in order; resumes where it stopped",
-    "prepare": "documents, tokenizer, rows and plans",
-    "train": "train the conditions (or one: --condition, --seed)",
-    "diagnose": "spectra of the analysed checkpoints",
-    "evaluate": "held-out likelihood of the analysed checkpoints",
-    "report": "tables, figures and the page",
-}
+Options = argparse.Namespace
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,26 +23,222 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(message)
 
 
+class Call(NamedTuple):
+    """A command line, read."""
+
+    options: Options
+    overrides: dict[str, str]
+    """Dotted field -> text, from `--config.a.b=text`."""
+    words: list[str]
+    """As it was given, for the record."""
+
+    def config(self) -> Config:
+        """The config file with its overrides, checked; ConfigError for anything wrong."""
+        return load(self.options.config, self.overrides)
+
+    @property
+    def out(self) -> Path:
+        """The folder that is written."""
+        return self.options.out or Path("results") / self.options.config.stem
+
+
+class Command(NamedTuple):
+    """What a command is called, says of itself, takes and does."""
+
+    what: str
+    run: Callable[[Call], None]
+    takes: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    takes_config: bool = True
+
+
+# ---- what the commands do. What they import comes when the command line is known to be good: it is heavy.
+
+
+def _stage(name: str) -> Callable[[Call], None]:
+    return lambda call: getattr(_study(call), name)()
+
+
+def _study(call: Call) -> Any:
+    config = call.config()
+    from bench_shadows.study import Study
+
+    return Study(config, call.out, command=call.words)
+
+
+def _prepare(call: Call) -> None:
+    study = _study(call)
+    study.prepare(call.options.beam)
+    if call.options.report:
+        study.report_data()
+
+
+def _train(call: Call) -> None:
+    _study(call).train(call.options.condition, call.options.seed)
+
+
+def _rewrite(call: Call) -> None:
+    _study(call).rewrite(*call.options.shard)
+
+
+def _sweep(call: Call) -> None:
+    from bench_shadows.sweep import run_sweep
+
+    out = call.options.out or Path("results") / f"{call.options.config.stem}-sweep"
+    run_sweep(call.options.config, call.overrides, call.options.vary, out, call.words)
+
+
+def _audit(call: Call) -> None:
+    options = call.options
+    from bench_shadows.audit import audit
+
+    found = audit(
+        options.models,
+        options.out,
+        reference=options.reference,
+        baseline_of=options.baseline_of,
+        scores=options.scores,
+        embeddings=options.embeddings,
+        command=call.words,
+    )
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        say(f"the page: {options.out / 'report' / 'index.html'}")
+
+
+def _compile(call: Call) -> None:
+    config, topology = call.config(), call.options.topology
+    os.environ["JAX_PLATFORMS"] = "cpu"  # libtpu compiles; with it installed JAX would look for a TPU to run on
+    from bench_shadows.training.topology import compile_report, describe, diagnostics_report, suggest
+
+    report = suggest(config, topology) if call.options.suggest else compile_report(config, topology)
+    if report is None:
+        raise ConfigError(f"--topology={topology}: no micro-batch and no rematerialisation fits; take more chips")
+    if call.options.diagnostics:
+        report["diagnostics"] = diagnostics_report(config, topology)
+    print(json.dumps(report, indent=1) if call.options.json else "\n".join(describe(report)))
+
+
+# ---- what they take
+
+
+def _prepare_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--report", action="store_true", help="also a page of the data alone: OUT/report-data")
+    parser.add_argument(
+        "--beam",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="make the corpus as Apache Beam pipelines with this option, such as --beam=--runner=FlinkRunner",
+    )
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--condition", help="only this one of the config's conditions")
+    parser.add_argument("--seed", type=int, help="only this one of the config's seeds")
+
+
+def _rewrite_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=(0, 1),
+        metavar="I/N",
+        help="only part I of N (from 0): one client of a fleet",
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+    return int(index), int(count)
+
+
+def _sweep_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE,VALUE",
+        help="a field of the config and its values; FIELD:FIELD=VALUE:VALUE,... for fields that change together",
+    )
+
+
+def _audit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="safetensors, an Orbax checkpoint, or a hub name"
+    )
+    parser.add_argument("--reference", metavar="BASE", help="a base that every model is measured from")
+    parser.add_argument(
+        "--baseline-of",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="MODEL=BASE",
+        help="a base for one model; may be another of the models",
+    )
+    parser.add_argument(
+        "--scores", type=Path, help="benchmark scores (CSV or YAML: benchmark, group, model, score)"
+    )
+    parser.add_argument("--embeddings", action="store_true", help="analyse embeddings and output heads, too")
+    parser.add_argument("--out", type=Path, default=Path("results/audit"), help="default: results/audit")
+    parser.add_argument("--json", action="store_true", help="print audit.json")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    model, equals, base = text.partition("=")
+    if not (model and equals and base):
+        raise argparse.ArgumentTypeError(f"expected MODEL=BASE, got {text!r}")
+    return model, base
+
+
+def _compile_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--topology", required=True, help="such as v5e:16x16, v5p:4x4x4, v6e:8x8")
+    parser.add_argument("--suggest", action="store_true", help="look for the fastest setting that fits")
+    parser.add_argument("--diagnostics", action="store_true", help="compile the spectra of the matrices, too")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+COMMANDS = {
+    "study": Command("all stages, in order; resumes where it stopped", _stage("run")),
+    "prepare": Command("documents, tokenizer, rows and plans", _prepare, _prepare_options),
+    "rewrite": Command("condition D's rewriting by an endpoint alone, for a fleet", _rewrite, _rewrite_options),
+    "train": Command("train the conditions (or one: --condition, --seed)", _train, _train_options),
+    "diagnose": Command("spectra of the analysed checkpoints", _stage("diagnose")),
+    "evaluate": Command("held-out likelihood of the analysed checkpoints", _stage("evaluate")),
+    "report": Command("tables, figures and the page", _stage("report")),
+    "sweep": Command(
+        "one study for every value of a field, and a page that compares them", _sweep, _sweep_options
+    ),
+    "audit": Command("the diagnostics of released checkpoints", _audit, _audit_options, takes_config=False),
+    "compile": Command("does the step fit a TPU pod? Compiled on this machine", _compile, _compile_options),
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="bench-shadows", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    for name, what in STAGES.items():
-        stage = commands.add_parser(
+    for name, command in COMMANDS.items():
+        epilog = "--config.GROUP.FIELD=VALUE overrides one field, such as --config.train.samples=3600"
+        added = commands.add_parser(
             name,
-            help=what,
-            description=f"{what[0].upper()}{what[1:]}.",
+            help=command.what,
+            description=f"{command.what[0].upper()}{command.what[1:]}.",
             allow_abbrev=False,
-            epilog="--config.GROUP.FIELD=VALUE overrides one field, such as --config.train.samples=3600",
+            epilog=epilog if command.takes_config else None,
         )
-        stage.add_argument("--config", required=True, type=Path, help="a config file, such as configs/laptop.py")
-        stage.add_argument("--out", type=Path, help="the run's folder (default: results/NAME-OF-THE-CONFIG)")
-        if name == "train":
-            stage.add_argument("--condition", help="only this one of the config's conditions")
-            stage.add_argument("--seed", type=int, help="only this one of the config's seeds")
+        if command.takes_config:
+            added.add_argument(
+                "--config", required=True, type=Path, help="a config file, such as configs/laptop.py"
+            )
+        if command.takes_config and name != "compile":
+            added.add_argument("--out", type=Path, help="the folder (default: results/NAME-OF-THE-CONFIG)")
+        command.takes(added)
     return parser
 
 
-def _overrides(words: Sequence[str]) -> dict[str, str]:
+def _overrides(words: Sequence[str], options: Sequence[str]) -> dict[str, str]:
     """`--config.a.b=value` and `--config.a.b value`, as dotted name -> text; anything else is refused."""
     overrides: dict[str, str] = {}
     pending = list(words)
@@ -55,7 +246,6 @@ def _overrides(words: Sequence[str]) -> dict[str, str]:
         word = pending.pop(0)
         name, equals, text = word.partition("=")
         if not name.startswith("--config."):
-            options = ["--config", "--out", "--condition", "--seed"]
             raise ConfigError(f"{name}: no such option{nearest(name, options)}")
         if not equals:
             if not pending:
@@ -67,23 +257,19 @@ def _overrides(words: Sequence[str]) -> dict[str, str]:
 
 def main(words: Sequence[str]) -> None:
     """Runs one command; raises BenchShadowsError for what a user can mend."""
-    if words and not words[0].startswith("-") and words[0] not in STAGES:
-        raise ConfigError(f"{words[0]}: no such command{nearest(words[0], list(STAGES))}")
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        raise ConfigError(f"{words[0]}: no such command{nearest(words[0], list(COMMANDS))}")
     parser = _parser()
-    arguments, rest = parser.parse_known_args(words)
-    if arguments.command is None:
+    options, rest = parser.parse_known_args(words)
+    if options.command is None:
         parser.print_help()
         return
-    config = load(arguments.config, _overrides(rest))
-    folder = arguments.out or Path("results") / arguments.config.stem
-    # Only now, when the config is known to be good: what follows imports JAX.
-    from bench_shadows.study import Study
-
-    study = Study(config, folder, command=["bench-shadows", *words])
-    if arguments.command == "train":
-        study.train(arguments.condition, arguments.seed)
-    else:
-        getattr(study, "run" if arguments.command == "study" else arguments.command)()
+    command = COMMANDS[options.command]
+    known = [f"--{name.replace('_', '-')}" for name in vars(options) if name not in ("command", "models")]
+    overrides = _overrides(rest, known)
+    if overrides and not command.takes_config:
+        raise ConfigError(f"--config.{next(iter(overrides))}: {options.command} takes no config")
+    command.run(Call(options, overrides, ["bench-shadows", *words]))
 
 
 def entry() -> None:

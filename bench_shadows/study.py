@@ -5,7 +5,7 @@ made from another config is refused, never mixed.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,25 @@ class Study:
         self.report()
         say(f"study: complete, {duration(time.monotonic() - began)} in this call")
 
-    def prepare(self) -> None:
-        """Documents, tokenizer, rows, plans and statistics, under data/."""
-        self._stage("prepare", self._prepare)
+    def prepare(self, beam: Sequence[str] = ()) -> None:
+        """Documents, tokenizer, rows, plans and statistics, under data/; by Apache Beam where it gets options."""
+        self._stage("prepare", partial(self._prepare, beam))
+
+    def report_data(self) -> None:
+        """The page of the data alone, report-data/."""
+        from bench_shadows.report.data_page import write_data_report
+
+        say(f"the page of the data: {write_data_report(self.folder)}")
+
+    def rewrite(self, index: int, count: int) -> None:
+        """One client's part of Condition D's rewriting by an endpoint; `prepare` takes the replies up."""
+        from bench_shadows.data.corpus import first_half
+        from bench_shadows.data.rewrite import rewrite_shard
+
+        data = self.folder / "data"
+        with exclusive(self.folder / ".prepare.lock", f"the corpus of {self.folder}", wait=True):
+            documents = first_half(self.config, data)  # made by the first client that comes
+        rewrite_shard(self.config, documents, data, index, count)
 
     def train(self, condition: str | None = None, seed: int | None = None) -> None:
         """Trains the runs that are not finished: all of the config's, or those of one condition or seed.
@@ -74,10 +90,16 @@ class Study:
         self._stage("report", self._report, self._report_inputs())
         say(f"the page: {self.folder / 'report' / 'index.html'}")
 
-    def _prepare(self) -> Outputs:
+    def _prepare(self, beam: Sequence[str]) -> Outputs:
         from bench_shadows.data.prepare import prepare
+        from bench_shadows.data.workers import LOCAL, Engine
 
-        outputs = prepare(self.config, self.folder / "data")
+        engine: Engine = LOCAL
+        if beam:
+            from bench_shadows.data.beam import BeamEngine
+
+            engine = BeamEngine(self.folder / "data", beam)
+        outputs = prepare(self.config, self.folder / "data", engine)
         return {f"data/{name}": digest for name, digest in outputs.items()}
 
     def _train(self, condition: str, seed: int) -> Outputs:

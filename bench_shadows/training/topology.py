@@ -158,10 +158,16 @@ def diagnostics_report(config: Config, topology: str) -> list[dict[str, Any]]:
             out_shardings=sharding,
         )
         began = time.monotonic()
-        peak = program.lower(stack).compile().memory_analysis().peak_memory_in_bytes
+        memory: Any = program.lower(stack).compile().memory_analysis()
         seconds = round(time.monotonic() - began, 1)
         found.append(
-            {"rows": rows, "columns": columns, "matrices": count, "peak": peak, "compile_seconds": seconds}
+            {
+                "rows": rows,
+                "columns": columns,
+                "matrices": count,
+                "peak": memory.peak_memory_in_bytes,
+                "compile_seconds": seconds,
+            }
         )
     return found
 
