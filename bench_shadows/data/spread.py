@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 PIECE_WORDS = 200
-PIECES = 1024
+PIECES = 768
 """At most, evenly spaced; the Gram matrix has so many rows."""
-BUCKETS = 2**13
+BUCKETS = 2**12
 
 
 def pieces(documents: Sequence[np.ndarray]) -> list[tuple[int, np.ndarray]]:

@@ -75,7 +75,8 @@ def document_statistics(path: Path) -> dict[str, Any]:
     """
     texts, vocabulary, documents, counted = _read(path)
     sides = {name: found for name, found in texts.items() if found}
-    zipf = {language: vocabulary.zipf(language) for language in {t.language for s in sides.values() for t in s}}
+    languages = {text.language for found in sides.values() for text in found if text.part != "code"}
+    zipf = {language: vocabulary.zipf(language) for language in sorted(languages)}
     buckets = np.array([zlib.crc32(word.encode()) % spread.BUCKETS for word in vocabulary.words()], dtype=np.int64)
     idf = _idf([text.words for text in sides.get("first", [])], buckets)
     parts = {}
@@ -219,11 +220,12 @@ def _measure(
         add(name, finite(float(value[0])), found.get(name, np.empty(0)))
     known, frequency, all_words = (np.zeros(count) for _ in range(3))
     for text, group in zip(texts, groups, strict=True):
-        scale = zipf[text.language][text.words]
-        present = np.isfinite(scale)
-        known[group] += present.sum()
-        frequency[group] += scale[present].sum()
-        all_words[group] += len(scale)
+        if text.part != "code":  # names are no words of a language
+            scale = zipf[text.language][text.words]
+            present = np.isfinite(scale)
+            known[group] += present.sum()
+            frequency[group] += scale[present].sum()
+            all_words[group] += len(scale)
     ratio("mean_word_zipf", frequency, known)
     if known.any():
         ratio("unknown_words_share", all_words - known, all_words)
