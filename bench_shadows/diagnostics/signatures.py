@@ -10,8 +10,9 @@ thresholds:
   `ALPHA_RISE` on the others'; or it has fallen by `RANK_DROP`, whatever alpha does (medians over layers). Judged
   from two layers on either side that were read twice.
 - `unsettled optimizer`: in the last fifth of the run the relative change between two looks (the change variance,
-  free of the weights' scale) is above `SETTLED` of the largest that it was, both as medians of `WINDOW` readings.
-  A schedule that decays only at the very end is told until then, and rightly: the weights still move.
+  free of the weights' scale) is above `SETTLED` of the largest that it was, both as medians of `WINDOW` readings;
+  judged where the first half of the run was watched. A schedule that decays only at the very end is told until
+  then, and rightly: the weights still move.
 - `alpha out of range`: in the second half of the run the share of matrices whose newest alpha lies in [2, 6] is
   below `RANGE_SHARE`, by more than its sampling error (95 %, one-sided); judged from `FEWEST` matrices on.
 
@@ -109,9 +110,10 @@ def _support_collapse(looks: Sequence[Looked]) -> Iterator[Finding]:
 
 
 def _unsettled(looks: Sequence[Looked]) -> Iterator[Finding]:
-    moved = [row["relative_change"] for look in looks for row in look.matrices]
-    known = np.array([value for value in moved if value is not None])
-    if len(known) < 2 * WINDOW:
+    moved = [(look.step, row["relative_change"]) for look in looks for row in look.matrices]
+    known = np.array([value for _, value in moved if value is not None])
+    early = sum(value is not None and step <= looks[-1].step / 2 for step, value in moved)
+    if early < WINDOW:
         return
     levels = np.median(np.lib.stride_tricks.sliding_window_view(known, WINDOW), axis=1)
     if levels[-1] > SETTLED * levels.max():
