@@ -21,7 +21,7 @@ class Counts:
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """The first bad records of each reason, as file:line: details."""
     ignored: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Files of a folder that are no source, by their ending."""
+    """Files of a folder that are no source, by their ending; empty files of code."""
     detected: dict[str, int] = dataclasses.field(default_factory=dict)
     """How often a field that the data did not have was found by a detector, by field and detector."""
 

@@ -4,7 +4,7 @@ import math
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.data import detect, languages
@@ -143,6 +143,7 @@ def test_natural_languages_are_known_by_script_and_words(text: str, language: st
     assert detect.natural_language(f"{text}\n\n" * 40) == language
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_the_text_there_is_an_answer(text: str) -> None:
     assert isinstance(detect.is_exercise(text), bool)

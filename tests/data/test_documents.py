@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.config import DataConfig, FieldsConfig
@@ -183,6 +183,7 @@ def test_the_builtin_corpus_is_read_among_files(tmp_path: Path) -> None:
     assert counts.documents == {"builtin": len(documents) - 1, str(path): 1}
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=30), st.just(b'{"text": "good"}')), max_size=8))
 def test_whatever_the_bytes_are_every_line_is_read_or_counted(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]

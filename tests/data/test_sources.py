@@ -4,14 +4,16 @@ import gzip
 import json
 import pickle
 import sys
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import fs
 
 from bench_shadows.config import DataConfig, FieldsConfig
 from bench_shadows.data.documents import Counts, Document, Part, parts, read_documents, read_part, weights
@@ -155,6 +157,7 @@ def test_latin_1_and_nul_bytes_cost_their_lines(tmp_path: Path) -> None:
     assert counts.examples["not UTF-8"] == [f"{path}:2: not UTF-8 (byte 14 of the line)"]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_never_crash_and_every_line_is_accounted_for(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
@@ -174,6 +177,7 @@ def test_random_bytes_never_crash_and_every_line_is_accounted_for(
 # ---- pieces of a large file
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 60))
 def test_pieces_of_a_file_have_each_line_once(
     tmp_path_factory: pytest.TempPathFactory, piece: int, count: int
@@ -218,6 +222,7 @@ def corpus(tmp_path: Path) -> Path:
         "readme.txt": "Read me.",
         "picture.png": "\x89",
         "settings.json": '{"text": "no"}',
+        "tools/__init__.py": "\n",
         ".git/config.txt": "hidden",
         "tools/.hidden.py": "hidden",
     }
@@ -241,7 +246,7 @@ def test_a_folder_is_read_with_all_that_is_below_it(corpus: Path) -> None:
         "run.py": ("print('hello')\n", "tools", "python", "code"),
         "main.rs": ("fn main() {}\n", "tools", "rust", "code"),
     }
-    assert counts.ignored == {".png": 1, ".json": 1}
+    assert counts.ignored == {".png": 1, ".json": 1, "empty code file": 1}
     assert counts.bad == {}
     assert [document.text for document in documents][:2] == ["first 0", "second 0"]
 
@@ -335,6 +340,30 @@ def test_sources_that_hold_nothing_are_named(tmp_path: Path, source: str, messag
 def test_a_file_named_twice_is_refused(corpus: Path) -> None:
     with pytest.raises(DataError, match=r"readme\.txt is named twice"):
         parts(DataConfig(sources=(f"{corpus}/readme.txt", f"{corpus}/*.txt")))
+
+
+def test_a_bucket_is_listed_and_read_like_a_folder(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = fs.SubTreeFileSystem(str(corpus.parent), fs.LocalFileSystem())  # stands in for S3: another filesystem
+
+    def connect(address: str) -> tuple[fs.FileSystem, str]:
+        inside = address.removeprefix("s3://key:secret@").removesuffix("?region=here")
+        return bucket, urllib.parse.unquote(inside)
+
+    expected = texts(corpus)
+    monkeypatch.setattr(storage, "connect", connect)
+    documents, _ = read("s3://key:secret@corpus?region=here")
+    assert [one.text for one in documents] == expected
+    assert documents[0].source == "s3://corpus/train-00000-of-00002.jsonl"
+    config = DataConfig(sources=("s3://key:secret@corpus?region=here",))
+    assert not any("secret" in f"{part.name}{part.identity()}" for part in parts(config))
+    assert texts("s3://key:secret@corpus/n*/*.md?region=here") == ["# Weather\n\nRain."]
+
+
+def test_buckets_are_opened_by_their_scheme_with_options() -> None:
+    system, inside = storage.connect("s3://bucket/a b/x.jsonl?region=eu-west-1")
+    assert (system.type_name, system.region, inside) == ("s3", "eu-west-1", "bucket/a b/x.jsonl")
+    system, inside = storage.connect("gs://bucket/x.jsonl")
+    assert (system.type_name, inside) == ("gcs", "bucket/x.jsonl")
 
 
 def test_keys_of_a_bucket_are_not_shown() -> None:
@@ -453,6 +482,14 @@ def test_a_parquet_column_that_is_not_text_is_one_bad_record(tmp_path: Path, col
     assert counts.bad == {"field 'text' is not text": 1}
 
 
+def test_a_parquet_column_that_is_there_twice_is_one_bad_record(tmp_path: Path) -> None:
+    pq.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), tmp_path / "a.parquet")
+    (tmp_path / "b.jsonl").write_bytes(records(1))
+    documents, counts = read(tmp_path / "a.parquet", tmp_path / "b.jsonl")
+    assert [document.text for document in documents] == ["text 0"]
+    assert sum(counts.bad.values()) == 1
+
+
 @pytest.mark.parametrize(
     "type_", [pa.large_string(), pa.string_view(), pa.binary(), pa.dictionary(pa.int32(), pa.string())]
 )
@@ -473,6 +510,7 @@ def test_large_rows_of_parquet_are_read_few_at_a_time(tmp_path: Path) -> None:
     assert parquet._batch_rows(pq.read_metadata(tmp_path / "large.parquet")) <= 5
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=4)), min_size=1, max_size=20))
 def test_damage_anywhere_in_a_parquet_file_never_crashes(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, bytes]]

@@ -42,7 +42,7 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
         for number, line in enumerate(_lines(part), start=1):
             end = line.offset + line.length + 1
             where = f"{name}@{line.offset}" if part.begin else f"{name}:{number}"
-            if number == 1 and (encoding := encoding_marked(line.content or b"")):
+            if line.offset == 0 and (encoding := encoding_marked(line.content or b"")):
                 details = f"the file is {encoding}; convert it to UTF-8"
                 counts.leave_out(where, "the rest of the file cannot be read", details)
                 return
@@ -78,11 +78,11 @@ def encoding_marked(head: bytes) -> str | None:
 
 def _lines(part: Part) -> Iterator[Line]:
     """The lines whose first byte lies in the part, or all of a part without an end."""
-    system, inside = storage.connect(part.paths[0])
     if part.end is None:
-        with system.open_input_stream(inside, compression=storage.compression(inside)) as stream:
+        with storage.open_stream(part.paths[0]) as stream:
             yield from split_lines(lambda: stream.read(STREAM_CHUNK), 0, LONGEST_RECORD)
         return
+    system, inside = storage.connect(part.paths[0])
     with system.open_input_file(inside) as file:
         begin = max(0, part.begin - 1)  # one byte early: it is a line break where a line begins the part
         file.seek(begin)

@@ -22,22 +22,14 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
     damaged file.
     """
     [path] = part.paths
-    name, number, text = storage.shown(path), 0, fields.text
+    name, number = storage.shown(path), 0
     try:
         system, inside = storage.connect(path)
         with pq.ParquetFile(system.open_input_file(inside), pre_buffer=False, buffer_size=2**16) as file:
-            schema = file.schema_arrow
-            wanted = [
-                field
-                for field in dataclasses.astuple(fields)
-                if field in schema.names or field.split(".")[0] in schema.names
-            ]
-            if (type_ := _type(schema, text)) is None:
-                details = f"it has {', '.join(schema.names[:8])}"
-                counts.leave_out(f"{name}:1", f"no field {text!r}", f"{details}; the file is left out")
-                return
-            if not _is_text(type_):
-                counts.leave_out(f"{name}:1", f"field {text!r} is not text", f"{type_}; the file is left out")
+            wanted, wrong = _columns(file.schema_arrow, fields)
+            if wrong:
+                reason, details = wrong
+                counts.leave_out(f"{name}:1", reason, f"{details}; the file is left out")
                 return
             for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=wanted):
                 for index in range(len(batch)):  # a cell that is not UTF-8 costs its row, not the batch
@@ -50,6 +42,20 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
                         counts.leave_out(where, "not UTF-8", str(error))
     except (*storage.READ_ERRORS, UnicodeDecodeError) as error:  # names in a damaged footer need not be UTF-8
         counts.leave_out(f"{name}:{number + 1}", "the rest of the file cannot be read", storage.one_line(error))
+
+
+def _columns(schema: pa.Schema, fields: FieldsConfig) -> tuple[list[str], tuple[str, str] | None]:
+    """The columns (or paths into them) that are read, and (reason, details) where the file cannot be."""
+    tops = {
+        field: field if field in schema.names else field.split(".")[0] for field in dataclasses.astuple(fields)
+    }
+    wanted = [field for field, top in tops.items() if top in schema.names]
+    for field in wanted:
+        if schema.names.count(tops[field]) > 1:
+            return wanted, (f"field {field!r} is there more than once", "expected one column of a name")
+    if (type_ := _type(schema, fields.text)) is None:
+        return wanted, (f"no field {fields.text!r}", f"it has {', '.join(schema.names[:8])}")
+    return wanted, None if _is_text(type_) else (f"field {fields.text!r} is not text", str(type_))
 
 
 def _type(schema: pa.Schema, name: str) -> pa.DataType | None:

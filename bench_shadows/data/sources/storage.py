@@ -21,6 +21,7 @@ from bench_shadows.errors import DataError
 
 CHUNK = 2**22  # bytes that are read at once: few requests of a bucket, little memory
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+_KEYS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 READ_ERRORS = (pa.ArrowException, OSError, EOFError)
 """What a damaged or unreachable file raises."""
 
@@ -83,14 +84,14 @@ def connect(address: str) -> tuple[fs.FileSystem, str]:
 def open_stream(path: str) -> pa.NativeFile:
     """A file opened for reading from its beginning, decompressed where its ending says so."""
     system, inside = connect(path)
-    return system.open_input_stream(inside, compression=compression(inside))
+    return system.open_input_stream(inside, compression=compression(inside), buffer_size=CHUNK)
 
 
 def shown(path: str) -> str:
     """A path as it is, a URI without options, keys and escapes."""
     if "://" not in path:
         return path
-    return urllib.parse.unquote(re.sub(r"(?<=://)[^/@]*:[^/@]*@", "", path.partition("?")[0]))
+    return urllib.parse.unquote(_KEYS.sub("", path.partition("?")[0]))
 
 
 def compression(name: str) -> str | None:
@@ -149,7 +150,7 @@ def _split(address: str) -> tuple[str, list[str]]:
     return scheme + separator + ("/".join(components[:first]) or ("/" if first else ".")), components[first:]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2**14)
 def _matches(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
     """Whether a path's components match a glob's; as in a shell `*` does not match a leading dot."""
     if not patterns or not parts:
@@ -162,5 +163,5 @@ def _matches(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks."""
-    return " ".join(str(error).split())
+    """What an error says, without line breaks and keys of a bucket."""
+    return " ".join(_KEYS.sub("", str(error)).split())

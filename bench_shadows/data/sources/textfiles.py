@@ -29,6 +29,9 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
             marked = encoding_marked(data)
             counts.leave_out(name, "not UTF-8", f"the file is {marked}" if marked else f"byte {error.start + 1}")
             continue
-        language = CODE_ENDINGS.get(storage.content_ending(path))
+        language = CODE_ENDINGS.get(storage.content_ending(name))
+        if language and not text.strip():
+            counts.ignore("empty code file", 1)  # every project has some, such as __init__.py
+            continue
         known = {"kind": "code", "language": language} if language else {}
         yield Record(name, name, {"text": text.replace("\r\n", "\n"), **known})
