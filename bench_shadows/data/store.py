@@ -10,9 +10,9 @@ A part's folder is written once, whole:
 Memory does not depend on how much there is: columns and sketches are memory-mapped, texts are read when asked for.
 """
 
-import dataclasses
 import functools
 import json
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pyarrow as pa
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
 from bench_shadows.data.deduplicate import PERMUTATIONS, digest, sketches
-from bench_shadows.data.document import Document
+from bench_shadows.data.document import FIELDS, Document
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json, write_json
 
@@ -36,6 +36,7 @@ _RECORDS = (
     "group_size:1,zstd:1"  # a third of the text's size at 70 MB/s; level 3 gains 5 % more and takes twice as long
 )
 _RANDOM = "readahead_buffer_size:0,max_parallelism:0"
+_fields = operator.attrgetter(*FIELDS)
 _CHUNK_DOCUMENTS, _CHUNK_CHARACTERS = 1024, 2**20  # sketched and written at once
 _OPEN_READERS = 64  # of the most recently read parts: a corpus has more parts than a process may open files
 
@@ -62,7 +63,7 @@ def write_part(
         ):
             for chunk in _chunks(documents):
                 for document in chunk:
-                    writer.write(json.dumps(dataclasses.astuple(document), ensure_ascii=False).encode())
+                    writer.write(json.dumps(_fields(document), ensure_ascii=False).encode())
                 batch = _columns(chunk)
                 columns.write_batch(batch)
                 sketch_file.write(sketches([document.text for document in chunk]).tobytes())
