@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench_shadows.diagnostics import analyse, power_law, rank, spectrum
+from bench_shadows.diagnostics.weights import open_tree
 
 pytestmark = pytest.mark.peers
 
@@ -102,6 +103,26 @@ def test_a_whole_model_through_its_front_door(zoo: Zoo) -> None:
         np.testing.assert_allclose(rank.entropy(values, ranks), row.entropy, rtol=1e-5)
         np.testing.assert_allclose(rank.log_norm(values), row.log_norm, rtol=1e-5)
         np.testing.assert_allclose(rank.log_spectral_norm(values), row.log_spectral_norm, rtol=1e-5)
+
+
+def test_ours_is_missing_where_its_answer_is_none(watcher: Any) -> None:
+    """It writes -1, raises, or fits fewer than 8 eigenvalues or equal ones."""
+    cases = matrices.impossible()
+    tree = {f"m{i}": {"kernel": matrix} for i, (_, matrix) in enumerate(cases)}
+    rows = sorted(analyse.diagnose(open_tree(tree), analyse.Identity("x")), key=lambda row: row["tensor"])
+    its = []
+    for (status, matrix), row in zip(cases, rows, strict=True):
+        assert (row["status"], row["alpha"], row["in_range"]) == (status, None, None)
+        if status == "not finite":
+            with pytest.raises(ValueError, match="infs or NaNs"):
+                its_eigenvalues(watcher, matrix)
+            continue
+        values = its_eigenvalues(watcher, matrix.astype(np.float64))
+        alpha = its_fit(watcher, values)["alpha"]
+        kept = np.sum(values > power_law.SMALLEST_EIGENVALUE)
+        assert alpha == -1 or kept < power_law.SHORTEST_TAIL or alpha > power_law.NO_SPREAD, status
+        its.append(alpha)
+    assert its.count(-1) == 4
 
 
 def test_clipping_fingers_equals_fix_fingers(zoo: Zoo, watcher: Any, theirs: list) -> None:
