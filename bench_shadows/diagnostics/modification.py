@@ -122,16 +122,17 @@ class Inertness:
     """Share of the matrices whose effective rank changed by less than INERT_RANK of itself."""
     relative_change: float
     """Median over the matrices."""
+    deep: float
+    """Share of the matrices that were reparametrized."""
 
     @property
-    def moved(self) -> bool:
-        """Whether parameters moved at all."""
-        return self.relative_change >= INERT_CHANGE
-
-    @property
-    def inert(self) -> bool:
-        """Parameters moved, the geometry did not."""
-        return self.moved and self.still >= INERT_SHARE
+    def verdict(self) -> Literal["inert", "restructured", "replaced", "unmoved"]:
+        """Inert: parameters moved and ranks did not. Other matrices with the same ranks are no inertness."""
+        if self.relative_change < INERT_CHANGE:
+            return "unmoved"
+        if self.still < INERT_SHARE:
+            return "restructured"
+        return "replaced" if self.deep >= DEEP_SHARE else "inert"
 
 
 def inertness(changes: Iterable[Row], diagnostics: Iterable[Row], module: str | None = None) -> Inertness | None:
@@ -141,15 +142,18 @@ def inertness(changes: Iterable[Row], diagnostics: Iterable[Row], module: str | 
       changes: rows of one checkpoint, one reference and one component; diagnostics: rows of that checkpoint.
       module: one module by its plain name; None for all.
     """
-    shifts, moves = [], []
-    for row in with_rank_change(changes, diagnostics):
-        known = None not in (row["rank_change"], row["relative_change"])
-        if known and (module is None or plain(row["module"]) == module):
-            shifts.append(abs(row["rank_change"]))
-            moves.append(row["relative_change"])
-    if not shifts:
+    measures = ("rank_change", "relative_change", "correlation")
+    known = [
+        [row[name] for name in measures]
+        for row in with_rank_change(changes, diagnostics)
+        if None not in (row[name] for name in measures) and (module is None or plain(row["module"]) == module)
+    ]
+    if not known:
         return None
-    return Inertness(len(shifts), float(np.mean(np.array(shifts) < INERT_RANK)), float(np.median(moves)))
+    shifts, moves, _ = np.array(known).T
+    still = float(np.mean(np.abs(shifts) < INERT_RANK))
+    deep = float(np.mean([kind_of(change, correlation) == "deep" for _, change, correlation in known]))
+    return Inertness(len(known), still, float(np.median(moves)), deep)
 
 
 def with_rank_change(changes: Iterable[Row], diagnostics: Iterable[Row]) -> list[dict[str, Any]]:

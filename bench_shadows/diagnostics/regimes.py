@@ -155,7 +155,7 @@ def findings(diagnostics_rows: Iterable[Row], changes_rows: Iterable[Row]) -> li
 
     - `modification`: how far a component, and each of its modules, stands from the reference;
     - `range`: the same for neighbouring layers of one kind, with the rule that decided;
-    - `inertness`: whether spectra stayed while parameters moved: inert, restructured or unmoved;
+    - `inertness`: whether spectra stayed while parameters moved: inert, restructured, replaced, unmoved;
     - `anomaly`: one matrix that stands out (the model alone, or its change from the reference);
     - `not judged`: a component with too few layers for the rule of anomalies.
     """
@@ -238,7 +238,6 @@ def _modifications(who: Who, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
 
 def _inertness(who: Who, state: Inertness) -> dict[str, Any]:
     model, reference, component = who
-    verdict = "inert" if state.inert else "restructured" if state.moved else "unmoved"
     measured = (
         f"effective rank changed by less than {INERT_RANK:.1%} in {state.still:.0%} of {state.matrices} "
         f"{_many(state.matrices, 'matrix', 'matrices')}"
@@ -247,13 +246,14 @@ def _inertness(who: Who, state: Inertness) -> dict[str, Any]:
     said = {
         "inert": f"spectrally inert: parameters moved ({change}), spectra did not",
         "restructured": f"not inert: spectra moved with the parameters ({change})",
+        "replaced": f"not inert: {state.deep:.0%} of the matrices are others, with the same ranks ({change})",
         "unmoved": f"nothing to say about inertness: parameters hardly moved ({change} < {INERT_CHANGE:g})",
     }
     return _finding(
         "inertness",
-        verdict,
+        state.verdict,
         who,
-        f"{component} of {model} against {reference}: {said[verdict]}; {measured}.",
+        f"{component} of {model} against {reference}: {said[state.verdict]}; {measured}.",
         metric="share of matrices with unchanged effective rank",
         statistic=state.still,
         threshold=INERT_SHARE,

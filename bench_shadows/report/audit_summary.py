@@ -65,6 +65,11 @@ def _shares(audit: Audit) -> str:
             f"{known[0][1]:.1f} % of the {audit.main}'s matrices have alpha in [2, 6], the range that the "
             "paper reads as well conditioned."
         )
+    if max(value for _, value in known) - min(value for _, value in known) < 0.05:
+        return (
+            f"In each model {known[0][1]:.1f} % of the {audit.main}'s matrices have alpha in [2, 6]: the share does "
+            "not separate them; the tail and v_proj over depth may."
+        )
     low, high = min(known, key=lambda row: row[1]), max(known, key=lambda row: row[1])
     return (
         f"Matrices of the {audit.main} with alpha in [2, 6]: from {low[1]:.1f} % ({low[0]}) to {high[1]:.1f} % "
@@ -78,7 +83,7 @@ def _depth(audit: Audit) -> str:
         return "Depth of modification: not known without a reference."
     parts = []
     for verdict in ("deep", "conservative", "minimal"):
-        named = [_deep(finding) for finding in whole if finding["verdict"] == verdict]
+        named = [_moved(audit, finding) for finding in whole if finding["verdict"] == verdict]
         if named:
             parts.append(f"{DEPTHS[verdict]} of {_some(named)}")
     own = {(one["model"], one["reference"]): one["verdict"] for one in whole}
@@ -91,8 +96,11 @@ def _depth(audit: Audit) -> str:
     return f"{text} But deep in {_some(odd)}." if odd else text
 
 
-def _deep(finding: Mapping[str, Any]) -> str:
-    return f"{finding['model']}{_layers(finding)}" if finding["verdict"] == "deep" else str(finding["model"])
+def _moved(audit: Audit, finding: Mapping[str, Any]) -> str:
+    """A model, its reference where it has several, and the layers that are deep."""
+    several = sum(model == finding["model"] for model, _ in audit.pairs) > 1
+    name = f"{finding['model']} from {finding['reference']}" if several else str(finding["model"])
+    return name + (_layers(finding) if finding["verdict"] == "deep" else "")
 
 
 def _layers(finding: Mapping[str, Any]) -> str:
@@ -104,13 +112,15 @@ def _inertness(audit: Audit) -> str:
     if not states:
         return "Spectral inertness: not known without a reference."
     inert = [f"{one['model']} from {one['reference']}" for one in states if one["verdict"] == "inert"]
-    unmoved = sum(one["verdict"] == "unmoved" for one in states)
-    rest = len(states) - len(inert) - unmoved
+    unmoved, replaced = (sum(one["verdict"] == kind for one in states) for kind in ("unmoved", "replaced"))
+    rest = len(states) - len(inert) - unmoved - replaced
     parts = []
     if inert:
         parts.append(f"spectrally inert (weights moved, spectra stayed): {_some(inert)}")
     if rest:
         parts.append(f"{rest} of {len(states)} pairs moved their spectra with their weights")
+    if replaced:
+        parts.append(f"{replaced} of {len(states)} have other matrices with the same ranks")
     if unmoved:
         parts.append(f"{unmoved} of {len(states)} hardly moved at all")
     return _sentence("; ".join(parts))

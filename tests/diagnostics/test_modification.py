@@ -96,15 +96,24 @@ def test_a_change_that_kept_its_direction_is_not_deep() -> None:
 
 def test_spectral_inertness_is_movement_without_restructuring() -> None:
     ranks = over_depth(effective_rank=[500.0] * 12)
-    moved = {"relative_change": [0.2] * 12}
+    moved = {"relative_change": [0.2] * 12, "correlation": [0.98] * 12}
     still = inertness(over_depth(delta_effective_rank=[0.3] * 12, **moved), ranks)
     spiky = inertness(over_depth(delta_effective_rank=[0.3] * 8 + [20.0, -15.0, 9.0, 30.0], **moved), ranks)
-    frozen = inertness(over_depth(delta_effective_rank=[0.0] * 12, relative_change=[0.001] * 12), ranks)
+    little = {"relative_change": [0.001] * 12, "correlation": [1.0] * 12}
+    frozen = inertness(over_depth(delta_effective_rank=[0.0] * 12, **little), ranks)
     assert still is not None
     assert spiky is not None
     assert frozen is not None
-    assert (still.inert, spiky.inert, frozen.inert) == (True, False, False)
+    assert (still.verdict, spiky.verdict, frozen.verdict) == ("inert", "restructured", "unmoved")
     assert (spiky.still, spiky.matrices) == (pytest.approx(8 / 12), 12)
-    assert not frozen.moved
     assert inertness([], ranks) is None
     assert inertness(over_depth(delta_effective_rank=[None] * 12, **moved), ranks) is None
+
+
+def test_other_matrices_with_the_same_ranks_are_not_inert() -> None:
+    replaced = {"relative_change": [1.4] * 12, "correlation": [0.01] * 12}
+    found = inertness(
+        over_depth(delta_effective_rank=[0.3] * 12, **replaced), over_depth(effective_rank=[500.0] * 12)
+    )
+    assert found is not None
+    assert found.verdict == "replaced"
