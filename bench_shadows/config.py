@@ -7,6 +7,11 @@ from typing import Any, Literal
 from bench_shadows.files import hash_json
 
 CONDITIONS = ("A", "B", "C", "D")
+OPERATIONAL = tuple(
+    f"data.teacher.{name}"
+    for name in ("base_url", "concurrency", "timeout_seconds", "input_price", "output_price")
+)
+"""Fields that say where and how fast work is done, not what comes out: they may change while a study goes on."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,14 +4,15 @@ A stage records the hash of what it was made from. What has not changed is not m
 made from another config is refused, never mixed.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench_shadows import __version__
-from bench_shadows.config import Config, differences, to_dict
+from bench_shadows.config import OPERATIONAL, Config, differences, to_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import TEMPORARY, exclusive, hash_file, hash_json, read_json, remove, write_json
 from bench_shadows.progress import duration, say
@@ -28,7 +29,8 @@ class Study:
 
     def __init__(self, config: Config, folder: Path, command: list[str]):
         self.config, self.folder = config, folder
-        self._open(command)
+        with exclusive(folder / ".open.lock", f"opening {folder}", wait=True):  # a fleet's clients start together
+            self._open(command)
 
     def run(self) -> None:
         """All stages."""
@@ -53,12 +55,18 @@ class Study:
     def rewrite(self, index: int, count: int) -> None:
         """One client's part of Condition D's rewriting by an endpoint; `prepare` takes the replies up."""
         from bench_shadows.data.corpus import first_half
+        from bench_shadows.data.document import Document
         from bench_shadows.data.rewrite import rewrite_shard
 
         data = self.folder / "data"
-        with exclusive(self.folder / ".prepare.lock", f"the corpus of {self.folder}", wait=True):
-            documents = first_half(self.config, data)  # made by the first client that comes
-        rewrite_shard(self.config, documents, data, index, count)
+
+        def drawn() -> Iterator[Document]:
+            documents = first_half(self.config, data)
+            with exclusive(self.folder / ".prepare.lock", f"the corpus of {self.folder}", wait=True):
+                first = list(itertools.islice(documents, 1))  # the first client that comes makes the corpus
+            yield from itertools.chain(first, documents)
+
+        rewrite_shard(self.config, drawn(), data, index, count)
 
     def train(self, condition: str | None = None, seed: int | None = None) -> None:
         """Trains the runs that are not finished: all of the config's, or those of one condition or seed.
@@ -157,8 +165,9 @@ class Study:
         path, wanted = self.folder / "config.json", to_dict(self.config)
         provenance = self.folder / "provenance.json"
         if path.exists():
+            found = list(differences(read_json(path), wanted))
             changed = [
-                f"config.{name} was {old!r}, is {new!r}" for name, old, new in differences(read_json(path), wanted)
+                f"config.{name} was {old!r}, is {new!r}" for name, old, new in found if name not in OPERATIONAL
             ]
             if changed and self._records():
                 raise RunError(
@@ -167,15 +176,22 @@ class Study:
                 )
             if changed:
                 say(f"{self.folder}: begins anew, no stage was finished before {'; '.join(changed)}")
-                remove(self.folder / "data")
+                for made in (self.folder / "data").glob("*"):
+                    if made.name != "rewritten":  # a teacher's replies are paid for, and belong to its settings
+                        remove(made)
                 remove(provenance)
+            if found:
                 remove(path)
-        elif self.folder.exists() and any(file.suffix != TEMPORARY for file in self.folder.iterdir()):
+        elif self.folder.exists() and any(_is_content(file) for file in self.folder.iterdir()):
             raise RunError(f"{self.folder} is not empty and no run's folder; name another one with --out")
         if not path.exists():
             write_json(path, wanted)
         if not provenance.exists():
             write_json(provenance, collect(command) | {"stages": {}})
+
+
+def _is_content(path: Path) -> bool:
+    return path.suffix != TEMPORARY and not path.name.startswith(".")
 
 
 def _chosen(option: str, value: Any, known: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.config import Config, differences, to_dict
+from bench_shadows.config import OPERATIONAL, Config, differences, to_dict
 from bench_shadows.data.documents import parts
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file, read_json, write_json
@@ -41,8 +41,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:
     """Everything the outputs depend on; `known` files of the same size and time are not read again."""
+    data = to_dict(config.data)
+    for name in OPERATIONAL:
+        del data["teacher"][name.removeprefix("data.teacher.")]
     fields = {
-        "data": to_dict(config.data),
+        "data": data,
         "model.vocab_size": config.model.vocab_size,
         "train.samples": config.train.samples,
         "train.batch_size": config.train.batch_size,
