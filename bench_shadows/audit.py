@@ -14,7 +14,6 @@ does not grow with a model and a killed audit goes on where it was. OUT holds:
 import contextlib
 import importlib.metadata
 import resource
-import shutil
 import sys
 import time
 from collections import Counter
@@ -33,8 +32,9 @@ from bench_shadows.diagnostics.safetensors import some
 from bench_shadows.diagnostics.spectrum import Precision
 from bench_shadows.diagnostics.weights import Stack, Weights
 from bench_shadows.errors import ConfigError
-from bench_shadows.files import exclusive, hash_json, write_json
+from bench_shadows.files import atomic_path, exclusive, hash_json, write_json
 from bench_shadows.progress import Progress
+from bench_shadows.report.scores import read_scores
 from bench_shadows.training.compile_cache import use_compile_cache
 
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ def audit(
     embeddings: bool = False,
     command: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Audits models and writes OUT; goes on where an earlier audit of the same files stopped.
+    """Audits models and writes OUT with its page; goes on where an earlier audit of the same files stopped.
 
     Args:
       models: folders, files, Orbax checkpoints or hub names.
@@ -73,7 +73,26 @@ def audit(
     Raises:
       ConfigError: for a combination that cannot be. RunError: for a checkpoint that cannot be read.
     """
+    result = measure(models, out, reference, baseline_of, scores, embeddings, command)
+    from bench_shadows.report.audit_page import write_audit  # draws: not needed before
+
+    write_audit(out)
+    return result
+
+
+def measure(
+    models: Sequence[str],
+    out: Path,
+    reference: str | None = None,
+    baseline_of: Sequence[tuple[str, str]] = (),
+    scores: Path | None = None,
+    embeddings: bool = False,
+    command: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Everything of `audit` but the page."""
     began = time.monotonic()
+    if scores is not None:
+        read_scores(scores)  # what is wrong with it is said before hours of work
     sources, pairs = _open_all(models, reference, baseline_of, embeddings)
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / ".lock", f"an audit in {out}"):
@@ -86,10 +105,7 @@ def audit(
         analyse.write_table(out / "diagnostics.parquet", rows, analyse.DIAGNOSTICS_SCHEMA)
         analyse.write_table(out / "changes.parquet", moved, analyse.CHANGES_SCHEMA)
         write_json(out / "findings.json", regimes.findings(rows, moved))
-        for old in out.glob("scores.*"):
-            old.unlink()
-        if scores is not None:
-            shutil.copyfile(scores, out / f"scores{scores.suffix.lower()}")
+        _keep_scores(scores, out)
         result = {
             "version": VERSION,
             "command": list(command),
@@ -105,10 +121,17 @@ def audit(
         }
         write_json(out / "audit.json", result)
         sweep(out / "work", work.used)
-        from bench_shadows.report.audit_page import write_audit  # draws: not needed before
-
-        write_audit(out)
     return result
+
+
+def _keep_scores(scores: Path | None, out: Path) -> None:
+    """A copy of the scores, where the page looks for them, in the place of an earlier audit's."""
+    text = None if scores is None else scores.read_bytes()
+    for old in out.glob("scores.*"):
+        old.unlink()
+    if scores is not None and text is not None:
+        with atomic_path(out / f"scores{scores.suffix.lower()}") as temporary:
+            temporary.write_bytes(text)
 
 
 def peak_memory() -> int:
