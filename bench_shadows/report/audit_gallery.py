@@ -21,7 +21,7 @@ def gallery(audit: Audit) -> list[Picture]:
 
 def _models(audit: Audit) -> Iterator[Picture]:
     many = f" {FIRST}" if len(audit.names) > MANY else ""
-    for component in audit.components:
+    for component in audit.towers:
         word = WORDS.get(component, component)
         yield Picture(
             f"alpha_{component}",
@@ -46,7 +46,7 @@ def _models(audit: Audit) -> Iterator[Picture]:
         f"of the weights' scale; divided by the mean eigenvalue it does not. {GAP}",
         NO_MATRICES,
     )
-    for component in audit.components:
+    for component in audit.towers:
         word = WORDS.get(component, component)
         for value, text, says in (
             ("alpha", "alpha", "Shaded in green: [2, 6]."),
@@ -72,7 +72,7 @@ def _models(audit: Audit) -> Iterator[Picture]:
 
 def _moved(audit: Audit) -> Iterator[Picture]:
     many = f" {FIRST}" if len(audit.pairs) > MANY else ""
-    for component in audit.components:
+    for component in audit.towers:
         word = WORDS.get(component, component)
         yield Picture(
             f"change_{component}",

@@ -18,6 +18,7 @@ DIAGNOSTICS = (*MATRIX, "rows", "columns", *SPECTRUM, "status")
 MOVED = ("relative_change", "correlation", "mean_change", "change_variance", "delta_effective_rank", "delta_alpha")
 CHANGES = (*MATRIX, "reference", *MOVED)
 COMPONENTS = ("decoder", "encoder", "vision", "projector")
+TOWER = 8  # matrices of one model below which a component has no figures of its own
 V_PROJ, UP_PROJ = "self_attn.v_proj", "mlp.up_proj"
 
 
@@ -57,6 +58,17 @@ class Audit:
         """Components with matrices, the decoder first."""
         found = self.diagnostics.values("component")
         return [name for name in COMPONENTS if name in found] + [name for name in found if name not in COMPONENTS]
+
+    @property
+    def towers(self) -> list[str]:
+        """Components with matrices enough for a figure; all where none has."""
+        frame = self.diagnostics
+        large = [
+            name
+            for name in self.components
+            if max(len(frame.where(component=name, model=model)) for model in self.names) >= TOWER
+        ]
+        return large or self.components
 
     @property
     def main(self) -> str:

@@ -79,7 +79,7 @@ def present(audit: Audit, frame: Frame) -> list[str]:
 
 
 def pairs_in(audit: Audit, frame: Frame) -> list[tuple[str, str]]:
-    found = set(frame["pair"].tolist())
+    found = set(frame["pair"][np.isfinite(frame["relative_change"])].tolist())
     return [pair for pair in audit.pairs if pair in found]
 
 

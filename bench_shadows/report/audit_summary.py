@@ -67,8 +67,8 @@ def _shares(audit: Audit) -> str:
         )
     if max(value for _, value in known) - min(value for _, value in known) < 0.05:
         return (
-            f"In each model {known[0][1]:.1f} % of the {audit.main}'s matrices have alpha in [2, 6]: the share does "
-            "not separate them; the tail and v_proj over depth may."
+            f"In each model {known[0][1]:.1f} % of the {audit.main}'s matrices have alpha in [2, 6]: the share "
+            "does not separate them; the tail and v_proj over depth may."
         )
     low, high = min(known, key=lambda row: row[1]), max(known, key=lambda row: row[1])
     return (

@@ -171,7 +171,7 @@ def x_min_table(audit: Audit) -> Table:
         for place, name in enumerate(order)
     ]
     columns = (
-        Column("place", "Place"),
+        Column("place", "Place", text=True),
         Column("model", "Model", text=True),
         Column("x_min", "Median x_min", 4),
         Column("x_min_over_mean", "Median x_min / mean", 3),
@@ -182,7 +182,9 @@ def x_min_table(audit: Audit) -> Table:
 
 def config_table(audit: Audit) -> Table:
     """Fields of the configs, those in which the models differ first; a field that a config lacks is missing."""
-    configs = {str(model.get("name")): flatten(model.get("config") or {}) for model in audit.models}
+    configs = {
+        str(model.get("name")): _decoder_first(flatten(model.get("config") or {})) for model in audit.models
+    }
     fields = list(dict.fromkeys(field for config in configs.values() for field in config))
     rows = []
     for field in fields:
@@ -198,6 +200,15 @@ def config_table(audit: Audit) -> Table:
         *(Column(f"model {i}", name, text=True) for i, name in enumerate(configs)),
     )
     return Table("architecture", columns, tuple(rows))
+
+
+def _decoder_first(config: Mapping[str, Any]) -> Row:
+    """Fields of a multimodal model's decoder under the names that a text model's config gives them."""
+    found: Row = {}
+    for key, value in config.items():
+        short = key.removeprefix("text.")
+        found[key if short in config else short] = value
+    return found
 
 
 def _text(value: Any) -> str | None:

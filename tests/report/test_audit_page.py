@@ -119,6 +119,19 @@ def test_the_cross_family_page_says_correlation_and_lists_what_the_configs_diffe
     assert "[151936, 2560] against [151669, 2560]" in text
 
 
+def test_a_multimodal_decoder_is_compared_with_a_text_model_field_by_field(tmp_path: Path) -> None:
+    text = dataclasses.replace(BASE, layers=6, config=(("hidden_size", 64),))
+    whole = Fake(
+        "VL", layers=6, config=(("text.hidden_size", 64), ("text.model_type", "qwen3"), ("vision.depth", 9))
+    )
+    rows = {
+        row["field"]: row["differs"]
+        for row in build_tables(read_audit(write_audit_folder(tmp_path, [text, whole])))["architecture"].rows
+    }
+    assert rows["hidden_size"] == "no"
+    assert rows["text.model_type"] == rows["vision.depth"] == "yes"
+
+
 def test_the_order_of_x_min_and_how_far_it_holds(folder: Path) -> None:
     rows = build_tables(read_audit(folder))["x_min_order"].rows
     assert [row["model"] for row in rows][:2] == ["Rebuilt-VL-4B-Instruct", "Base-4B"]
