@@ -81,6 +81,7 @@ def test_a_folder_of_something_else_is_refused(config: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow  # three tiny studies, each with its report
+@pytest.mark.timeout(900)
 def test_what_is_equal_is_made_once_and_the_sweep_resumes(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
