@@ -6,6 +6,7 @@ documents go is decided by grouping: equal digests, then equal bands of sketches
 
 The run's folder, the sources and, where the built-in corpus is one of them, the cache (BENCH_SHADOWS_CACHE) must
 lie on a file system that all workers see. The drawing order is made where the command runs: 40 bytes a document.
+So is rewriting by an endpoint, whose replies a fleet of clients brings beforehand (`rewrite --shard`).
 """
 
 import functools

@@ -240,7 +240,7 @@ def find_duplicates(
       sketches_of: numbers -> their sketches, uint32 [n, PERMUTATIONS].
       texts: numbers -> their texts; asked for pairs that the sketches cannot decide.
       threshold: Jaccard similarity from which the later document goes; 1 removes exact duplicates only.
-    Memory, besides what `sketches_of` holds: 100 bytes a document, 50 a pair of candidates.
+    Memory, besides what `sketches_of` holds: 100 bytes a document, 16 a pair of candidates.
     """
     first = first_of_equals(digests)
     numbers = np.arange(len(digests))
@@ -266,30 +266,33 @@ def _near(
     blocks = [members[i : i + _PAIRS] for i in range(0, len(members), _PAIRS)]
     members = np.concatenate([members[:0], *(b[(sketches_of(b) != EMPTY).any(axis=1)] for b in blocks)])
     blocks = [members[i : i + _PAIRS] for i in range(0, len(members), _PAIRS)]
-    pairs = np.empty((0, 2), dtype=np.int64)
+    documents = int(members[-1]) + 1 if len(members) else 0
+    codes = np.empty(0, dtype=np.uint64)  # later * documents + earlier: sorted, they stand by later and by earlier
     with Progress("looking for near duplicates", bands, "bands") as progress:
         for band in range(bands):
             keys = np.concatenate(
                 [np.empty(0, np.uint64), *(band_keys(sketches_of(b), band, rows) for b in blocks)]
             )
-            new = [np.stack(pair, axis=1) for pair in bucket_pairs(members, keys)]
-            pairs = np.unique(np.concatenate((pairs, *new)), axis=0)
+            pairs = bucket_pairs(members, keys)
+            new = [
+                later.astype(np.uint64) * np.uint64(documents) + earlier.astype(np.uint64)
+                for earlier, later in pairs
+            ]
+            codes = np.unique(np.concatenate((codes, *new)))
             progress.add(1)
     candidates: dict[int, list[tuple[int, float]]] = {}
     low, _ = bounds(threshold)
-    for i in range(0, len(pairs), _PAIRS):
-        block = pairs[i : i + _PAIRS]
-        similar = estimates(sketches_of(block[:, 0]), sketches_of(block[:, 1]))
-        for (earlier, later), estimate in zip(
-            block[similar >= low].tolist(), similar[similar >= low].tolist(), strict=True
-        ):
-            candidates.setdefault(later, []).append((earlier, estimate))  # ascending: pairs are sorted
+    for i in range(0, len(codes), _PAIRS):
+        later, earlier = (part.astype(np.int64) for part in np.divmod(codes[i : i + _PAIRS], np.uint64(documents)))
+        similar = estimates(sketches_of(earlier), sketches_of(later))
+        for k in np.flatnonzero(similar >= low).tolist():
+            candidates.setdefault(int(later[k]), []).append((int(earlier[k]), float(similar[k])))
     found = {}
     compare = comparison(texts)
     with Progress("comparing texts of candidates", len(candidates), "documents") as progress:
-        for later, of_later in sorted(candidates.items()):
-            if answer := decide(of_later, functools.partial(compare, later), threshold):
-                found[later] = answer
+        for number, of_number in sorted(candidates.items()):
+            if answer := decide(of_number, functools.partial(compare, number), threshold):
+                found[number] = answer
             progress.add(1)
     return found
 

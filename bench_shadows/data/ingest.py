@@ -9,6 +9,7 @@ A part that is there is whole: a killed run reads the parts again that were in w
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,13 @@ def _read(jobs: Sequence[_Job], engine: Engine) -> None:
     if not missing:
         return
     total, left = (sum(_megabytes(job.part) for job in some) for some in (jobs, missing))
-    with Progress("reading the sources", total or None, "MB", done=total - left) as progress:
-        engine.each(read_into_store, missing, left, progress)
+    known = all(_megabytes(job.part) for job in jobs)  # a set of examples does not say how long they are
+    with Progress("reading the sources", total if known else None, "MB", done=total - left) as progress:
+        engine.each(read_into_store, missing, left if known else math.inf, progress)
 
 
 def _megabytes(part: Part) -> float:
-    """Text in a part, about: compressed files hold more than they are long."""
+    """Text in a part, about: compressed files hold more than they are long; 0 where nobody knows."""
     facts = part.identity()
     size = part.end - part.begin if part.end is not None and part.paths else facts.get("bytes", 0)
     return size / 1e6 * max([1.0, *(_EXPANSION.get(Path(path).suffix.lower(), 1.0) for path in part.paths)])

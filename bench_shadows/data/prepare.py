@@ -7,7 +7,8 @@ refused, never mixed.
 
     sources -> corpus/ (ingest.py) -> drawn/order (corpus.py) -> drawn/tokens (fill.py) -> rows/ -> plans/
 
-Only numbers of documents and counts are held in memory, text a piece at a time.
+Only numbers of documents and counts are held in memory, text a piece at a time. corpus/ stays: rows that
+are lost are made from it again, and `rewrite` reads it.
 """
 
 from collections.abc import Sequence

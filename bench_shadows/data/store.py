@@ -7,7 +7,7 @@ A part's folder is written once, whole:
     sketches.bin             MinHash sketches, uint32 [documents, PERMUTATIONS], little endian
     part.json                how many documents and bytes, and what reading counted
 
-Memory does not depend on how much there is: columns and sketches are memory-mapped, texts are read when asked for.
+Texts are read and sketches memory-mapped when they are asked for; a column that is asked for is held in memory.
 """
 
 import functools
@@ -160,13 +160,13 @@ class Store:
         return found
 
     def columns(self, *names: str) -> pa.Table:
-        """Columns of all documents, memory-mapped."""
+        """Columns of all documents, in memory."""
+        options = pa.ipc.IpcReadOptions(included_fields=[COLUMNS.get_field_index(name) for name in names])
         tables = [COLUMNS.empty_table().select(names)]
         for folder in self.folders:
             try:
-                tables.append(
-                    pa.ipc.open_file(pa.memory_map(str(folder / "columns.arrow"))).read_all().select(names)
-                )
+                with pa.OSFile(str(folder / "columns.arrow")) as file:
+                    tables.append(pa.ipc.open_file(file, options=options).read_all().select(names))
             except (OSError, pa.ArrowException) as error:
                 raise RunError(f"{folder}: cannot be read ({error}); delete the folder, prepare again") from error
         return pa.concat_tables(tables)
