@@ -298,7 +298,7 @@ def test_killed_again_and_again_at_every_rename_it_ends_with_the_same_bytes(
     kills = 0
     while kill_at(config, tmp_path, kills) == -signal.SIGKILL:
         kills += 1
-    assert kills > 10
+    assert kills >= 8  # each life comes at least one rename further than the one before
     assert prepare(config, tmp_path) == hashes
 
 
