@@ -7,9 +7,9 @@ Every measurement is a process of its own, with its BLAS threads and its cores p
 door (`WeightWatcher(model=...).analyze()`) on one core with one BLAS thread and on all cores with as many
 threads; ours in float32 and float64 on one core and on all. On a machine with CUDA both sides use it (its default
 there is float32 on the GPU with another threshold for eigenvalues), and WeightWatcher is measured with CUDA hidden
-as well: its best of all is what ours is held against, its numbers are those without CUDA. Prints a table and writes
-JSON; needs the extra `peers`. A busy machine makes its figures worthless: look at the load that is printed with
-them.
+as well: its best of all is what ours is held against, its numbers are those without CUDA. Prints a table and
+writes JSON; needs the extra `peers`. A busy machine makes its figures worthless: look at the load that is printed
+with them.
 """
 
 import argparse

@@ -25,6 +25,7 @@ from bench_shadows.report.style import (
 from bench_shadows.report.tables import BASELINE, at_end, decoder, order_tasks
 
 POINTS = 120  # a curve of more steps than this is drawn by the means of equal stretches
+MONITOR_POINTS = 18  # stretches whose looks are taken together
 CONTROL_POINTS = 72  # fewer for the controls, whose noise from batch to batch is not the question
 
 
@@ -136,6 +137,38 @@ def controls(run: Run) -> Figure | None:
         hide(axes)
     for axes in grid[-1]:
         axes.set_xlabel("step")
+    legend(figure, run.conditions, [phase_shift_key()], marks=False)
+    return figure
+
+
+def monitored(run: Run) -> Figure | None:
+    """What the monitor saw between the checkpoints: alpha, effective rank and relative change through training."""
+    frame = run.monitor
+    if not len(frame):
+        return None
+    title = "Between the checkpoints: what the monitor saw of a few matrices at a time"
+    figure, grid = new_figure(title, 1, 3, 3.2)
+    stretch = stretch_of(run.config.steps, MONITOR_POINTS)
+    middles = np.maximum(0, np.ceil(frame["step"] / stretch) - 0.5) * stretch
+    panels = (
+        (grid[0, 0], frame["alpha"], "alpha"),
+        (
+            grid[0, 1],
+            frame["effective_rank"] / np.minimum(frame["rows"], frame["columns"]),
+            "effective rank / full rank",
+        ),
+        (grid[0, 2], frame["relative_change"], "relative change between looks"),
+    )
+    for axes, values, label in panels:
+        table = Frame(dict(frame.columns) | {"stretch": middles, "value": values})
+        for name in run.conditions:
+            seeds, steps, means = table.where(condition=name).pivot("seed", "stretch", "value")
+            if seeds and steps:
+                draw_line(axes, np.array(steps), means, name, marks=False)
+        mark_phase_shift(axes, run.config.phase_steps)
+        axes.set_ylabel(label)
+        axes.set_xlabel("step")
+    log_axis(grid[0, 2])
     legend(figure, run.conditions, [phase_shift_key()], marks=False)
     return figure
 

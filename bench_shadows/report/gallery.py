@@ -153,6 +153,15 @@ GALLERY = (
         "Not drawn: no metrics.jsonl records them.",
     ),
     Picture(
+        "monitor",
+        curves.monitored,
+        "Mean alpha, effective rank over full rank and relative change of the matrices that the monitor looked "
+        "at, through training, by condition.",
+        "Means over the matrices whose turn it was in equal stretches of the run, modules and depths mixed: a "
+        "trend is one of the model, a jitter is one of the sample. Relative change is that between two looks.",
+        "Not drawn: no monitor.jsonl, the monitor was off (diagnostics.monitor_every=0).",
+    ),
+    Picture(
         "alpha_all_modules",
         lambda run: figures.all_modules(run, "alpha", "alpha", "All modules: alpha over depth at the end"),
         "Alpha over layers at the end, one panel for each module and one for their mean.",

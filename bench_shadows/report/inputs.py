@@ -22,6 +22,7 @@ SPECTRUM = ("alpha", "sigma", "x_min", "x_min_over_mean", "spikes", "effective_r
 DIAGNOSTICS = (*MATRIX, "component", *SPECTRUM)
 CHANGES = (*MATRIX, "reference", "relative_change", "correlation", "change_variance", "delta_effective_rank")
 EVALUATION = (*KEYS, "suite", "task", "metric", "value", "count")
+MONITOR = ("alpha", "effective_rank", "relative_change", "rows", "columns")
 
 # The paper's seven projections, in the order a block applies them; other modules follow in alphabetical order.
 MODULES = tuple(f"self_attn.{name}_proj" for name in "qkvo") + tuple(
@@ -87,6 +88,8 @@ class Run:
     evaluation: Frame
     metrics: Mapping[tuple[str, int], Mapping[str, np.ndarray]]
     """(condition, seed) -> key of metrics.jsonl -> float64 [steps], ascending in `step`."""
+    monitor: Frame
+    """A row for each matrix of each look of monitor.jsonl: condition, seed, step and `MONITOR`."""
     notes: tuple[str, ...]
 
     @property
@@ -157,6 +160,7 @@ def read_run(folder: Path) -> Run:
         changes=table("changes.parquet", CHANGES, "nothing can be said about how the weights moved"),
         evaluation=table("evaluation.parquet", EVALUATION, "nothing can be said about held-out text"),
         metrics=_read_metrics(folder / "runs", notes),
+        monitor=_read_monitor(folder / "runs", notes),
         notes=(),
     )
     notes.extend(_absent_runs(run))
@@ -218,6 +222,32 @@ def _read_metrics(folder: Path, notes: list[str]) -> dict[tuple[str, int], dict[
     if not metrics:
         notes.append("No runs/*/metrics.jsonl: loss and controls over training cannot be drawn.")
     return metrics
+
+
+def _read_monitor(folder: Path, notes: list[str]) -> Frame:
+    """monitor.jsonl of every run; none where the monitor was off."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("condition", "seed", "step", *MONITOR)}
+    for path in sorted(folder.glob("*-seed*/monitor.jsonl")):
+        condition, _, seed = path.parent.name.rpartition("-seed")
+        broken = 0
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                look = json.loads(line)
+                found = [
+                    (condition, float(seed), float(look["step"]), *(_number(row[name]) for name in MONITOR))
+                    for row in look["matrices"]
+                ]
+            except (ValueError, KeyError, TypeError):
+                broken += 1
+                continue
+            for row in found:
+                for name, value in zip(columns, row, strict=True):
+                    columns[name].append(value)
+        if broken:
+            notes.append(f"{broken} unreadable line(s) of runs/{path.parent.name}/monitor.jsonl were left out.")
+    return Frame(
+        {name: np.array(values, object if name == "condition" else float) for name, values in columns.items()}
+    )
 
 
 def _number(value: Any) -> float:

@@ -64,6 +64,7 @@ def write_run(folder: Path, config: Config, missing_fits: float = 0.02) -> Path:
     write_json(folder / "data/documents.json", _documents())
     for name, seed in runs:
         _write_metrics(folder / f"runs/{name}-seed{seed}/metrics.jsonl", config, name, seed)
+        _write_monitor(folder / f"runs/{name}-seed{seed}/monitor.jsonl", config, name, seed)
     _write(
         folder / "diagnostics.parquet",
         [row for run in runs for row in _diagnostics(config, *run, missing_fits, random)],
@@ -187,6 +188,26 @@ def _evaluation(config: Config, name: str, seed: int, random: np.random.Generato
             result = {"task": f"decile-{decile}", "metric": "loss_nats_per_token", "value": value, "count": 1800}
             rows.append({**_keys(name, seed, step), "suite": "frequency", **result})
     return rows
+
+
+def _write_monitor(path: Path, config: Config, name: str, seed: int) -> None:
+    """Looks at four matrices, one of them without a fit, with the changes that the first look lacks."""
+    random = np.random.default_rng([seed, ord(name), 1])
+    lines = []
+    for step in range(0, config.steps + 1, config.diagnostics.monitor_every):
+        settled = 0.2 if name == "B" else 0.2 - 0.18 * step / config.steps
+        rows = [
+            {
+                "alpha": float(random.normal(4, 0.5)) if matrix else None,
+                "effective_rank": float(random.uniform(48, 52)),
+                "relative_change": float(settled * random.uniform(0.9, 1.1)) if step else None,
+                "rows": 64,
+                "columns": 128,
+            }
+            for matrix in range(4)
+        ]
+        lines.append(json.dumps({"step": step, "matrices": rows, "warnings": []}))
+    path.write_text("\n".join(lines) + "\n")
 
 
 def _write_metrics(path: Path, config: Config, name: str, seed: int) -> None:
