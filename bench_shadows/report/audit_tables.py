@@ -191,13 +191,13 @@ def config_table(audit: Audit) -> Table:
         values = {name: config.get(field) for name, config in configs.items()}
         differ = len({repr(value) for value in values.values()}) > 1
         # Keys that no field of the table itself has: a model may be called anything.
-        cells = {f"model {i}": _text(value) for i, value in enumerate(values.values())}
+        cells = {f"model: {name}": _text(value) for name, value in values.items()}
         rows.append({"field": field, "differs": "yes" if differ else "no", **cells})
     rows.sort(key=lambda row: row["differs"] == "no")
     columns = (
         Column("field", "Field", text=True),
         Column("differs", "Differs", text=True),
-        *(Column(f"model {i}", name, text=True) for i, name in enumerate(configs)),
+        *(Column(f"model: {name}", name, text=True) for name in configs),
     )
     return Table("architecture", columns, tuple(rows))
 

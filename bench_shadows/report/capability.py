@@ -27,12 +27,12 @@ def scores_table(scores: Sequence[Score], name: str) -> Table:
         row = rows.setdefault(
             score.benchmark, {"benchmark": score.benchmark, "group": score.group, "maximum": score.maximum}
         )
-        row[f"model {models.index(score.model)}"] = score.score
+        row[f"model: {score.model}"] = score.score
     columns = (
         Column("benchmark", "Benchmark", text=True),
         Column("group", "Group", text=True),
         Column("maximum", "Scale to", 0),
-        *(Column(f"model {i}", model, 1) for i, model in enumerate(models)),
+        *(Column(f"model: {model}", model, 1) for model in models),
     )
     return Table(name, columns, tuple(rows.values()))
 
