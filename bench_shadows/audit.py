@@ -80,6 +80,15 @@ def audit(
     return result
 
 
+def summary(out: Path) -> list[str]:
+    """The page's ten lines as text, under their headings, and where the page is."""
+    from bench_shadows.report.audit_inputs import read_audit
+    from bench_shadows.report.audit_summary import ten_lines
+
+    lines = [f"{heading}: {line}" for heading, part in ten_lines(read_audit(out)) for line in part]
+    return [*lines, f"{out / 'report' / 'index.html'}"]
+
+
 def measure(
     models: Sequence[str],
     out: Path,

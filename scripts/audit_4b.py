@@ -177,14 +177,14 @@ def main() -> None:
 
     folder = Path(tempfile.mkdtemp(dir=args.folder))
     try:
-        written = write_checkpoint(folder / "model", args.layers)
+        written = write_checkpoint(folder / "audited", args.layers)
         base = folder / "base" if args.reference else None
         if base is not None:
-            write_checkpoint(base, args.layers, seed=1, base=folder / "model")
+            write_checkpoint(base, args.layers, seed=1, base=folder / "audited")
         print(f"{args.layers} layers, {written / 1e9:.2f} GB, {os.cpu_count()} cores, load {os.getloadavg()}")
-        ours = run("ours", folder / "model", base, folder / "out")
+        ours = run("ours", folder / "audited", base, folder / "out")
         if args.weightwatcher:
-            theirs = run("weightwatcher", folder / "model", None, folder / "out")
+            theirs = run("weightwatcher", folder / "audited", None, folder / "out")
             far = max(abs(ours["alphas"][name] - alpha) for name, alpha in theirs["alphas"].items())
             print(f"largest difference of alpha over {len(theirs['alphas'])} matrices: {far:.1e}")
     finally:

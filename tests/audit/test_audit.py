@@ -16,7 +16,7 @@ import pytest
 from checkpoint_files import save_model
 
 from bench_shadows import audit_journal
-from bench_shadows.audit import audit, measure
+from bench_shadows.audit import audit, measure, summary
 from bench_shadows.audit_sources import architecture, open_source
 from bench_shadows.diagnostics import analyse
 from bench_shadows.errors import ConfigError, DataError, RunError
@@ -95,7 +95,10 @@ def test_one_model_becomes_tables_a_record_and_a_page(base: Path, tmp_path: Path
     assert len(table) == LAYERS * 7
     assert {row["model"] for row in table} == {"base"}
     assert rows(tmp_path, "changes") == []
-    assert (tmp_path / "report" / "index.html").is_file()
+    *lines, page = summary(tmp_path)
+    assert len(lines) == 10
+    assert lines[0].startswith("What it is: The weights of base, 168 matrices")
+    assert Path(page).is_file()
 
 
 def test_the_four_plants_are_found(tmp_path: Path) -> None:

@@ -87,3 +87,16 @@ def test_coefficient_of_variation_over_depth() -> None:
     assert change.coefficient_of_variation(np.full(4, 2.0)) == 0
     np.testing.assert_allclose(change.coefficient_of_variation(np.array([1.0, 3.0, np.nan])), 0.5)
     assert np.isnan(change.coefficient_of_variation(np.array([1.0])))
+
+
+def test_blocks_of_a_large_matrix_give_what_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    s = (rng.normal(size=(3, 37, 11)) * 0.02 + 0.01).astype(ml_dtypes.bfloat16)
+    t = s.astype(np.float32) + rng.normal(size=s.shape).astype(np.float32) * 1e-4
+    t[2, 5, 5] = np.nan
+    whole = change.changes(t, s)
+    monkeypatch.setattr(change, "BLOCK", 5 * 11)
+    assert len(change._blocks(s.shape)) == 8
+    for name, values in change.changes(t, s)._asdict().items():
+        np.testing.assert_allclose(values, getattr(whole, name), rtol=1e-10, err_msg=name)
+        assert np.isnan(values[2])

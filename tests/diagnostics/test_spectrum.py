@@ -127,3 +127,28 @@ def test_forced_cpu_devices_do_not_hang() -> None:
     )
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_blocks_of_a_long_matrix_give_what_the_whole_does(
+    monkeypatch: pytest.MonkeyPatch, turned: bool, precision: spectrum.Precision
+) -> None:
+    tall = np.random.default_rng(7).normal(size=(2, 300, 20)).astype(ml_dtypes.bfloat16)
+    tall[0] *= np.float32(1e-20)  # squares underflow in float32
+    tall = tall.swapaxes(1, 2) if turned else tall
+    whole = spectrum.eigenvalues(tall, precision)
+    monkeypatch.setattr(spectrum, "BLOCK", 64 * 20)
+    blocks = spectrum.eigenvalues(tall, precision)
+    np.testing.assert_allclose(blocks, whole, rtol=1e-12 if precision == "float64" else 1e-4)
+    broken = tall.copy()
+    broken[1, -1, -1] = np.inf
+    found = spectrum.eigenvalues(broken, precision)
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()
+
+
+def test_as_many_large_matrices_as_memory_allows(stack: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = spectrum.eigenvalues(stack, "float64")
+    monkeypatch.setattr(spectrum, "WORK_BYTES", 1)  # one at a time
+    np.testing.assert_allclose(spectrum.eigenvalues(stack, "float64"), expected, rtol=1e-12, atol=1e-14)
