@@ -31,8 +31,8 @@ every 10): runs with a warning over runs, with the exact 95 % interval of the sh
 | the same, 75 % and 90 %                      | 20, 20   |                  |              |
 
 So at this size B is told and D is not: D's spectra do not differ from A's here. In every run of A to D the upper
-values' effective rank moved by less than 2 % against the others', so that the collapse that is told is a far larger
-one, planted by construction (the script says how). `alpha out of range` did not occur; it is the paper's own B. At
+values' effective rank moved by less than 2 % against the others'; the collapse that is told is a far larger one,
+planted by construction (the script says how). `alpha out of range` did not occur; it is the paper's own B. At
 another size calibrate again before you trust a rate: the script takes any config.
 """
 
