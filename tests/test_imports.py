@@ -20,7 +20,9 @@ BELOW = {
     "provenance": set(),
     "analysis": {"data", "diagnostics", "model", "training", "evaluation"},
     "study": {"data", "diagnostics", "model", "training", "evaluation", "report", "provenance", "analysis"},
-    "main": {"study"},
+    "sweep": {"data", "report", "study"},
+    "audit": {"diagnostics", "report"},
+    "main": {"study", "sweep", "audit", "training"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
