@@ -22,7 +22,8 @@ class Events:
     """
 
     def __init__(self, folder: Path, after: int):
-        self._folder, self._writer = folder, None
+        self._folder = folder
+        self._writer: Any = None
         with contextlib.suppress(ImportError):
             from tensorboardX.event_file_writer import EventsWriter
             from tensorboardX.proto.event_pb2 import Event, SessionLog
