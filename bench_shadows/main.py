@@ -89,7 +89,7 @@ def _sweep(call: Call) -> None:
 
 def _audit(call: Call) -> None:
     options = call.options
-    from bench_shadows.audit import audit
+    from bench_shadows.audit.audit import audit, summary
 
     found = audit(
         options.models,
@@ -100,10 +100,7 @@ def _audit(call: Call) -> None:
         embeddings=options.embeddings,
         command=call.words,
     )
-    if options.json:
-        print(json.dumps(found, indent=1))
-    else:
-        say(f"the page: {options.out / 'report' / 'index.html'}")
+    print(json.dumps(found, indent=1) if options.json else "\n".join(summary(options.out)))
 
 
 def _compile(call: Call) -> None:

@@ -21,7 +21,7 @@ BELOW = {
     "analysis": {"data", "diagnostics", "model", "training", "evaluation"},
     "study": {"data", "diagnostics", "model", "training", "evaluation", "report", "provenance", "analysis"},
     "sweep": {"data", "report", "study"},
-    "audit": {"diagnostics", "report"},
+    "audit": {"diagnostics", "training", "report"},
     "main": {"study", "sweep", "audit", "training"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -33,8 +33,11 @@ _FIRST_SHARE = 0.9  # of the expected need, in segments made side by side; then 
 _REST = 20  # ... of this part of the need each, so that little more is made than is needed
 _ENCODED = 2**20  # characters tokenised at once: the backend takes 100 bytes for a token
 _EXAMPLES = 3  # of each outcome of the rewriting
-DOCUMENTS = SCHEMA.append(pa.field("split", pa.string())).append(pa.field("rewritten", pa.string()))
-"""Columns of documents.parquet: a document used, its split, and where there is one its rewritten text."""
+DOCUMENTS = pa.schema(
+    [*SCHEMA, *(pa.field(name, pa.string()) for name in ("split", "rewritten", "rewritten_language"))]
+)
+"""Columns of documents.parquet: a document used, its split, and where there is one its rewritten text with its
+language (a teacher may turn Python into JavaScript)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +91,13 @@ def tokenise(segment: Segment, seen: Callable[[float], None]) -> None:
     with atomic_path(segment.path) as temporary:
         temporary.mkdir(parents=True)
         counts = {name: _write_tokens(temporary, name, made, words) for name, made in sets.items()}
-        batch = to_batch(documents)
-        split = pa.array([segment.split] * len(documents), pa.string())
-        texts = pa.array([document and document.text for document in rewritten], pa.string())
-        table = pa.Table.from_arrays([*batch.columns, split, texts], schema=DOCUMENTS)
+        added = (
+            [segment.split] * len(documents),
+            [document and document.text for document in rewritten],
+            [document and document.language for document in rewritten],
+        )
+        columns = [*to_batch(documents).columns, *(pa.array(values, pa.string()) for values in added)]
+        table = pa.Table.from_arrays(columns, schema=DOCUMENTS)
         pq.write_table(table, temporary / "documents.parquet", compression="zstd")
         write_json(temporary / "segment.json", {"sets": counts, "rewriting": report})
     seen(int(pieces["bytes"].sum()) / 1e6)

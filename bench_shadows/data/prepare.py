@@ -23,6 +23,7 @@ from bench_shadows.data.conditions import RowCounts, build_plans, check_counts, 
 from bench_shadows.data.corpus import Drawn, bytes_per_token, draw_corpus, run_tokenizer
 from bench_shadows.data.fill import DOCUMENTS, Filled, Packing, fill, pack
 from bench_shadows.data.inputs import claim
+from bench_shadows.data.text_statistics import document_statistics
 from bench_shadows.data.workers import LOCAL, Engine
 from bench_shadows.errors import DataError
 from bench_shadows.files import TEMPORARY, atomic_path, hash_file, remove, write_json
@@ -193,5 +194,6 @@ def _statistics(config: Config, folder: Path) -> None:
             "rows": {rows_set.folder.name: len(rows_set) for rows_set in store.sets},
             "unigram_entropy_nats": statistics.entropy_nats(counts),
             "conditions": statistics.condition_statistics(store, plans, phase, counts, words.decode),
+            "words": document_statistics(folder / "documents.parquet"),
         },
     )

@@ -103,14 +103,13 @@ def _read(path: Path) -> tuple[dict[str, list[Text]], Vocabulary, int, int]:
         if group.column(index).path_in_schema == "text"
     )
     stride = max(1, math.ceil(size / COUNTED_BYTES))
-    names = ["id", "text", "domain", "language", "kind", "split", "rewritten"]
-    after = "rewritten_language" if "rewritten_language" in file.schema_arrow.names else "language"
+    names = ["id", "text", "domain", "language", "kind", "split", "rewritten", "rewritten_language"]
     vocabulary = Vocabulary()
     texts: dict[str, list[Text]] = {"first": [], "rewritten": [], "second": []}
     order: dict[int, tuple[str, int]] = {}  # document -> domain and size
     seen = 0
     with Progress("word statistics", file.metadata.num_rows, "documents") as progress:
-        for batch in file.iter_batches(256, columns=list(dict.fromkeys([*names, after]))):
+        for batch in file.iter_batches(256, columns=names):
             rows = batch.to_pylist()
             for row in rows:
                 seen += 1
@@ -119,7 +118,7 @@ def _read(path: Path) -> tuple[dict[str, list[Text]], Vocabulary, int, int]:
                 order[seen] = row["domain"], len(row["text"])
                 versions = [(row["split"], row["text"], row["language"])]
                 if row["rewritten"] is not None:
-                    versions.append(("rewritten", row["rewritten"], row[after]))
+                    versions.append(("rewritten", row["rewritten"], row["rewritten_language"]))
                 for name, text, language in versions:
                     words = vocabulary.numbers(split(text, language, row["kind"]))
                     texts[name].append(Text(seen, _part_of(row), language, text, words))

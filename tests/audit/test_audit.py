@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from checkpoint_files import save_model
 
-from bench_shadows import audit_journal
-from bench_shadows.audit import audit, measure, summary
-from bench_shadows.audit_sources import architecture, open_source
+from bench_shadows.audit import journal as journals
+from bench_shadows.audit.audit import audit, measure, summary
+from bench_shadows.audit.sources import architecture, open_source
 from bench_shadows.diagnostics import analyse
 from bench_shadows.errors import ConfigError, DataError, RunError
 
@@ -296,18 +296,18 @@ def test_a_file_that_changed_is_audited_again(tmp_path: Path) -> None:
 
 def test_a_journal_keeps_whole_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
-    with audit_journal.Journal(path) as journal:
+    with journals.Journal(path) as journal:
         journal.add(0, [{"alpha": 0.1 + 0.2}])
         journal.add(2, [])
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        with audit_journal.Journal(path) as journal:
+        with journals.Journal(path) as journal:
             assert list(journal.rows) == [
                 key for key, end in ((0, whole.index(b"\n") + 1), (2, len(whole))) if cut >= end
             ]
             journal.add(7, [])
-        with audit_journal.Journal(path) as journal:
+        with journals.Journal(path) as journal:
             assert list(journal.rows)[-1] == 7
             assert all(rows == [{"alpha": 0.1 + 0.2}] for key, rows in journal.rows.items() if key == 0)
 
@@ -322,7 +322,7 @@ def test_kill_9_and_the_same_command_goes_on(tmp_path: Path) -> None:
     }
     model = save_model(tmp_path / "model", tensors, CONFIG | {"num_hidden_layers": 6})
     program = (
-        "import sys; from pathlib import Path; from bench_shadows.audit import measure; "
+        "import sys; from pathlib import Path; from bench_shadows.audit.audit import measure; "
         "measure([sys.argv[1]], Path(sys.argv[2]))"
     )
     for wanted in (1, 2, 3):

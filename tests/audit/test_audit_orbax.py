@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from checkpoint_files import save_model
 
-from bench_shadows.audit import measure
-from bench_shadows.audit_sources import open_source
+from bench_shadows.audit.audit import measure
+from bench_shadows.audit.sources import open_source
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file, write_json
 

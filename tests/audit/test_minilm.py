@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bench_shadows.audit import measure
+from bench_shadows.audit.audit import measure
 from bench_shadows.diagnostics.regimes import findings
 from bench_shadows.files import cache_folder
 

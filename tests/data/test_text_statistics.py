@@ -36,6 +36,7 @@ def documents(count: int = 80) -> list[dict[str, Any]]:
         row["rewritten"] = " ".join(fewer) if row["split"] == "first" and not code else None
         if row["split"] == "first" and code:
             row["rewritten"] = row["text"]
+        row["rewritten_language"] = row["rewritten"] and row["language"]
         rows.append(row)
     return [*rows, {**rows[0], "id": "h", "split": "held_out", "rewritten": None}]
 

@@ -1,6 +1,6 @@
 """The audit: the diagnostics of released checkpoints, alone or against their base. No training, no accelerator.
 
-Matrices are read stack by stack, and what is known of a stack is kept at once (`audit_journal`), so that memory
+Matrices are read stack by stack, and what is known of a stack is kept at once (`journal`), so that memory
 does not grow with a model and a killed audit goes on where it was. OUT holds:
 
     audit.json            the models: what was read, what was left out and why, how they are built
@@ -25,8 +25,8 @@ from typing import Any
 import jax
 
 from bench_shadows import __version__
-from bench_shadows.audit_journal import Journal, sweep
-from bench_shadows.audit_sources import Source, architecture, open_source, with_unique_names
+from bench_shadows.audit.journal import Journal, sweep
+from bench_shadows.audit.sources import Source, architecture, open_source, with_unique_names
 from bench_shadows.diagnostics import analyse, regimes
 from bench_shadows.diagnostics.safetensors import some
 from bench_shadows.diagnostics.spectrum import Precision
