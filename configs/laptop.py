@@ -39,4 +39,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.loss_chunk = 512
     config.train.checkpoint_minutes = 1.0
     config.evaluation.rows = 16
+    config.diagnostics.monitor_every = 10  # every matrix has its turn within a run as short as this
     return config

@@ -16,7 +16,7 @@ from bench_shadows.report.scores import Score, read_scores
 MATRIX = ("model", "component", "module", "layer", "tensor")
 DIAGNOSTICS = (*MATRIX, "rows", "columns", *SPECTRUM, "status")
 MOVED = ("relative_change", "correlation", "mean_change", "change_variance", "delta_effective_rank", "delta_alpha")
-CHANGES = (*MATRIX, "reference", *MOVED)
+CHANGES = (*MATRIX, "reference", *MOVED, "status")
 COMPONENTS = ("decoder", "encoder", "vision", "projector")
 TOWER = 8  # matrices of one model below which a component has no figures of its own
 V_PROJ, UP_PROJ = "self_attn.v_proj", "mlp.up_proj"

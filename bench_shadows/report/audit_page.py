@@ -13,7 +13,7 @@ from bench_shadows.report.audit_style import WORDS
 from bench_shadows.report.audit_summary import ten_lines
 from bench_shadows.report.rendering import Placed, environment, place_figures
 from bench_shadows.report.scores import PAPER_CITATION, PAPER_TABLE_2, read_scores
-from bench_shadows.report.tables import Table, flatten
+from bench_shadows.report.tables import Table, flatten, missing_table
 
 TEMPLATE = "audit.html.jinja"
 
@@ -44,6 +44,7 @@ def build_tables(audit: Audit) -> dict[str, Table]:
         audit_tables.models_table(audit),
         audit_tables.share_table(audit),
         audit_tables.module_table(audit),
+        missing_table(audit.diagnostics, audit.changes),
         audit_tables.x_min_table(audit),
         audit_readings.modification_table(audit),
         audit_readings.ranges_table(audit),

@@ -17,7 +17,7 @@ from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import read_json
 
 KEYS = ("model", "condition", "seed", "step")
-MATRIX = (*KEYS, "module", "layer")
+MATRIX = (*KEYS, "module", "layer", "tensor", "status")
 SPECTRUM = ("alpha", "sigma", "x_min", "x_min_over_mean", "spikes", "effective_rank", "in_range")
 DIAGNOSTICS = (*MATRIX, "component", *SPECTRUM)
 CHANGES = (*MATRIX, "reference", "relative_change", "correlation", "change_variance", "delta_effective_rank")

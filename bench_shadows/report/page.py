@@ -43,6 +43,7 @@ def build_tables(run: Run) -> dict[str, Table]:
     found = [
         tables.share_table(run),
         tables.module_table(run),
+        tables.missing_table(run.diagnostics, run.changes),
         tables.profile_table(run),
         tables.depth_variation_table(run),
         tables.evaluation_table(run, "held_out_domains", "likelihood", bits, "Domain"),

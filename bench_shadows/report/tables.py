@@ -153,6 +153,29 @@ def module_table(run: Run) -> Table:
     return Table("modules_at_end", (*columns, Column("missing_fits", "Missing fits")), tuple(rows))
 
 
+def missing_table(diagnostics: Frame, changes: Frame) -> Table:
+    """Every matrix without an alpha and every one that could not be compared, with its reason."""
+    rows = []
+    for frame, what in ((diagnostics, "alpha"), (changes, "change")):
+        for i in np.flatnonzero(frame["status"] != "ok") if len(frame) else ():
+            row = {
+                name: frame[name][i]
+                for name in ("model", "step", "tensor", "layer", "status")
+                if name in frame.columns
+            }
+            against = frame["reference"][i] if "reference" in frame.columns else None
+            rows.append(row | {"what": what if against is None else f"{what} since {against}"})
+    columns = (
+        Column("model", "Model", text=True),
+        Column("step", "Step"),
+        Column("tensor", "Tensor", text=True),
+        Column("layer", "Layer"),
+        Column("what", "Without", text=True),
+        Column("status", "Because", text=True),
+    )
+    return Table("missing", columns, tuple(rows))
+
+
 PROFILE = ("alpha", "spikes", "x_min", "x_min_over_mean", "effective_rank")
 
 

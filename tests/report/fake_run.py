@@ -158,6 +158,8 @@ def _changes(config: Config, name: str, seed: int, random: np.random.Generator) 
                             "module": module,
                             "layer": layer,
                             "reference": reference,
+                            "tensor": f"layers.{module}.kernel",
+                            "status": "ok",
                             "mean_change": float(1e-5 * random.standard_normal()),
                             "mean_abs_change": 0.01 * scale * fraction,
                             "relative_change": 0.4 * scale * fraction * wobble,

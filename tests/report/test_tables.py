@@ -94,11 +94,18 @@ def test_variation_over_depth_does_not_depend_on_scale(scale: float) -> None:
             "change_variance": np.array(values),
         }
         empty = Frame({"condition": np.zeros(0)})
-        run = Run("r", small_config(("A",)), {}, {}, {}, empty, Frame(frame), empty, {}, ())
+        run = Run("r", small_config(("A",)), {}, {}, {}, empty, Frame(frame), empty, {}, empty, ())
         return tables.depth_variation_table(run).rows[0]["A"].mean
 
     assert one([scale * value for value in (4.0, 1.0, 1.0, 3.0)]) == pytest.approx(one([4.0, 1.0, 1.0, 3.0]))
     assert one([scale] * 4) == pytest.approx(0, abs=1e-12)
+
+
+def test_what_has_no_value_is_named_with_its_reason(run: Run) -> None:
+    rows = tables.missing_table(run.diagnostics, run.changes).rows
+    assert len(rows) == np.isnan(run.diagnostics["alpha"]).sum() > 0
+    assert {(row["what"], row["status"]) for row in rows} == {("alpha", "fewer than 8 eigenvalues in the tail")}
+    assert all(row["tensor"].startswith("layers/") for row in rows)
 
 
 def test_held_out_differences_are_to_a_and_all_stands_last(run: Run) -> None:
