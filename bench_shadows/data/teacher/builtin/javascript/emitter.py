@@ -65,7 +65,7 @@ class Emitter(Statements):
         body = [node for node in module.body if not self._takes_import(node, used)]
         self.kinds = Kinds(None, module)
         lines = list(self._body(ast.Module(body, []), body, ""))
-        public = sorted(name for name in (*self.functions, *self.classes) if not name.startswith("_"))
+        public = sorted((*self.functions, *self.classes))
         if public:
             lines += ["", f"export {{ {', '.join(map(javascript_name, public))} }};"]
         text = "\n".join(lines)
@@ -116,13 +116,16 @@ class Emitter(Statements):
             }
         if any(name in defined and len(nodes) > 1 for name, nodes in bound.items()):
             raise NotConvertedError("a function that is defined twice")
+        if any(isinstance(n, ast.FunctionDef) and n not in body for nodes in bound.values() for n in nodes):
+            raise NotConvertedError("a function inside a block")
         top = {target.id for node in body if isinstance(node, ast.Assign) and len(node.targets) == 1
                for target in node.targets if isinstance(target, ast.Name)}  # fmt: skip
         first = {name for name in top & own if self._declares(name, body)}
         loops = {name for name in own - top if self._only_in_loops(name, scope)}
-        for target in (node.target for node in own_nodes(scope) if isinstance(node, ast.For)):
-            if not set(_target_names(target)) <= loops:  # `const` stands for all names of a target or for none
-                loops -= set(_target_names(target))
+        # `const` stands for all names of a loop's target or for none.
+        targets = [set(_target_names(node.target)) for node in own_nodes(scope) if isinstance(node, ast.For)]
+        while partial := [names for names in targets if names & loops and not names <= loops]:
+            loops -= set().union(*partial)
         hoisted = sorted(own - first - loops - defined)
         if hoisted:
             yield f"{indent}let {', '.join(map(javascript_name, hoisted))};"

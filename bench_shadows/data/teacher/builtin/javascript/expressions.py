@@ -243,8 +243,8 @@ class Expressions:
             case ast.Is() | ast.IsNot():
                 return Loose(f"{tight(a)} {'!==' if negated else '==='} {tight(b)}")
             case ast.Eq() | ast.NotEq():
-                numbers = kinds[0] in _NUMBERS and kinds[1] in _NUMBERS
-                if "str" in kinds or numbers:
+                # A whole float is never === the BigInt that it equals.
+                if "str" in kinds or kinds == ("int", "int"):
                     return Loose(f"{tight(a)} {'!==' if negated else '==='} {tight(b)}")
                 return f"{'!' if negated else ''}py.eq({a}, {b})"
             case ast.In() | ast.NotIn():

@@ -474,7 +474,8 @@ export function round(x, digits = null) {
   if (digits === null) {
     const low = Math.floor(x);
     const rest = x - low;
-    return rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1;
+    if (!Number.isFinite(x)) return int(x);
+    return small(BigInt(rest < 0.5 || (rest === 0.5 && low % 2 === 0) ? low : low + 1));
   }
   return Number(fixed(x, digits));
 }
@@ -677,12 +678,17 @@ const STRING = {
   },
   startswith: (text, start) => (Array.isArray(start) ? start : [start]).some((one) => text.startsWith(one)),
   endswith: (text, end) => (Array.isArray(end) ? end : [end]).some((one) => text.endsWith(one)),
-  find: (text, part, start = 0) => {
-    const i = wide.test(text) ? -2 : text.indexOf(part, Number(start) < 0 ? Math.max(0, text.length + start) : start);
-    if (i === -2) throw new NotImplementedError("find beyond the basic plane");
-    return start > text.length ? -1 : i;
+  find(text, part, start = 0) {
+    const from = Number(start) < 0 ? Math.max(0, len(text) + Number(start)) : Number(start);
+    if (from > len(text)) return -1;
+    const before = slice(text, 0, from);
+    const i = text.indexOf(part, before.length);
+    return i < 0 ? -1 : len(text.slice(0, i));
   },
-  rfind: (text, part) => text.lastIndexOf(part),
+  rfind(text, part) {
+    const i = text.lastIndexOf(part);
+    return i < 0 ? -1 : len(text.slice(0, i));
+  },
   index(text, part, start = 0) {
     const i = STRING.find(text, part, start);
     if (i < 0) throw new ValueError("substring not found");
