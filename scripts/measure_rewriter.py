@@ -44,7 +44,7 @@ def words(texts: Iterable[str]) -> dict[str, float]:
 
 
 def kept(before: Sequence[str], after: Sequence[str]) -> tuple[float, float]:
-    """Shares of the numbers and of the names that are there afterwards, in percent, by document and with repetition.
+    """Shares of the numbers and of the names that are there afterwards, in percent, by document.
 
     A name is a word that has a capital inside a sentence somewhere in its document; all its places count, those at
     the start of a sentence too, which the rules may take for a common word.
