@@ -91,3 +91,28 @@ def test_the_int8_sibling_is_a_minimal_perturbation(audited: Path) -> None:
         if found["kind"] == "modification" and found["module"] is None
     ]
     assert verdict == "minimal"
+
+
+def test_a_fine_tune_of_a_few_steps_is_minimal(minilm: Path, tmp_path: Path) -> None:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_pretrained(minilm)
+    words = torch.randint(1000, 20_000, (16, 24), generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
+    for _ in range(5):  # pull each text's embedding towards that of the same text with half of its words
+        whole, half = (model(input_ids=ids).last_hidden_state.mean(1) for ids in (words, words[:, ::2]))
+        similarity = torch.nn.functional.normalize(whole) @ torch.nn.functional.normalize(half).T
+        loss = torch.nn.functional.cross_entropy(20 * similarity, torch.arange(len(words)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.save_pretrained(tmp_path / "tuned")
+    result = measure([str(tmp_path / "tuned")], tmp_path / "out", reference=str(minilm))
+    tuned = next(model["name"] for model in result["models"] if model["reference"])
+    moved = [
+        row for row in pq.read_table(tmp_path / "out" / "changes.parquet").to_pylist() if row["model"] == tuned
+    ]
+    assert 0 < np.median([row["relative_change"] for row in moved if row["relative_change"] is not None]) < 0.01
+    diagnostics = pq.read_table(tmp_path / "out" / "diagnostics.parquet").to_pylist()
+    kinds = {one["verdict"] for one in findings(diagnostics, moved) if one["kind"] == "modification"}
+    assert kinds == {"minimal"}

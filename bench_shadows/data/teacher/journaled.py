@@ -62,7 +62,8 @@ def joined(document: Document, parts: Sequence[Piece], replies: Mapping[str, Rep
     before, after = Counter(_WORD.findall(document.text)), Counter(_WORD.findall(text))
     outcome = "exercise" if document.kind == "exercise" else "rewritten"
     changed = (before - after).total()  # words of the original that the rewritten text has not, or has less often
-    return Rewritten(dataclasses.replace(document, text=text), outcome, before.total(), changed)
+    language = "javascript" if document.kind == "code" else document.language  # what the prompt asks for
+    return Rewritten(dataclasses.replace(document, text=text, language=language), outcome, before.total(), changed)
 
 
 class JournaledTeacher:
