@@ -103,6 +103,12 @@ def _audit(call: Call) -> None:
     print(json.dumps(found, indent=1) if options.json else "\n".join(summary(options.out)))
 
 
+def _export(call: Call) -> None:
+    from bench_shadows.export import export
+
+    say(f"exported: {export(call.options.checkpoint, call.options.out)}")
+
+
 def _compile(call: Call) -> None:
     config, topology = call.config(), call.options.topology
     os.environ["JAX_PLATFORMS"] = "cpu"  # libtpu compiles; with it installed JAX would look for a TPU to run on
@@ -190,6 +196,13 @@ def _pair(text: str) -> tuple[str, str]:
     return model, base
 
 
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/runs/A-seed0, or a step in its checkpoints"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+
+
 def _compile_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topology", required=True, help="such as v5e:16x16, v5p:4x4x4, v6e:8x8")
     parser.add_argument("--suggest", action="store_true", help="look for the fastest setting that fits")
@@ -209,6 +222,7 @@ COMMANDS = {
         "one study for every value of a field, and a page that compares them", _sweep, _sweep_options
     ),
     "audit": Command("the diagnostics of released checkpoints", _audit, _audit_options, takes_config=False),
+    "export": Command("a checkpoint in Hugging Face's format", _export, _export_options, takes_config=False),
     "compile": Command("does the step fit a TPU pod? Compiled on this machine", _compile, _compile_options),
 }
 
@@ -262,7 +276,9 @@ def main(words: Sequence[str]) -> None:
         parser.print_help()
         return
     command = COMMANDS[options.command]
-    known = [f"--{name.replace('_', '-')}" for name in vars(options) if name not in ("command", "models")]
+    known = [
+        f"--{name.replace('_', '-')}" for name in vars(options) if name not in ("command", "models", "checkpoint")
+    ]
     overrides = _overrides(rest, known)
     if overrides and not command.takes_config:
         raise ConfigError(f"--config.{next(iter(overrides))}: {options.command} takes no config")

@@ -22,7 +22,8 @@ BELOW = {
     "study": {"data", "diagnostics", "model", "training", "evaluation", "report", "provenance", "analysis"},
     "sweep": {"data", "report", "study"},
     "audit": {"diagnostics", "training", "report"},
-    "main": {"study", "sweep", "audit", "training"},
+    "export": {"data", "model", "training"},
+    "main": {"study", "export", "sweep", "audit", "training"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -43,6 +43,7 @@ class Tokenizer:
     def __init__(self, backend: Backend, end_of_text: str = END_OF_TEXT):
         backend.encode_special_tokens = True
         self._backend = backend
+        self.end_of_text_name = end_of_text
         self.end_of_text: int = backend.get_vocab(with_added_tokens=True)[end_of_text]
 
     @property
