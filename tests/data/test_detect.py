@@ -100,6 +100,7 @@ def test_code_of_the_commonest_languages_is_known_by_its_lines(text: str, langua
     assert detect.code(text) == detect.Code(True, language, "rules")
 
 
+@pytest.mark.peers
 def test_other_languages_are_found_by_magika() -> None:
     pytest.importorskip("magika")
     assert detect.code(RUST) == detect.Code(True, "rust", "magika")

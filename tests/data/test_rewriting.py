@@ -52,13 +52,17 @@ def paper_teacher(text: str) -> str:
     return text if text.startswith("Question") else JAVASCRIPT if text.startswith("def") else simple(text)
 
 
-def test_documents_keep_everything_but_their_text(server: FaultServer, tmp_path: Path) -> None:
+def test_documents_keep_everything_but_their_text_and_the_language_of_code(
+    server: FaultServer, tmp_path: Path
+) -> None:
     server.teacher = paper_teacher
     documents = [document("a"), document("b", EXERCISE, "exercise"), document("c", PYTHON, "code", "python"),
                  document("d", "  \n\n"), document("e", "")]  # fmt: skip
     results, report = rewritten(config(server.url), tmp_path, documents)
     texts = ["We use it.\n", EXERCISE, JAVASCRIPT + "\n", "  \n\n", ""]
-    assert results == [replace(one, text=text) for one, text in zip(documents, texts, strict=True)]
+    expected = [replace(one, text=text) for one, text in zip(documents, texts, strict=True)]
+    expected[2] = replace(expected[2], language="javascript")  # code, as the prompt asks
+    assert results == expected
     assert report["outcomes"] == {"exercise": 1, "rewritten": 4}
     assert (report["documents"], report["requests"], report["tokens_in"], report["tokens_out"]) == (5, 3, 300, 30)
     assert report["characters_before"] == sum(len(one.text) for one in documents)

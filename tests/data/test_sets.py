@@ -13,7 +13,7 @@ from bench_shadows.data.documents import Counts, Document, parts, read_documents
 from bench_shadows.data.sources import hf, tfds
 from bench_shadows.errors import DataError
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]  # tensorflow-datasets and datasets are extras
 FIELDS = FieldsConfig(text="body", language="meta.lang", kind="kind")
 
 
@@ -171,7 +171,7 @@ def test_a_split_or_config_that_is_not_there_is_named(saved: Path, source: str, 
 
 
 def test_a_set_that_cannot_be_looked_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = pytest.importorskip("huggingface_hub")
+    library = pytest.importorskip("datasets") and pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(library.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(
         DataError, match="'hf:nobody/nothing' is no folder here and cannot be looked up on the hub"

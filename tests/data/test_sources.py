@@ -442,6 +442,7 @@ def test_fields_may_be_nested_and_may_be_missing(tmp_path: Path) -> None:
     assert columns[0].id == "exact"
 
 
+@pytest.mark.peers
 def test_what_the_data_does_not_say_is_detected_and_counted(tmp_path: Path) -> None:
     pytest.importorskip("magika")
     code = "def main():\n    import os\n    for name in os.listdir():\n        print(name)\n    return None\n"
