@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+from collections.abc import Callable
 
 from bench_shadows.data.teacher.builtin.javascript.scopes import (
     Kinds,
@@ -294,7 +295,9 @@ class Expressions:
         pair = ast.Tuple([node.key, node.value], ast.Load())
         return f"py.dict({self._comprehension(node.generators, lambda: f'[{self.args(pair.elts)}]', pair)})"
 
-    def _comprehension(self, generators: list[ast.comprehension], element, node: ast.expr) -> str:  # type: ignore[no-untyped-def]
+    def _comprehension(
+        self, generators: list[ast.comprehension], element: Callable[[], str], node: ast.expr
+    ) -> str:
         first, *rest = generators
         if first.is_async:
             raise NotConvertedError("asynchronous code")
@@ -303,8 +306,7 @@ class Expressions:
         bound = [name.id for name in ast.walk(first.target) if isinstance(name, ast.Name)]
         ranged = isinstance(first.iter, ast.Call) and getattr(first.iter.func, "id", "") == "range"
         self.kinds.names |= dict.fromkeys(bound, "int" if ranged else None)
-        target = self.target(first.target)
-        target = f"({target})"
+        target = f"({self.target(first.target)})"
         inner = self._comprehension(rest, element, node) if rest else element()
         test = " && ".join(tight(self.condition(one)) for one in first.ifs)
         same = isinstance(node, ast.Name) and isinstance(first.target, ast.Name) and node.id == first.target.id

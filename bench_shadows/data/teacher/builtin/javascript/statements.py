@@ -60,9 +60,9 @@ class Statements(Calls):
     def _unpack(self, parts: list[ast.expr], value: str, indent: str, node: ast.expr | None) -> Iterator[str]:
         if any(isinstance(part, ast.Starred) for part in parts):
             raise NotConvertedError("a starred target")
-        exact = isinstance(node, ast.Tuple) and len(node.elts) == len(parts)
-        exact = exact and not any(isinstance(one, ast.Starred) for one in node.elts)  # type: ignore[union-attr]
-        right = f"[{self.args(node.elts)}]" if exact else f"py.unpack({value}, {len(parts)})"  # type: ignore[union-attr]
+        values = node.elts if isinstance(node, ast.Tuple) else []
+        exact = len(values) == len(parts) and not any(isinstance(one, ast.Starred) for one in values)
+        right = f"[{self.args(values)}]" if exact else f"py.unpack({value}, {len(parts)})"
         if all(isinstance(part, ast.Name) for part in parts):
             yield f"{indent}[{', '.join(self.expr(part) for part in parts)}] = {right};"
             return
