@@ -1,0 +1,282 @@
+"""Repeated prompts inside a sample: instructions and pieces of templates that stand in several of its fields.
+
+Section 6.2 of the paper: "verbatim instruction strings or template fragments repeated across multiple fields
+within the same sample". Our reading: a fragment is a sentence or a line, compared without regard to white space,
+case and the full stop at its end, and at least `minimum` characters long. Whole fragments go, so that no sentence
+is cut. One instance of each stays, in the field that ranks highest: the user's turns, then fields that are called
+prompt or instruction, then the system's, then the others by name. What answers the prompt is never looked at.
+
+A sample is JSON: nested dicts and lists with strings in them. Conversations are lists of turns that name their
+speaker (LLaVA and ShareGPT: from, value; chat messages: role, content).
+"""
+
+import dataclasses
+import functools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+Path = tuple[str | int, ...]
+
+USERS = frozenset({"user", "human"})
+SYSTEMS = frozenset({"system", "developer"})
+PROMPTS = frozenset({"prompt", "instruction", "instructions", "question", "query", "input"})
+ANSWERS = frozenset(
+    {"answer", "answers", "target", "targets", "label", "labels", "response", "responses", "output", "outputs"}
+    | {"completion", "completions", "chosen", "rejected", "solution", "ground_truth", "reference", "references"}
+)
+IDENTIFIERS = frozenset(
+    {"id", "image", "images", "video", "videos", "audio", "path", "file", "filename", "url", "role", "from"}
+    | {"type", "name", "source", "dataset", "language", "format"}
+)
+SPEAKER = ("role", "from")
+
+_PLACEHOLDER = r"<[A-Za-z_|/][^<>\s]{0,40}>"
+# Where a fragment ends: with its line; with a sign that ends a sentence or a label, and white space behind it;
+# with such a sign in Chinese; around a placeholder of an image, which is a fragment of its own.
+_BREAK = re.compile(
+    rf"""(?P<placeholder>{_PLACEHOLDER}\s*) | \s*\n\s* | [.!?:;…]+["'”’)\]]*(?:\s+|$)
+    | [。！？：；]+["'”’」』）]*\s*""",
+    re.VERBOSE,
+)
+_IS_PLACEHOLDER = re.compile(rf"\s*{_PLACEHOLDER}\s*\Z")
+_END = ".:;,。：；， \t"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What counts as a repeated prompt; the defaults are our choice."""
+
+    fields: tuple[str, ...] = ()
+    """Fields that are looked at, `conversations.*.value`; a name takes all below it. Empty: every text that is not
+    protected."""
+    protected: tuple[str, ...] = ()
+    """Fields that are left alone, besides answers, the assistant's turns and identifiers."""
+    minimum: int = 16
+    """Length of the shortest fragment, in characters; those of double width (Chinese) count twice."""
+    ignore_case: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeat:
+    """One copy that was removed."""
+
+    fragment: str
+    """Normalised: what its copies have in common."""
+    field: str
+    """`metadata.task`, `conversations.*.value`."""
+    kept_in: str
+    """The field with the instance that stays."""
+    text: str
+    """As it stood."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """One field of a sample that is looked at."""
+
+    path: Path
+    value: str
+    rank: int
+    """0 the user's turns, 1 prompts, 2 the system's, 3 others."""
+
+    @property
+    def field(self) -> str:
+        """Its path with `*` for a place in a list."""
+        return ".".join("*" if isinstance(part, int) else part for part in self.path)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Ascending: the field that keeps a fragment comes first, whatever the order of keys in the file."""
+        return self.rank, tuple((1, part, "") if isinstance(part, int) else (0, 0, part) for part in self.path)
+
+
+def texts(sample: Any, rules: Rules) -> list[Text]:
+    """The fields of a sample that are looked at, in the order in which they keep a fragment."""
+    wanted, protected = _patterns(rules.fields), _patterns(rules.protected)
+    found = [
+        text
+        for text in _walk(sample, (), 3)
+        if not any(_matches(text.path, pattern) for pattern in protected)
+        and (not wanted or any(_matches(text.path, pattern) for pattern in wanted))
+    ]
+    return sorted(found, key=lambda text: text.order)
+
+
+class Cleaned(NamedTuple):
+    """A sample without its repeated prompts."""
+
+    sample: Any
+    """The same object where nothing was removed."""
+    removed: list[Repeat]
+    looked_at: list[Text]
+    """Its fields before."""
+
+
+def deduplicate(sample: Any, rules: Rules) -> Cleaned:
+    """Removes repeated copies.
+
+    Everything but the removed fragments and the white space beside them stays as it is. Doing it again changes
+    nothing.
+    """
+    found = texts(sample, rules)
+    pieces = [[(piece, compared(piece, rules)) for piece in split(text.value)] for text in found]
+    places: dict[str, list[Text]] = {}
+    for text, its_pieces in zip(found, pieces, strict=True):
+        for repeatable in {fragment for _, fragment in its_pieces if fragment is not None}:
+            places.setdefault(repeatable, []).append(text)
+    home = {fragment: where[0] for fragment, where in places.items() if len(where) > 1}
+    removed: list[Repeat] = []
+    changed: dict[Path, str] = {}
+    standing: set[str] = set()
+    for text, its_pieces in zip(found if home else [], pieces, strict=False):
+        stays = []
+        for piece, fragment in its_pieces:
+            keeper = home.get(fragment) if fragment is not None else None
+            stays.append(keeper is None or (keeper is text and fragment not in standing))
+            if fragment is not None and stays[-1]:
+                standing.add(fragment)
+            elif fragment is not None and keeper is not None:
+                removed.append(Repeat(fragment, text.field, keeper.field, piece.strip()))
+        if not all(stays):
+            left = "".join(piece for (piece, _), stay in zip(its_pieces, stays, strict=True) if stay)
+            changed[text.path] = left if stays[-1] else left.rstrip()
+    return Cleaned(_replaced(sample, changed) if changed else sample, removed, found)
+
+
+def split(text: str) -> Iterator[str]:
+    """The fragments of a text, each with the white space behind it: put together they are the text."""
+    begin = 0
+    for match in _BREAK.finditer(text):
+        if match["placeholder"] and match.start() > begin:
+            yield text[begin : match.start()]
+            begin = match.start()
+        yield text[begin : match.end()]
+        begin = match.end()
+    if begin < len(text):
+        yield text[begin:]
+
+
+def compared(piece: str, rules: Rules) -> str | None:
+    """What is compared of a fragment; None for a placeholder and for what is too short to be a repetition."""
+    if _IS_PLACEHOLDER.match(piece):
+        return None
+    text = " ".join((piece if piece.isascii() else unicodedata.normalize("NFC", piece)).split()).rstrip(_END)
+    if width(text) < rules.minimum:
+        return None
+    return text.casefold() if rules.ignore_case else text
+
+
+def width(text: str) -> int:
+    """Characters, those of double width counted twice."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+@dataclasses.dataclass
+class Measure:
+    """How often prompts are repeated, over many samples; merged over processes and parts."""
+
+    samples: int = 0
+    repeating: int = 0
+    """Samples with a repeated fragment."""
+    repeating_after: int = 0
+    """The same, measured again on what was written."""
+    characters: int = 0
+    """In the fields that are looked at."""
+    characters_removed: int = 0
+    without_text: int = 0
+    """Samples without any field that is looked at."""
+    fields: Counter[str] = dataclasses.field(default_factory=Counter)
+    """Field -> samples with it."""
+    fields_repeating: Counter[str] = dataclasses.field(default_factory=Counter)
+    """Field -> samples in which a copy was removed from it."""
+    fragments: Counter[str] = dataclasses.field(default_factory=Counter)
+    """Fragment -> copies removed."""
+    fragments_dropped: int = 0
+    """Copies of rare fragments that are no longer told apart."""
+
+    LISTED: ClassVar[int] = 20_000
+    """Fragments that are told apart; twice as many are held at most."""
+
+    def add(self, cleaned: Cleaned, rules: Rules) -> None:
+        """Counts one sample, as it was and as it is written."""
+        self.samples += 1
+        self.without_text += not cleaned.looked_at
+        self.characters += sum(len(text.value) for text in cleaned.looked_at)
+        self.fields.update({text.field for text in cleaned.looked_at})
+        if removed := cleaned.removed:
+            self.repeating += 1
+            self.repeating_after += bool(deduplicate(cleaned.sample, rules).removed)
+            self.characters_removed += sum(len(repeat.text) for repeat in removed)
+            self.fields_repeating.update({repeat.field for repeat in removed})
+            self.fragments.update(repeat.fragment for repeat in removed)
+            self._forget_rare()
+
+    def merge(self, other: "Measure") -> None:
+        """Adds what another process counted."""
+        for field in dataclasses.fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if isinstance(mine, Counter):
+                mine.update(theirs)
+            else:
+                setattr(self, field.name, mine + theirs)
+        self._forget_rare()
+
+    def _forget_rare(self) -> None:
+        if len(self.fragments) > 2 * self.LISTED:
+            common = Counter(dict(self.fragments.most_common(self.LISTED)))
+            self.fragments_dropped += self.fragments.total() - common.total()
+            self.fragments = common
+
+
+def _walk(value: Any, path: Path, rank: int) -> Iterator[Text]:
+    """Strings below a value, what answers or identifies left out."""
+    if isinstance(value, str):
+        yield Text(path, value, rank)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _walk(item, (*path, index), rank)
+    elif isinstance(value, Mapping):
+        speaker = next((str(value[key]).casefold() for key in SPEAKER if isinstance(value.get(key), str)), None)
+        if speaker is not None and speaker not in USERS | SYSTEMS:
+            return  # the assistant's turn, or a tool's
+        if speaker is not None:
+            rank = 0 if speaker in USERS else 2
+        for key, item in value.items():
+            name = str(key).casefold()
+            if name in ANSWERS or name in IDENTIFIERS or name.endswith(("_id", "_path", "_url")):
+                continue
+            yield from _walk(item, (*path, str(key)), _rank(name, rank))
+
+
+def _rank(name: str, around: int) -> int:
+    if around < 3:
+        return around
+    return 1 if name in PROMPTS else 2 if name in SYSTEMS else 3
+
+
+@functools.lru_cache
+def _patterns(fields: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [tuple(field.split(".")) for field in fields]
+
+
+def _matches(path: Path, pattern: Sequence[str]) -> bool:
+    """Whether a path lies at or below a pattern; `*` is any one part."""
+    return len(path) >= len(pattern) and all(
+        wanted in ("*", str(part)) for part, wanted in zip(path, pattern, strict=False)
+    )
+
+
+def _replaced(value: Any, changed: Mapping[Path, str], path: Path = ()) -> Any:
+    """A copy with other strings at some paths; what is not on the way to them is shared."""
+    if path in changed:
+        return changed[path]
+    if not any(where[: len(path)] == path for where in changed):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, changed, (*path, str(key))) for key, item in value.items()}
+    return [_replaced(item, changed, (*path, index)) for index, item in enumerate(value)]
