@@ -1,0 +1,70 @@
+"""The paper's claims C1 to C9, judged from a run's tables. Thresholds and tests stand in the claims' docstrings.
+
+They were fixed from the paper and from simulated tables (scripts/calibrate_claims.py), not from what runs showed.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench_shadows import __version__
+from bench_shadows.config import config_hash
+from bench_shadows.files import write_json
+from bench_shadows.report.claims_spectra import recoverable, share_in_range
+from bench_shadows.report.claims_verdict import (
+    COVERAGE,
+    LEVEL,
+    Claim,
+    Evidence,
+    NotMeasuredError,
+    correct,
+    examine,
+    register,
+)
+from bench_shadows.report.inputs import Run, read_run
+
+CLAIMS: tuple[Callable[[Run], Evidence], ...] = (share_in_range, recoverable)
+
+
+def judge(run: Run) -> list[Claim]:
+    """Every claim with its verdict on a run, in the order of their numbers."""
+    return correct([examine(register(claim), _evidence(claim, run)) for claim in CLAIMS])
+
+
+def _evidence(claim: Callable[[Run], Evidence], run: Run) -> Evidence | NotMeasuredError:
+    try:
+        return claim(run)
+    except NotMeasuredError as reason:
+        return reason
+
+
+def write_claims(run_folder: Path) -> Path:
+    """Writes RUN/claims.json: every claim with its parts, p-values and the values of each condition and seed.
+
+    Raises RunError for a folder that is no run or holds unreadable files.
+    """
+    path = run_folder / "claims.json"
+    write_json(path, as_json(read_run(run_folder)))
+    return path
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """The content of claims.json: plain values, seeds as text, missing as null."""
+    return {
+        "version": __version__,
+        "versions": dict(run.provenance.get("versions", {})),
+        "config_sha256": config_hash(run.config),
+        "level": LEVEL,
+        "interval_coverage": COVERAGE,
+        "correction": "Holm over the claims that were tested; intervals and the parts' p are not corrected",
+        "claims": [_plain(dataclasses.asdict(claim)) for claim in judge(run)],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,101 @@
+"""Tables as arrays for the claims: [condition, seed, module, layer], NaN where a matrix has no value."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench_shadows.report.claims_verdict import NotMeasuredError
+from bench_shadows.report.inputs import Frame, Run
+from bench_shadows.report.tables import fraction_label
+
+LEAST_FITTED = 0.5  # a seed of which a condition has fewer matrices with a value than this share does not count
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrices:
+    """A value of every matrix at one point of the run, for several conditions and the seeds that all have."""
+
+    values: np.ndarray  # float64 [condition, seed, module, layer], NaN for missing
+    conditions: tuple[str, ...]
+    seeds: tuple[int, ...]
+    modules: tuple[str, ...]
+
+    def __getitem__(self, condition: str) -> np.ndarray:
+        """One condition: float64 [seed, module, layer]."""
+        return self.values[self.conditions.index(condition)]
+
+    def of(self, prefix: str) -> "Matrices":
+        """The modules whose name begins with `prefix`; raises NotMeasuredError if there is none."""
+        keep = [index for index, name in enumerate(self.modules) if name.startswith(prefix)]
+        if not keep:
+            raise NotMeasuredError(f"No matrix of {prefix} was analysed.")
+        return dataclasses.replace(
+            self, values=self.values[:, :, keep], modules=tuple(self.modules[i] for i in keep)
+        )
+
+    def by_seed(self, values: np.ndarray) -> dict[int, float]:
+        """seed -> value, from an array [seed]."""
+        return {seed: float(value) for seed, value in zip(self.seeds, values, strict=True)}
+
+
+def matrices(
+    run: Run, frame: Frame, value: str, conditions: Sequence[str], fraction: float, table: str = "diagnostics"
+) -> Matrices:
+    """`value` of every matrix at a fraction of the run. `frame` holds the rows of one component or reference.
+
+    Raises NotMeasuredError where the table is empty, the fraction was not analysed, or a condition is not there.
+    """
+    here = at_fraction(run, frame, fraction, table)
+    present = here.values("condition")
+    if absent := [name for name in conditions if name not in present]:
+        raise NotMeasuredError(
+            f"{table}.parquet has no condition {' and '.join(absent)} at {fraction_label(fraction)} of the run."
+        )
+    here = here.where(condition=tuple(conditions))
+    index, keys = [], []
+    for name in ("condition", "seed", "module", "layer"):
+        found, positions = np.unique(here[name], return_inverse=True)
+        index.append(positions)
+        keys.append(found.tolist())
+    full = np.full([len(found) for found in keys], np.nan)
+    full[tuple(index)] = here[value]
+    full = full[[keys[0].index(name) for name in conditions]]
+    # A seed counts where every condition has at least half of the matrices.
+    kept = (np.isfinite(full).mean(axis=(2, 3)) >= LEAST_FITTED).all(axis=0)
+    seeds = tuple(int(seed) for seed, keep in zip(keys[1], kept, strict=True) if keep)
+    return Matrices(full[:, kept], tuple(conditions), seeds, tuple(keys[2]))
+
+
+def at_fraction(run: Run, frame: Frame, fraction: float, table: str) -> Frame:
+    """The rows of one analysed fraction; raises NotMeasuredError where there are none."""
+    if not len(frame):
+        raise NotMeasuredError(f"{table}.parquet is not there or has nothing for it.")
+    steps = dict(zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True))
+    near = [step for there, step in steps.items() if abs(there - fraction) < 1e-6]
+    here = frame.where(step=near[0]) if near else Frame({})
+    if not len(here):
+        raise NotMeasuredError(f"{table}.parquet has nothing at {fraction_label(fraction)} of the run.")
+    return here
+
+
+def upper(layers: int) -> slice:
+    """The upper layers: the last third of the depth, two at least."""
+    return slice(layers - max(2, round(layers / 3)), layers)
+
+
+def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """Mean of what is there; NaN where nothing is."""
+    count = np.isfinite(values).sum(axis=axis)
+    return np.where(count > 0, np.nansum(values, axis=axis) / np.maximum(count, 1), np.nan)
+
+
+def difference(first: Mapping[int, float], second: Mapping[int, float]) -> dict[int, float]:
+    """first − second, seed by seed."""
+    return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+
+
+def average(parts: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """The mean of several values, seed by seed, over the seeds that all have."""
+    seeds = sorted(set.intersection(*(set(part) for part in parts)))
+    return {seed: float(np.mean([part[seed] for part in parts])) for seed in seeds}

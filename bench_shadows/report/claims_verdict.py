@@ -1,0 +1,272 @@
+"""How a claim becomes a verdict: parts that can be false, their t-tests over seeds, Holm's correction.
+
+A claim has one or more parts. A part is one number for each seed and the region where the claim says that their
+mean lies: above or below a threshold, or within a margin (an equivalence: "no difference was found" is not
+"equal"). Seeds are the only independent repetitions, and there are few of them: three to a dozen. A permutation of
+signs cannot reach 5 % with fewer than five and Holm's correction needs more; a percentile bootstrap of five values
+covers too rarely. So Student's t it is: exact for normal values at any number of seeds, and each value is a mean
+over tens to hundreds of matrices. scripts/calibrate_claims.py measures how exact it is on noise as in real runs.
+"""
+
+import dataclasses
+import math
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+LEVEL = 0.05  # of every test, one-sided, after Holm's correction
+COVERAGE = 1 - 2 * LEVEL  # of the intervals: each end is the bound of a one-sided test of that level
+
+Verdict = Literal["reproduced", "not reproduced", "undecided", "too few seeds", "not measured"]
+Scale = Literal["plain", "ratio", "root"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One statement that can be false: the mean over seeds of `values` lies in the open interval (low, high).
+
+    `values` are on the scale of the test. `scale` says how a reader sees them: `ratio` for logarithms of ratios
+    (shown as the ratio), `root` for squares (shown as the root, with their sign), `plain` as they are.
+    """
+
+    name: str
+    values: Mapping[int, float]
+    unit: str
+    low: float = -math.inf
+    high: float = math.inf
+    scale: Scale = "plain"
+
+    def show(self, value: float) -> float:
+        """A value on the scale of the test as a reader sees it."""
+        if self.scale == "ratio":
+            return math.exp(value)
+        return math.copysign(math.sqrt(abs(value)), value) if self.scale == "root" else value
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What a claim found in the tables: its parts, the first one the headline, and what they were made of."""
+
+    parts: tuple[Part, ...]
+    observed: Mapping[str, Mapping[int, float]]
+    """name with condition and point of the run -> seed -> value: enough to compute every part again by hand."""
+
+
+class NotMeasuredError(Exception):
+    """A claim's table, condition, fraction or task is not there; the message says which."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TestedPart:
+    """A part with its test. `effect`, `interval` and `claimed` are as a reader sees them; `values` are not."""
+
+    name: str
+    unit: str
+    scale: Scale
+    claimed: tuple[float | None, float | None]
+    values: Mapping[int, float]
+    effect: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    p_against: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim of the paper and what this run says about it.
+
+    `effect` and `interval` (90 %, not corrected: its ends are the bounds of one-sided tests at 5 %) belong to the
+    first of `parts`. `p` is for the claim: the chance of values as clear as these, were the claim false (the
+    largest over its parts: all must hold). `p_against` is for its contrary (the smallest, times the number of
+    parts: one that fails is enough). Both are corrected by Holm's method over the claims that were tested.
+    """
+
+    id: str
+    title: str
+    statement: str
+    statistic: str
+    test: str
+    threshold: str
+    min_seeds: int
+    figure: str | None
+    seeds: tuple[int, ...]
+    effect: float | None
+    unit: str
+    interval: tuple[float, float] | None
+    p: float | None
+    p_corrected: float | None
+    p_against: float | None
+    p_against_corrected: float | None
+    verdict: Verdict
+    reason: str
+    parts: tuple[TestedPart, ...]
+    observed: Mapping[str, Mapping[int, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Registration:
+    """What stands in a claim function's docstring: see `register`."""
+
+    id: str
+    title: str
+    statement: str
+    statistic: str
+    test: str
+    threshold: str
+    min_seeds: int
+    figure: str | None
+
+
+def register(function: Callable) -> Registration:
+    """The registration of a claim: its docstring is the only place where it is written.
+
+    The first line is `C1: title`; then a paragraph for each of Claim, Statistic, Test, Threshold, Seeds (a number
+    first) and, where the page has one, Figure (a name of report/gallery.GALLERY).
+    """
+    heading, *paragraphs = textwrap.dedent("    " + (function.__doc__ or "")).strip().split("\n\n")
+    name, _, title = " ".join(heading.split()).partition(": ")
+    fields = {}
+    for paragraph in paragraphs:
+        key, _, text = " ".join(paragraph.split()).partition(": ")
+        fields[key.lower()] = text
+    return Registration(
+        id=name,
+        title=title.rstrip("."),
+        statement=fields["claim"],
+        statistic=fields["statistic"],
+        test=fields["test"],
+        threshold=fields["threshold"],
+        min_seeds=int(re.match(r"\d+", fields["seeds"])[0]),  # type: ignore[index]
+        figure=fields["figure"].rstrip(".") if "figure" in fields else None,
+    )
+
+
+def test_part(part: Part) -> TestedPart:
+    """One-sided t-tests of a part's values (finite ones; two seeds at least, else no interval and no p).
+
+    `p`: of the values, if the mean lay outside the claimed region (two one-sided tests where the region has two
+    ends: Schuirmann 1987). `p_against`: if it lay inside, corrected for two ends.
+    """
+    values = np.array([value for value in part.values.values() if math.isfinite(value)])
+    claimed = tuple(part.show(end) if math.isfinite(end) else None for end in (part.low, part.high))
+    common = {"name": part.name, "unit": part.unit, "scale": part.scale, "claimed": claimed, "values": part.values}
+    if len(values) < 2:
+        effect = part.show(float(values[0])) if len(values) else None
+        return TestedPart(**common, effect=effect, interval=None, p=None, p_against=None)  # type: ignore[arg-type]
+    freedom, mean = len(values) - 1, float(values.mean())
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(freedom, 1 - LEVEL)) * error
+
+    def below(end: float) -> float:
+        """p of the mean being above `end`, were it below: small where the mean is clearly above."""
+        if error == 0:
+            return 0.0 if mean > end else 1.0
+        return float(stdtr(freedom, (end - mean) / error))
+
+    inside = [below(part.low)] if math.isfinite(part.low) else []
+    inside += [1 - below(part.high)] if math.isfinite(part.high) else []
+    return TestedPart(
+        **common,  # type: ignore[arg-type]
+        effect=part.show(mean),
+        interval=(part.show(mean - half), part.show(mean + half)),
+        p=max(inside),
+        p_against=min(1.0, len(inside) * min(1 - p for p in inside)),
+    )
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values corrected for how many they are (Holm 1979), in the order given."""
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(np.argsort(values, kind="stable")):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[int(index)] = largest
+    return corrected
+
+
+def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -> Claim:
+    """The claim before correction: `undecided` where it was tested, else the verdict that it keeps."""
+    empty = dict.fromkeys(("effect", "interval", "p", "p_corrected", "p_against", "p_against_corrected"))
+    common = dataclasses.asdict(registration) | empty
+    if isinstance(evidence, NotMeasuredError):
+        return Claim(
+            **common, seeds=(), unit="", parts=(), observed={}, verdict="not measured", reason=str(evidence)
+        )
+    # A seed counts where every part has a value.
+    seeds = sorted(set.intersection(*(_finite(part.values) for part in evidence.parts)))
+    parts = tuple(
+        test_part(dataclasses.replace(part, values={seed: part.values[seed] for seed in seeds}))
+        for part in evidence.parts
+    )
+    first = parts[0]
+    common |= {"effect": first.effect, "interval": first.interval, "unit": first.unit}
+    common |= {"seeds": tuple(seeds), "parts": parts, "observed": evidence.observed}
+    if len(seeds) < registration.min_seeds:
+        found = "no seed has" if not seeds else "1 seed has" if len(seeds) == 1 else f"{len(seeds)} seeds have"
+        reason = f"{found.capitalize()} all that the claim needs; it takes {registration.min_seeds}."
+        return Claim(**common, verdict="too few seeds", reason=reason)
+    common["p"] = max(part.p for part in parts if part.p is not None)
+    common["p_against"] = min(
+        1.0, len(parts) * min(part.p_against for part in parts if part.p_against is not None)
+    )
+    return Claim(**common, verdict="undecided", reason="")
+
+
+def _finite(values: Mapping[int, float]) -> set[int]:
+    return {seed for seed, value in values.items() if math.isfinite(value)}
+
+
+def correct(claims: Sequence[Claim]) -> list[Claim]:
+    """Corrects the p-values of the claims that were tested (those with p), and gives these their verdict.
+
+    Two families, for and against: of a claim and its contrary one is true, so that false verdicts of either kind
+    stay below 5 % for all claims together.
+    """
+    tested = [claim for claim in claims if claim.p is not None and claim.p_against is not None]
+    supports = holm([claim.p for claim in tested if claim.p is not None])
+    refutes = holm([claim.p_against for claim in tested if claim.p_against is not None])
+    decided = {}
+    for claim, support, refute in zip(tested, supports, refutes, strict=True):
+        verdict: Verdict = (
+            "reproduced" if support <= LEVEL else "not reproduced" if refute <= LEVEL else "undecided"
+        )
+        decided[claim.id] = dataclasses.replace(
+            claim,
+            p_corrected=support,
+            p_against_corrected=refute,
+            verdict=verdict,
+            reason=_reason(claim.parts, verdict),
+        )
+    return [decided.get(claim.id, claim) for claim in claims]
+
+
+def _reason(parts: Sequence[TestedPart], verdict: Verdict) -> str:
+    """The part that decided, in figures: the least clear one, or the one that speaks against the claim."""
+    if verdict == "not reproduced":
+        part = min(parts, key=lambda part: part.p_against or 0.0)
+        return f"What the claim says is excluded: {write_part(part)}."
+    part = max(parts, key=lambda part: part.p or 0.0)
+    if verdict == "reproduced":
+        if len(parts) == 1:
+            return f"It holds: {write_part(part)}."
+        return f"All {len(parts)} parts hold; the least clear: {write_part(part)}."
+    return f"Neither shown nor excluded: {write_part(part)}."
+
+
+def write_part(part: TestedPart) -> str:
+    """`D − A at the end −1.2 points (−2.0 to −0.4), claimed below −0.45`."""
+    unit = f" {part.unit}" if part.unit else ""
+    text = f"{part.name} {_number(part.effect)}{unit}"
+    if part.interval is not None:
+        text += f" ({_number(part.interval[0])} to {_number(part.interval[1])})"
+    low, high = part.claimed
+    if low is not None and high is not None:
+        return f"{text}, claimed between {_number(low)} and {_number(high)}"
+    return f"{text}, claimed {'above' if high is None else 'below'} {_number(low if high is None else high)}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}".replace("-", "−")
