@@ -20,27 +20,13 @@ from bench_shadows.data.rows import RowSet
 from bench_shadows.data.statistics import frequency_deciles
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.weights import Weights, open_weights
+from bench_shadows.evaluation import table as evaluation_table
 from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows
+from bench_shadows.evaluation.table import Row
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
 from bench_shadows.training.checkpoints import restore_params, sound_digest
 from bench_shadows.training.compile_cache import use_compile_cache
-
-Row = dict[str, Any]
-
-EVALUATION_SCHEMA = pa.schema(
-    [
-        ("model", pa.string()),
-        ("condition", pa.string()),
-        ("seed", pa.int64()),
-        ("step", pa.int64()),
-        ("suite", pa.string()),
-        ("task", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("count", pa.int64()),
-    ]
-)
 
 
 class Point(NamedTuple):
@@ -135,9 +121,11 @@ class Analysis:
         with Progress("evaluate", len(self.points), "checkpoints") as progress:
             for point in self.points:
                 made_from = [self.digests[point], inputs]
-                table += self._once(point, "evaluation", made_from, EVALUATION_SCHEMA, partial(compute, point))
+                table += self._once(
+                    point, "evaluation", made_from, evaluation_table.SCHEMA, partial(compute, point)
+                )
                 progress.add()
-        return self._write("evaluation.parquet", table, EVALUATION_SCHEMA)
+        return self._write("evaluation.parquet", table, evaluation_table.SCHEMA)
 
     @property
     def _precision(self) -> Any:

@@ -1,10 +1,10 @@
-"""Held-out likelihood: bits per byte by domain, and loss by how frequent the token was in training.
+"""Held-out likelihood: bits per byte by domain, loss by the token's frequency in training and by its position.
 
 Letters: N rows, B rows at once, T positions, V vocabulary.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from flax import nnx
 
 from bench_shadows.config import ModelConfig
 from bench_shadows.data.statistics import DECILES
+from bench_shadows.evaluation.table import Row, row
 from bench_shadows.model.decoder import Decoder, with_parameters
 from bench_shadows.model.loss import next_tokens, token_losses
 
@@ -49,6 +50,26 @@ def build_losses(config: ModelConfig, loss_chunk: int, compute_dtype: Any = jnp.
     return losses
 
 
+def sequence_losses(
+    losses: Losses, params: Mapping[str, Any], sequences: Sequence[np.ndarray], padding: int
+) -> list[np.ndarray]:
+    """Losses of sequences of different lengths: float32 [length - 1] each, of all tokens but the first.
+
+    They are padded at their ends, where no earlier token sees it, to few different lengths.
+    """
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    padded = np.array([_padded(length) for length in lengths.tolist()], dtype=np.int64)
+    found: list[np.ndarray] = [np.empty(0, np.float32)] * len(sequences)
+    for length in np.unique(padded).tolist():
+        [members] = np.nonzero(padded == length)
+        rows = np.full((len(members), length), padding, np.int32)
+        for place, member in enumerate(members):
+            rows[place, : lengths[member]] = sequences[member]
+        for member, row_losses in zip(members, losses(params, rows), strict=True):
+            found[member] = row_losses[: lengths[member] - 1]
+    return found
+
+
 def likelihood_rows(
     losses_NxT: np.ndarray,
     rows_NxT: np.ndarray,
@@ -56,7 +77,7 @@ def likelihood_rows(
     token_bytes_V: np.ndarray,
     deciles_V: np.ndarray,
     end_of_text: int,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """Rows (suite, task, metric, value, count) of evaluation.parquet from the losses of one checkpoint.
 
     `losses_NxT` [N, T - 1] belong to the tokens `rows_NxT[:, 1:]`. The end-of-text token is left out: it stands
@@ -66,16 +87,6 @@ def likelihood_rows(
     text = targets != end_of_text
     weights, lengths = text.astype(np.float64), token_bytes_V[targets] * text
     losses = losses_NxT.astype(np.float64) * weights
-
-    def row(suite: str, task: str, metric: str, value: float, count: float) -> dict[str, Any]:
-        known = count > 0 and math.isfinite(value)
-        return {
-            "suite": suite,
-            "task": task,
-            "metric": metric,
-            "value": value if known else None,
-            "count": int(count),
-        }
 
     for domain in ["all", *sorted(set(domains_N.tolist()))]:
         chosen = slice(None) if domain == "all" else domains_N == domain
@@ -87,3 +98,24 @@ def likelihood_rows(
         chosen_tokens = of_target == decile
         nats, count = losses[chosen_tokens].sum(), weights[chosen_tokens].sum()
         yield row("frequency", f"decile-{decile}", "loss_nats_per_token", nats / max(count, 1), count)
+    for first, last in position_ranges(rows_NxT.shape[1]):
+        places = slice(first - 1, last)  # column t of the losses has t + 1 tokens before it
+        nats, count = losses[:, places].sum(), weights[:, places].sum()
+        yield row("position", f"{first}-{last}", "loss_nats_per_token", nats / max(count, 1), count)
+
+
+def position_ranges(length: int) -> list[tuple[int, int]]:
+    """(first, last) of the ranges that loss by position is told for, of rows of `length` tokens.
+
+    A token's position is the number of tokens that stand before it in its row, other documents' included. Ranges
+    double: 1-7, 8-15, 16-31, ...; the first holds all that have fewer than 8 tokens to go by (our choice).
+    """
+    starts = [1]
+    while max(8, 2 * starts[-1]) < length:
+        starts.append(max(8, 2 * starts[-1]))
+    return [(start, stop - 1) for start, stop in zip(starts, [*starts[1:], length], strict=True)]
+
+
+def _padded(length: int) -> int:
+    """The next of 32, 64, 96, 128, 256, 512, ...: a program is compiled for each."""
+    return -(-length // 32) * 32 if length <= 128 else 1 << (length - 1).bit_length()
