@@ -1,6 +1,12 @@
-"""Did only the data differ? Each control by condition against A, step for step, in both halves of training."""
+"""Controls of a run: what was set, what was read, and what came of it, by condition against A, step for step.
 
-from collections.abc import Mapping, Sequence
+The noise scale is the trace of the per-row gradient covariance by the squared length of the gradient, in rows: the
+batch size at which the noise of a step's gradient is as large as the gradient (McCandlish et al., "An Empirical
+Model of Large-Batch Training", arXiv:1812.06162, section 2.2 and appendix A.1, the simple noise scale). Both are
+noisy, and a mean of their ratios is biased: they are averaged over many steps first and divided then.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +15,11 @@ from bench_shadows.report.estimates import estimate, write_number
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import BASELINE, Column, Table
 
-# key of metrics.jsonl -> (label, unit)
+NOISE_SCALE = "noise_scale"
+SKIPPED = "skipped"
+Metrics = Mapping[str, np.ndarray]
+
+# key of metrics.jsonl, or of RATIOS -> (label, unit)
 SETTINGS = {"learning_rate": ("learning rate", "")}
 BATCHES = {
     "batch_types": ("token types of a batch", "types"),
@@ -19,31 +29,60 @@ BATCHES = {
 }
 OUTCOMES = {
     "grad_norm": ("gradient norm before clipping", ""),
+    NOISE_SCALE: ("gradient noise scale", "rows"),
     "update_norm": ("update norm", ""),
     "param_norm": ("parameter norm", ""),
 }
 CONTROLS = {**SETTINGS, **OUTCOMES, **BATCHES}
+RATIOS = {NOISE_SCALE: ("grad_variance", "grad_square")}
+"""Controls that are one recorded series by another, each averaged first."""
 HALVES = ("first", "second")
+
+
+def parts(key: str) -> tuple[str, ...]:
+    """The recorded series that a control is made of: itself, or numerator and denominator."""
+    return RATIOS.get(key, (key,))
+
+
+def recorded(metrics: Metrics, key: str) -> bool:
+    """Whether a run has what a control is made of."""
+    return all(part in metrics and np.isfinite(metrics[part]).any() for part in parts(key))
+
+
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Elementwise, NaN where the denominator is not positive: a gradient whose length drowned in noise."""
+    known = np.isfinite(denominator) & (denominator > 0)
+    return np.where(known, numerator / np.where(known, denominator, 1), np.nan)
 
 
 def compare(run: Run, key: str, condition: str, half: str) -> tuple[bool, list[float]] | None:
     """(equal to A at every step of every seed, percent by which the mean over the half differs, for each seed).
 
-    None where the two runs share no seed, no step or do not record `key`.
+    None where the two runs share no seed, no step or do not record `key`. Steps without a finite value in either
+    run (skipped ones) are left out of the means.
     """
     equal, percents = True, []
     for (name, seed), mine in sorted(run.metrics.items()):
         base = run.metrics.get((BASELINE, seed))
-        if name != condition or base is None or key not in mine or key not in base:
+        if name != condition or base is None or not recorded(mine, key) or not recorded(base, key):
             continue
         steps, here, there = np.intersect1d(mine["step"], base["step"], return_indices=True)
         keep = (steps <= run.config.phase_steps) == (half == "first")
-        ours, theirs = mine[key][here][keep], base[key][there][keep]
-        if not len(ours) or not np.isfinite(ours).all() or not np.isfinite(theirs).all():
+        ours = np.stack([mine[part][here][keep] for part in parts(key)])
+        theirs = np.stack([base[part][there][keep] for part in parts(key)])
+        finite = np.isfinite(ours).all(axis=0) & np.isfinite(theirs).all(axis=0)
+        if not finite.any():
             continue
-        equal &= bool(np.array_equal(ours, theirs))
-        percents.append(float(100 * (ours.mean() / theirs.mean() - 1)) if theirs.mean() else float("nan"))
+        equal &= bool(np.array_equal(ours, theirs, equal_nan=True))
+        percents.append(100 * (_level(ours[:, finite]) / _level(theirs[:, finite]) - 1))
     return (equal, percents) if percents else None
+
+
+def _level(series: np.ndarray) -> float:
+    """Mean over steps of one series [1, steps], or of the first by that of the second [2, steps]; NaN for none."""
+    means = series.mean(axis=1)
+    level = means[0] if len(means) == 1 else float(divide(means[:1], means[1:])[0])
+    return float(level) if level else float("nan")
 
 
 def controls_table(run: Run) -> Table:
@@ -65,68 +104,53 @@ def controls_table(run: Run) -> Table:
     return Table("controls_against_A", tuple(columns), tuple(rows) if others else ())
 
 
-def statements(run: Run) -> list[tuple[bool, str]]:
-    """(it holds, sentence) for what the design promises: equal schedules, and equal batches of equal data."""
-    if BASELINE not in run.conditions or not run.metrics:
-        return []
-    found: list[tuple[bool, str]] = []
-    data = [name for name in run.conditions if name in "CD"]
-    if data:
-        found += _promise(run, SETTINGS, data, HALVES, "The learning rate of {names} is A's at every step.")
-        text = "In the second half the batches of {names} carry A's token statistics at every step: the same data."
-        found += _promise(run, BATCHES, data, ("second",), text)
-    if "B" in run.conditions:
-        text = "B's batches carry A's token statistics at every step of both halves: the same data."
-        found += _promise(run, BATCHES, ["B"], HALVES, text)
-        means = [estimate(part[1]) for half in HALVES if (part := compare(run, "learning_rate", "B", half))]
-        if len(means) == 2 and means[0] is not None and means[1] is not None:
-            first, second = (write_number(part.mean, 0, signed=True) for part in means if part is not None)
-            text = f"B's mean learning rate against A's: {first} % in the first half, {second} % in the second."
-            found.append((means[1].mean > 0, text))
-    return found
+def levels_table(run: Run) -> Table:
+    """The mean of each outcome in both halves by condition, and how many steps were skipped."""
+    rows = []
+    for name in run.conditions:
+        row: dict[str, Any] = {"condition": name}
+        mine = [metrics for (condition, _), metrics in sorted(run.metrics.items()) if condition == name]
+        for key in OUTCOMES:
+            for half in HALVES:
+                found = [_half_level(run, metrics, key, half) for metrics in mine if recorded(metrics, key)]
+                row[f"{key}_{half}"] = estimate(found)
+        if any(SKIPPED in metrics for metrics in mine):
+            row[SKIPPED] = int(sum(np.nansum(metrics[SKIPPED]) for metrics in mine if SKIPPED in metrics))
+        if mine:
+            rows.append(row)
+    columns = [Column("condition", "Condition", text=True)]
+    for key, (label, unit) in OUTCOMES.items():
+        heading = f"{label.partition(' before')[0]}{f', {unit}' if unit else ''}"
+        digits = 1 if key == NOISE_SCALE else 3
+        columns += [Column(f"{key}_{half}", f"{heading}, {half} half", digits) for half in HALVES]
+    kept = [column for column in columns if column.text or any(row.get(column.key) for row in rows)]
+    if any(SKIPPED in row for row in rows):
+        kept.append(Column(SKIPPED, "steps skipped"))
+    return Table("control_levels", tuple(kept), tuple(rows) if len(kept) > 1 else ())
 
 
-def _promise(
-    run: Run, controls: Mapping[str, Any], names: Sequence[str], halves: Sequence[str], text: str
-) -> list[tuple[bool, str]]:
-    """The sentence if it holds for every control, else what breaks it; nothing where nothing was recorded."""
-    broken, seen = [], []
-    for name in names:
-        results = {key: [compare(run, key, name, half) for half in halves] for key in controls}
-        recorded = {key: [part for part in parts if part is not None] for key, parts in results.items()}
-        if any(recorded.values()):
-            seen.append(name)
-        broken += [
-            f"{controls[key][0]} of {name}"
-            for key, parts in recorded.items()
-            if not all(part[0] for part in parts)
-        ]
-    if not seen:
-        return []
-    if broken:
-        return [
-            (
-                False,
-                f"Not as designed: {', '.join(broken)}, not equal to A's ({' and '.join(halves)} half).",
-            )
-        ]
-    return [(True, text.format(names=" and ".join(seen)))]
+def _half_level(run: Run, metrics: Metrics, key: str, half: str) -> float:
+    keep = (metrics["step"] <= run.config.phase_steps) == (half == "first")
+    series = np.stack([metrics[part][keep] for part in parts(key)])
+    finite = np.isfinite(series).all(axis=0)
+    return _level(series[:, finite]) if finite.any() else float("nan")
 
 
 def outcomes_sentence(run: Run) -> str | None:
-    """How gradient and update norms of each condition compare with A's: they are outcomes, nobody set them."""
-    parts = []
+    """How gradient, noise and update of each condition compare with A's: they are outcomes, nobody set them."""
+    found = []
     for name in [condition for condition in run.conditions if condition != BASELINE]:
         words = []
-        for key in ("grad_norm", "update_norm"):
-            found = [compare(run, key, name, half) for half in HALVES]
-            means = [estimate(part[1]) for part in found if part is not None]
+        for key in ("grad_norm", NOISE_SCALE, "update_norm"):
+            both = [compare(run, key, name, half) for half in HALVES]
+            means = [estimate(part[1]) for part in both if part is not None]
             if len(means) == 2 and means[0] is not None and means[1] is not None:
-                label = CONTROLS[key][0].split(" before")[0]
+                label = CONTROLS[key][0].partition(" before")[0].removeprefix("gradient noise ")
+                label = "noise scale" if key == NOISE_SCALE else label
                 first, second = (write_number(part.mean, 0, signed=True) for part in means if part is not None)
                 words.append(f"{label} {first} % and {second} %")
         if words:
-            parts.append(f"{name}: {', '.join(words)}")
-    if not parts:
+            found.append(f"{name}: {', '.join(words)}")
+    if not found:
         return None
-    return "Mean difference to A in the first and the second half. " + "; ".join(parts) + "."
+    return "Mean difference to A in the first and the second half. " + "; ".join(found) + "."

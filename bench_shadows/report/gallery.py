@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from bench_shadows.report import curves, figures, words
+from bench_shadows.report import control_figures, curves, figures, held_out, narrow_broad, words
 from bench_shadows.report.summary import unigram_entropy
 
 
@@ -26,6 +26,7 @@ NO_CHANGES = "Not drawn: changes.parquet has nothing for it."
 NO_EVALUATION = "Not drawn: evaluation.parquet has nothing for it, or only one condition."
 GAP = "A matrix without a fit is a gap."
 SEEDS = "Lines are means over seeds; the shaded band is their 95 % interval (Student's t) from three seeds on."
+NESTED = "Curves that lie on each other are drawn one narrower than the other, so that all can be seen."
 BARS = "From three seeds on a bar at the right shows each line's median 95 % interval over seeds."
 
 GALLERY = (
@@ -111,7 +112,7 @@ GALLERY = (
     ),
     Picture(
         "domains",
-        curves.domains,
+        held_out.domains,
         "Difference of held-out bits per byte to condition A at the end, one row for each domain.",
         "Bits per byte at the end minus A's, same seed; the blue line is A. Bars: 95 % interval from three seeds"
         " on.",
@@ -119,11 +120,47 @@ GALLERY = (
     ),
     Picture(
         "deciles",
-        curves.deciles,
+        held_out.deciles,
         "Held-out loss by decile of token frequency, and its difference to condition A.",
         "Token types ordered by how often A's text has them and cut into ten parts of equal token mass: 1 holds "
         "the few commonest types, 10 the many rare ones.",
         "Not drawn: evaluation.parquet has no losses by token frequency.",
+    ),
+    Picture(
+        "positions",
+        held_out.positions,
+        "Held-out loss by position of the token in its row, and its difference to condition A.",
+        "Ranges of positions that double in length. A model that uses its context predicts later tokens better. "
+        f"{SEEDS}",
+        "Not drawn: evaluation.parquet has no losses by position.",
+    ),
+    Picture(
+        "rare_words",
+        held_out.rare_words,
+        "Accuracy on minimal pairs of rare words by how frequent the word is, and its difference to condition A.",
+        "Pairs of sentences of held-out text that differ in one rare word, in the spirit of LongTail-Swap "
+        "(arXiv:2510.04268); a pair is right where the model finds the true sentence likelier. Dashed: chance. "
+        f"{SEEDS}",
+        "Not drawn: evaluation.parquet has no minimal pairs of rare words.",
+    ),
+    Picture(
+        "narrow_and_broad",
+        narrow_broad.narrow_and_broad,
+        "Differences to condition A at the end on canonical and original text and on narrow and broad exercises, "
+        "one row for each task.",
+        "Canonical text is held-out text as Condition D's rules rewrite it; narrow exercises look like those of "
+        "the concentrated half, broad ones come from other generators. The blue line is A. Bars: 95 % interval "
+        "from three seeds on.",
+        "Not drawn: evaluation.parquet has neither canonical text nor exercises, or only one condition.",
+    ),
+    Picture(
+        "shadow",
+        narrow_broad.shadow,
+        "The shadow score through training, from text and from exercises, a line with its interval for each "
+        "condition.",
+        "Gain on the narrow set minus gain on the broad set, each measured against condition A with the same seed "
+        f"at the same step. Above zero a condition is better at what looks like the concentrated half. {SEEDS}",
+        "Not drawn: evaluation.parquet has no shadow score; it takes condition A and another one.",
     ),
     Picture(
         "support",
@@ -137,7 +174,7 @@ GALLERY = (
     ),
     Picture(
         "data",
-        curves.support,
+        words.support,
         "Share of the first half's tokens in each decile of token frequency, relative to condition A.",
         "The same deciles as those of the held-out loss; how many of the first half's tokens fall into each, "
         "divided by A's. Below 1 at the right: rare types were taken away.",
@@ -145,11 +182,21 @@ GALLERY = (
     ),
     Picture(
         "controls",
-        curves.controls,
-        "Learning rate, gradient norm, update norm, parameter norm and four token statistics of the batches "
-        "through training, by condition.",
-        "Curves that lie on each other are drawn one narrower than the other, so that all can be seen; points "
-        "are means over equal stretches of steps.",
+        control_figures.batches,
+        "Learning rate and four token statistics of the batches through training, a line for each condition.",
+        f"{NESTED} Points are means over equal stretches of steps. The shaded band is the 95 % interval over "
+        "seeds (Student's t) from three seeds on; schedules and equal batches have none to show.",
+        "Not drawn: no metrics.jsonl records them.",
+    ),
+    Picture(
+        "outcomes",
+        control_figures.outcomes,
+        "Gradient norm, gradient noise scale, update norm and parameter norm through training, a line with its "
+        "interval for each condition.",
+        "The noise scale is the trace of the covariance of the gradient over rows by the squared length of the "
+        "gradient (McCandlish et al. 2018, arXiv:1812.06162): at a batch of that many rows noise and signal of a "
+        "step's gradient are equal. Both parts are averaged over each of 18 stretches before they are divided; a "
+        f"stretch whose gradient drowned in noise is a gap. {NESTED}",
         "Not drawn: no metrics.jsonl records them.",
     ),
     Picture(

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench_shadows.config import to_dict
 from bench_shadows.files import atomic_path
-from bench_shadows.report import controls, paper_values, style, summary, tables
+from bench_shadows.report import controls, paper_values, sameness, style, summary, tables
 from bench_shadows.report.data_page import data_context, data_tables
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
 from bench_shadows.report.gallery import GALLERY
@@ -50,6 +50,7 @@ def build_tables(run: Run) -> dict[str, Table]:
         tables.evaluation_table(run, "held_out_deciles", "frequency", nats, "Token frequency"),
         *data_tables(run),
         controls.controls_table(run),
+        controls.levels_table(run),
     ]
     return {table.name: table for table in found}
 
@@ -69,7 +70,9 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         seen=summary.seen(run),
         unseen=summary.unseen(run),
         enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
-        statements=controls.statements(run),
+        checks=sameness.checks(run),
+        checks_verdict=sameness.verdict(sameness.checks(run)),
+        limits=sameness.limits(run),
         outcomes=controls.outcomes_sentence(run),
         **data_context(run, found),
         settings=[(group, list(tables.flatten(fields).items())) for group, fields in to_dict(run.config).items()],

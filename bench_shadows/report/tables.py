@@ -7,6 +7,7 @@ several seeds are a mean and, from three seeds on, its 95 % interval; difference
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -245,11 +246,10 @@ def evaluation_table(run: Run, name: str, suite: str, metric: str, label: str) -
 
 
 def order_tasks(tasks: Sequence[str]) -> list[str]:
-    """Tasks by name, numbers by value, `all` last."""
+    """Tasks by name, numbers in them by value, `all` last."""
 
-    def key(task: str) -> tuple[bool, str, int]:
-        head, _, tail = task.rpartition("-")
-        return (task == "all", head, int(tail)) if tail.isdigit() else (task == "all", task, 0)
+    def key(task: str) -> tuple[bool, list[str | int]]:
+        return task == "all", [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", task)]
 
     return sorted(tasks, key=key)
 

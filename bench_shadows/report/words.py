@@ -1,16 +1,17 @@
-"""What the conditions did to words: `words` of statistics.json as tables, and the panel of the data section."""
+"""What the conditions did to words and tokens: tables of statistics.json, and the figures of the data section."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench_shadows.report.corpus import phase_statistics, with_interval
 from bench_shadows.report.estimates import write_number
 from bench_shadows.report.inputs import Run
-from bench_shadows.report.style import GREY, MARKERS, colour, empty, hide, new_figure
-from bench_shadows.report.tables import Column, Table
+from bench_shadows.report.style import GREY, MARKERS, colour, draw_line, empty, hide, legend, new_figure
+from bench_shadows.report.tables import BASELINE, Column, Table
 
 SPLITS = ("first", "rewritten", "second")
 LABELS = {
@@ -199,3 +200,26 @@ def _marks(axes: Axes, marks: Mapping[str, Mark]) -> None:
     axes.locator_params(axis="x", nbins=4)
     axes.tick_params(axis="x", labelsize=7)
     axes.grid(axis="y", visible=False)
+
+
+def support(run: Run) -> Figure | None:
+    """Tokens of the first half in each decile of token frequency, by A's own share of them."""
+    shares: dict[str, list[np.ndarray]] = {}
+    for (name, seed), phases in sorted(phase_statistics(run).items()):
+        base = phase_statistics(run).get((BASELINE, seed), {}).get("first", {}).get("decile_shares")
+        mine = phases.get("first", {}).get("decile_shares")
+        if name not in (BASELINE, "B") and base and mine and len(base) == len(mine) and all(base):
+            shares.setdefault(name, []).append(np.array(mine, dtype=float) / np.array(base, dtype=float))
+    if not shares:
+        return None
+    figure, grid = new_figure("What the first half keeps of A's vocabulary, from head to tail", 1, 1, 3.0)
+    axes = grid[0, 0]
+    axes.axhline(1, color=colour(BASELINE), linewidth=1.4)
+    count = len(next(iter(shares.values()))[0])
+    for name, ratios in shares.items():
+        draw_line(axes, np.arange(1, count + 1), np.array(ratios), name)
+    axes.set_xticks(range(1, count + 1), ["1\ncommonest", *map(str, range(2, count)), f"{count}\nrarest"])
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="decile of token frequency in A's text", ylabel="share of tokens / A's share")
+    legend(figure, list(shares))
+    return figure

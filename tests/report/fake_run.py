@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fake_data import DOMAINS, documents, statistics
+from fake_suites import suites
 
 from bench_shadows.config import (
     ConditionsConfig,
@@ -20,8 +22,6 @@ from bench_shadows.config import (
 )
 from bench_shadows.files import write_json
 from bench_shadows.report.inputs import MODULES
-
-DOMAINS = ("prose", "technical documentation", "code", "exercises", "dialogue", "chinese reviews")
 
 
 def small_config(
@@ -60,8 +60,8 @@ def write_run(folder: Path, config: Config, missing_fits: float = 0.02) -> Path:
     runs = [(name, seed) for seed in config.conditions.seeds for name in config.conditions.names]
     write_json(folder / "config.json", to_dict(config))
     write_json(folder / "provenance.json", _provenance(runs))
-    write_json(folder / "data/statistics.json", _statistics(config))
-    write_json(folder / "data/documents.json", _documents())
+    write_json(folder / "data/statistics.json", statistics(config))
+    write_json(folder / "data/documents.json", documents())
     for name, seed in runs:
         _write_metrics(folder / f"runs/{name}-seed{seed}/metrics.jsonl", config, name, seed)
         _write_monitor(folder / f"runs/{name}-seed{seed}/monitor.jsonl", config, name, seed)
@@ -99,18 +99,24 @@ def _shape(config: Config, module: str) -> tuple[int, int]:
     }.get(module.rpartition(".")[2], (model.hidden_size, model.hidden_size))
 
 
+def _beginning(seed: int) -> tuple[str, np.random.Generator]:
+    """Whose numbers step 0 has: the initial weights of a seed are the same for all conditions."""
+    return "A", np.random.default_rng([seed, 2])
+
+
 def _diagnostics(
     config: Config, name: str, seed: int, missing: float, random: np.random.Generator
 ) -> list[dict[str, Any]]:
     rows = []
     for fraction, step in _steps(config):
+        data, draw = (name, random) if step else _beginning(seed)
         for module in MODULES:
             height, width = _shape(config, module)
             for layer in range(config.model.num_layers):
                 depth = layer / max(config.model.num_layers - 1, 1)
-                pull = {"A": 0.0, "B": 1.2, "C": 0.3 * (1 - fraction), "D": 1.5 * depth}[name] * ("attn" in module)
-                alpha = float(3.2 + pull + 4.5 * np.exp(-5 * fraction) + random.gamma(1.2, 0.9))
-                fitted = bool(random.random() >= missing)
+                pull = {"A": 0.0, "B": 1.2, "C": 0.3 * (1 - fraction), "D": 1.5 * depth}[data] * ("attn" in module)
+                alpha = float(3.2 + pull + 4.5 * np.exp(-5 * fraction) + draw.gamma(1.2, 0.9))
+                fitted = bool(draw.random() >= missing)
                 least = min(height, width)
                 rows.append(
                     {
@@ -126,13 +132,13 @@ def _diagnostics(
                         "alpha": alpha if fitted else None,
                         "sigma": alpha / 6 if fitted else None,
                         "ks_distance": 0.08 if fitted else None,
-                        "x_min": float(0.6 + 0.2 * random.random()) if fitted else None,
-                        "x_min_over_mean": float(1.1 + 0.3 * random.random()) if fitted else None,
-                        "spikes": int(random.integers(12, least // 2)) if fitted else None,
-                        "effective_rank": float(least * (0.93 - 0.15 * fraction - 0.05 * depth * (name == "D"))),
+                        "x_min": float(0.6 + 0.2 * draw.random()) if fitted else None,
+                        "x_min_over_mean": float(1.1 + 0.3 * draw.random()) if fitted else None,
+                        "spikes": int(draw.integers(12, least // 2)) if fitted else None,
+                        "effective_rank": float(least * (0.93 - 0.15 * fraction - 0.05 * depth * (data == "D"))),
                         "stable_rank": float(least * 0.2),
                         "participation_ratio": float(least * 0.5),
-                        "lambda_max": float(4 + random.random()),
+                        "lambda_max": float(4 + draw.random()),
                         "in_range": 2 <= alpha <= 6 if fitted else None,
                         "status": "ok" if fitted else "fewer than 8 eigenvalues in the tail",
                     }
@@ -177,10 +183,11 @@ def _changes(config: Config, name: str, seed: int, random: np.random.Generator) 
 def _evaluation(config: Config, name: str, seed: int, random: np.random.Generator) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for fraction, step in _steps(config):
-        cost = {"A": 0.0, "B": 0.06, "C": 0.09, "D": 0.12}[name] + 0.01 * random.standard_normal()
+        data, draw = (name, random) if step else _beginning(seed)
+        cost = {"A": 0.0, "B": 0.06, "C": 0.09, "D": 0.12}[data] + 0.01 * draw.standard_normal()
         base = 2.1 + 1.3 * float(np.exp(-4 * fraction)) + cost
         for index, domain in enumerate((*DOMAINS, "all")):
-            value = base + (0.15 * (index - 3) if domain != "all" else 0.0) + 0.01 * random.standard_normal()
+            value = base + (0.15 * (index - 3) if domain != "all" else 0.0) + 0.01 * draw.standard_normal()
             count = 24 * 127 * (len(DOMAINS) if domain == "all" else 1)
             for metric, scale in (("bits_per_byte", 1.0), ("loss_nats_per_token", 2.0)):
                 result = {"task": domain, "metric": metric, "value": scale * value, "count": count}
@@ -189,6 +196,8 @@ def _evaluation(config: Config, name: str, seed: int, random: np.random.Generato
             value = 1.2 + 0.62 * decile + cost * decile / 5 + 1.5 * float(np.exp(-4 * fraction))
             result = {"task": f"decile-{decile}", "metric": "loss_nats_per_token", "value": value, "count": 1800}
             rows.append({**_keys(name, seed, step), "suite": "frequency", **result})
+        results = suites(data, fraction, name, draw)
+        rows += [_keys(name, seed, step) | result for result in results]
     return rows
 
 
@@ -233,6 +242,9 @@ def _write_metrics(path: Path, config: Config, name: str, seed: int) -> None:
             "grad_norm": float(0.6 + 2 * np.exp(-step / 20) + 0.05 * noise.standard_normal()),
             "update_norm": float(60 * warm * cosine + 0.01 * noise.standard_normal()),
             "param_norm": float(30 + 3 * step / config.steps),
+            "grad_square": float(0.05 + 0.4 * np.exp(-step / 30) + 0.05 * noise.standard_normal()),
+            "grad_variance": float((6.0 if narrow else 9.0) * (1 + 0.1 * noise.standard_normal())),
+            "skipped": 0.0,
             "tokens": step * tokens_a_step,
             "tokens_per_second": 11_000.0,
             "step_seconds": tokens_a_step / 11_000.0,
@@ -261,116 +273,5 @@ def _provenance(runs: Sequence[tuple[str, int]]) -> dict[str, Any]:
             "prepare": {"seconds": 61.2, "inputs": "5f" * 32, "outputs": {"tokenizer": "ab" * 32}},
             "train": {"seconds": 81.0 * len(runs)},
             "diagnose": {"seconds": 20.5},
-        },
-    }
-
-
-def _statistics(config: Config) -> dict[str, Any]:
-    def phase(types: int, entropy: float, different: int, slope: float) -> dict[str, Any]:
-        shares = np.exp(np.linspace(0, 3.5, 10)) * np.linspace(1 - slope, 1 + slope, 10)
-        return {
-            "tokens": 3456 * 128,
-            "positions": 3456,
-            "distinct_rows": different,
-            "mean_repetitions": 3456 / different,
-            "max_repetitions": round(3456 / different),
-            "repetitions": {str(round(3456 / different)): different},
-            "positions_counted": 3456,
-            "types": types,
-            "hapaxes": 3,
-            "unigram_entropy_bits": entropy,
-            "top_100_share": 0.46,
-            "top_1000_share": 1.0,
-            "decile_shares": (shares / shares.sum()).tolist(),
-            "compression_ratio": 0.38,
-            "domain_shares": {name: 1 / len(DOMAINS) for name in DOMAINS},
-            "plan_sha256": "2a" * 32,
-            "duplicate_rows_share": 1 - different / 3456,
-            "trigrams_not_in_first": 0.52,
-            "intervals": {
-                "types": [types - 6.0, types + 4.0],
-                "unigram_entropy_bits": [entropy - 0.1, entropy + 0.1],
-            },
-        }
-
-    broad = phase(943, 8.71, 3456, 0.0)
-    first = {"A": broad, "B": broad, "C": phase(923, 8.67, 350, 0.02), "D": phase(820, 8.10, 3456, 0.35)}
-    return {
-        "seq_len": 128,
-        "vocab_size": 1024,
-        "rows": {"first": 4298, "second": 3886, "rewritten": 3498},
-        "unigram_entropy_nats": 6.04,
-        "words": _words(),
-        "conditions": {
-            f"{name}-seed{seed}": {"plan_sha256": "b9" * 32, "phases": {"first": first[name], "second": broad}}
-            for name in config.conditions.names
-            for seed in config.conditions.seeds
-        },
-    }
-
-
-def _words() -> dict[str, Any]:
-    def split(types: int, entropy: float) -> dict[str, Any]:
-        values = {"documents": 160, "words": 69_464, "types": types, "unigram_entropy_bits": entropy}
-        return values | {"semantic_spread": 103.25, "intervals": {"types": [types - 90.0, types + 110.0]}}
-
-    change = {
-        "types": {"ratio": 0.7, "interval": [0.68, 0.72]},
-        "unigram_entropy_bits": {"difference": -0.3, "interval": None},
-    }
-    part = {"first": split(9_880, 9.9), "rewritten": split(6_916, 9.6), "second": split(9_996, 10.1)}
-    python = {"python": {"share": 0.8, "interval": [0.7, 0.9]}, "c<sharp>": {"share": 0.2, "interval": [0.1, 0.3]}}
-    return {
-        "level": 0.95,
-        "resamples": 400,
-        "documents": 666,
-        "documents_counted": 549,
-        "parts": {"all": part | {"rewritten_against_first": change}, "en text": part, "code": part},
-        "code_languages": {"first": python, "rewritten": python, "second": {"make": {"share": 1.0}}},
-    }
-
-
-def _documents() -> dict[str, Any]:
-    def entries(split: str, scale: int) -> list[dict[str, Any]]:
-        languages = (("en", "text"), ("zh", "text"), ("python", "code"))
-        return [
-            {
-                "split": split,
-                "domain": domain,
-                "language": languages[index % 3][0],
-                "kind": languages[index % 3][1],
-            }
-            | {"documents": scale * (index + 2), "characters": scale * 9000 * (index + 1)}
-            for index, domain in enumerate(DOMAINS)
-        ]
-
-    duplicate = {"kind": "near", "kept": "plays/1", "removed": "plays/<2>", "similarity": 0.91}
-    duplicates = {
-        "documents": 9305,
-        "exact": 6,
-        "near": 54,
-        "characters": 63_000_000,
-        "characters_removed": 148_146,
-    }
-    return {
-        "corpus": {
-            "sources": {"a<b>.jsonl": 9305},
-            "bad_records": {"not JSON": 1, "empty text": 1},
-            "bad_examples": {"not JSON": ["a<b>.jsonl:17: not JSON"], "empty text": ["a<b>.jsonl:40: empty text"]},
-            "duplicates": duplicates | {"threshold": 0.8, "shingle": 5, "examples": [duplicate]},
-        },
-        "available": entries("corpus", 40),
-        "mixture": [row for split in ("first", "second", "rewritten", "held_out") for row in entries(split, 2)],
-        "rows": {
-            name: {"seq_len": 128, "count": 3500, "tokens": 448_000, "documents": 160, "dropped_tokens": 187}
-            for name in ("first", "second", "rewritten", "held_out")
-        },
-        "rewriting": {
-            "documents": 160,
-            "outcomes": {"rewritten": 110, "exercise": 50},
-            "words": 69_464,
-            "words_changed": 26_721,
-            "characters_before": 1_207_957,
-            "characters_after": 931_645,
         },
     }
