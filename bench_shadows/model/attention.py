@@ -20,18 +20,22 @@ RESIDUALS = "attention"
 _SPLASH_BLOCKS = (1024, 512, 256, 128)  # positions of a tile, the largest that divides the length
 
 
-def einsum_attention(q_BxTxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array) -> jax.Array:
+def einsum_attention(
+    q_BxTxHxK: jax.Array, k_BxSxGxK: jax.Array, v_BxSxGxK: jax.Array, seen_BxTxS: jax.Array | None = None
+) -> jax.Array:
     """The reference, written out: softmax(q k^T / sqrt(K)) v over positions not after the query's.
 
-    Scores and softmax are float32 whatever the inputs are. Returns [B, T, H, K] in the inputs' dtype.
+    `seen` (bool) says otherwise which of S positions, those of a cache, each query sees. Scores and softmax are
+    float32 whatever the inputs are. Returns [B, T, H, K] in the inputs' dtype.
     """
     B, T, H, K = q_BxTxHxK.shape
-    G = k_BxTxGxK.shape[2]
+    G = k_BxSxGxK.shape[2]
     q = q_BxTxHxK.reshape(B, T, G, H // G, K)
-    scores = jnp.einsum("btgrk,bsgk->bgrts", q, k_BxTxGxK, preferred_element_type=jnp.float32) * K**-0.5
-    scores = jnp.where(jnp.tril(jnp.ones((T, T), bool)), scores, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(v_BxTxGxK.dtype)
-    return jnp.einsum("bgrts,bsgk->btgrk", weights, v_BxTxGxK).reshape(B, T, H, K)
+    scores = jnp.einsum("btgrk,bsgk->bgrts", q, k_BxSxGxK, preferred_element_type=jnp.float32) * K**-0.5
+    seen = jnp.tril(jnp.ones((T, T), bool)) if seen_BxTxS is None else seen_BxTxS[:, None, None]
+    scores = jnp.where(seen, scores, jnp.finfo(jnp.float32).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v_BxSxGxK.dtype)
+    return jnp.einsum("bgrts,bsgk->btgrk", weights, v_BxSxGxK).reshape(B, T, H, K)
 
 
 def splash_attention(
