@@ -11,7 +11,16 @@ from typing import Any
 from bench_shadows import __version__
 from bench_shadows.config import config_hash
 from bench_shadows.files import write_json
-from bench_shadows.report.claims_spectra import recoverable, share_in_range
+from bench_shadows.report.claims_dynamics import change_variance, delta_effective_rank
+from bench_shadows.report.claims_evaluation import shadow
+from bench_shadows.report.claims_spectra import (
+    attention_separates,
+    raised_upper_v_proj,
+    recoverable,
+    share_in_range,
+    smooth_trend,
+    uneven_spikes,
+)
 from bench_shadows.report.claims_verdict import (
     COVERAGE,
     LEVEL,
@@ -24,7 +33,17 @@ from bench_shadows.report.claims_verdict import (
 )
 from bench_shadows.report.inputs import Run, read_run
 
-CLAIMS: tuple[Callable[[Run], Evidence], ...] = (share_in_range, recoverable)
+CLAIMS: tuple[Callable[[Run], Evidence], ...] = (
+    share_in_range,
+    recoverable,
+    attention_separates,
+    raised_upper_v_proj,
+    change_variance,
+    delta_effective_rank,
+    smooth_trend,
+    uneven_spikes,
+    shadow,
+)
 
 
 def judge(run: Run) -> list[Claim]:

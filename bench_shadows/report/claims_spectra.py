@@ -1,7 +1,17 @@
-"""C1 to C4, C7 and C8: claims on the spectra of the weights, read from diagnostics.parquet."""
+"""C1 to C4, C7 and C8: claims on the spectra of the weights, read from diagnostics.parquet.
 
-from bench_shadows.report.claims_tables import average, difference, matrices, mean
-from bench_shadows.report.claims_verdict import Evidence, Part
+alpha is compared as a ratio, by its logarithm: a fit's error grows with alpha, and a few alphas lie far above the
+rest. A matrix without a fit in one of two conditions is left out of both.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy.stats import rankdata
+
+from bench_shadows.report.claims_tables import Matrices, average, difference, matrices, mean, upper
+from bench_shadows.report.claims_verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import decoder, fraction_label
 
@@ -76,4 +86,192 @@ def recoverable(run: Run) -> Evidence:
     return Evidence(
         (Part("D's shortfall minus C's", difference(shares["C"], shares["D"]), "points", low=2.05),),
         {f"share in [2, 6], %, {name}, end": found for name, found in shares.items()},
+    )
+
+
+def _log_alpha(run: Run, *conditions: str) -> Matrices:
+    found = matrices(run, decoder(run), "alpha", conditions, END)
+    return dataclasses.replace(found, values=np.log(found.values))
+
+
+def repeated(moves: np.ndarray) -> np.ndarray:
+    """How large the part of `moves` is that repeats from seed to seed: float [seed, module, layer] -> [seed].
+
+    The mean over pairs of seeds and over matrices of the product of both seeds' values: its expectation is the
+    square of the true move, zero where nothing but noise moves a matrix, however noisy it is. The values are its
+    jackknife pseudo-values: their mean is that mean, and t-tests of them err on the safe side where the true move
+    is zero (scripts/calibrate_claims.py). NaN below three seeds.
+    """
+    count = len(moves)
+    if count < 3:
+        return np.full(count, np.nan)
+    products = mean(moves[:, None] * moves[None], (2, 3))
+    np.fill_diagonal(products, 0)
+    partners = products.sum(axis=1) / (count - 1)
+    return (2 * (count - 1) * partners - count * partners.mean()) / (count - 2)
+
+
+def attention_separates(run: Run) -> Evidence:
+    """C3: Attention projections separate the conditions, v_proj first; MLP matrices hardly do.
+
+    Claim: At the end C and D differ from A in alpha of the attention projections, most of all v_proj, and much
+    less in the MLP matrices (section 4.2.2).
+
+    Statistic: How far C and D move alpha of a matrix away from A's, as the part of log(alpha / alpha of A) that
+    repeats from seed to seed: mean products over pairs of seeds, over matrices, over C and D, a square without a
+    noise floor. Matrices with fewer eigenvalues have noisier alphas: plain distances would favour attention where
+    nothing differs. Three parts: the square of the attention projections; that less four times the square of the
+    MLP ("much weaker": at most half as far); that of v_proj less the mean of the other attention projections'.
+
+    Test: One-sided t-tests over the jackknife pseudo-values of the seeds; all parts must pass. Shown as roots.
+
+    Threshold: Attention moves by more than 5 %, a fit's own standard error at the paper's width (alpha 4, 200
+    spikes); the two differences are above 0. The paper has no figures in its text.
+
+    Seeds: 5
+
+    Figure: alpha_all_modules
+    """
+    alpha = _log_alpha(run, "A", "C", "D")
+
+    def squares(prefix: str) -> np.ndarray:
+        part = alpha.of(prefix)
+        return (repeated(part["C"] - part["A"]) + repeated(part["D"] - part["A"])) / 2
+
+    attention, mlp, v_proj = squares("self_attn."), squares("mlp."), squares("self_attn.v_proj")
+    others = np.mean([squares(f"self_attn.{name}_proj") for name in "qko"], axis=0)
+    values = {
+        "attention moves by": (attention, math.log(1.05) ** 2),
+        "attention beyond twice the MLP": (attention - 4 * mlp, 0.0),
+        "v_proj beyond q, k and o": (v_proj - others, 0.0),
+    }
+    observed = {"attention": attention, "MLP": mlp, "v_proj": v_proj, "q, k and o": others}
+    return Evidence(
+        tuple(
+            Part(name, alpha.by_seed(found), "of log alpha, root mean square", low=low, scale="root")
+            for name, (found, low) in values.items()
+        ),
+        {f"repeated square of {name}, end": alpha.by_seed(found) for name, found in observed.items()},
+    )
+
+
+def raised_upper_v_proj(run: Run) -> Evidence:
+    """C4: D keeps alpha raised in the upper layers' v_proj; C does not.
+
+    Claim: At the end alpha of v_proj in the upper layers is above A's for D; for C it is back at A's (Figure 2).
+
+    Statistic: alpha over A's alpha, geometric mean over v_proj of the last third of the layers (two at least), at
+    the end. Two parts: D above A; C at A.
+
+    Test: One-sided t-tests over seeds of the logarithms, paired by seed; two for C (equivalence). Both parts must
+    pass.
+
+    Threshold: D more than 10 % above A; C within 10 % of A (ratio between 1/1.1 and 1.1). The paper's text has no
+    numbers for it: our choice, twice a fit's standard error at its width.
+
+    Seeds: 5
+
+    Figure: v_proj_alpha
+    """
+    alpha = _log_alpha(run, "A", "C", "D").of("self_attn.v_proj")
+    layers = upper(alpha.values.shape[3])
+    moved = {
+        name: alpha.by_seed(mean((alpha[name] - alpha["A"])[..., layers], (1, 2))) for name in alpha.conditions[1:]
+    }
+    bound = math.log(1.1)
+    return Evidence(
+        (
+            Part("D / A, alpha of upper v_proj", moved["D"], "times", low=bound, scale="ratio"),
+            Part("C / A, alpha of upper v_proj", moved["C"], "times", -bound, bound, scale="ratio"),
+        ),
+        {
+            f"mean log alpha of upper v_proj, {name}, end": alpha.by_seed(mean(alpha[name][..., layers], (1, 2)))
+            for name in alpha.conditions
+        },
+    )
+
+
+def smooth_trend(run: Run) -> Evidence:
+    """C7: B deforms the layer-wise profile smoothly; C and D fluctuate.
+
+    Claim: B's alpha leaves A's along a smooth monotonic trend over depth, while C and D leave it by irregular,
+    layer-specific fluctuations (section 4.2.2).
+
+    Statistic: log(alpha / alpha of A) at the end, mean over the modules, as a profile over layers; the square of
+    its rank correlation with depth (Spearman), the share of the profile that one monotonic trend explains. Chance
+    alone gives 1 / (layers − 1). Two parts: B's; B's less the mean of C's and D's.
+
+    Test: One-sided t-tests over seeds; both parts must pass.
+
+    Threshold: Above 0.5 (most of B's profile is trend); the difference above 0.25 (our choice: the paper shows
+    profiles, not numbers).
+
+    Seeds: 5
+
+    Figure: alpha_all_modules
+    """
+    alpha = _log_alpha(run, "A", "B", "C", "D")
+    if (layers := alpha.values.shape[3]) < 4:
+        raise NotMeasuredError(f"A trend over depth needs 4 layers at least; the model has {layers}.")
+
+    def trend(name: str) -> dict[int, float]:
+        profiles = mean(alpha[name] - alpha["A"], 1)
+        return alpha.by_seed(np.array([_correlation(profile) ** 2 for profile in profiles]))
+
+    trends = {name: trend(name) for name in alpha.conditions[1:]}
+    return Evidence(
+        (
+            Part("trend's share of B's profile", trends["B"], "", low=0.5),
+            Part(
+                "B's share less C's and D's",
+                difference(trends["B"], average([trends["C"], trends["D"]])),
+                "",
+                low=0.25,
+            ),
+        ),
+        {f"trend's share of the profile, {name}, end": found for name, found in trends.items()},
+    )
+
+
+def _correlation(profile: np.ndarray) -> float:
+    """Spearman's rank correlation of a profile [layer] with depth; NaN if a layer is missing or all are equal."""
+    if not np.isfinite(profile).all() or np.ptp(profile) == 0:
+        return math.nan
+    return float(np.corrcoef(rankdata(profile), np.arange(len(profile)))[0, 1])
+
+
+def uneven_spikes(run: Run) -> Evidence:
+    """C8: The effective feature number is least even across upper layers under D.
+
+    Claim: At the end the effective feature number varies most from layer to layer under D, in the upper layers.
+
+    Statistic: Spikes (eigenvalues at or above x_min, our reading of the feature number): their coefficient of
+    variation over the last third of the layers (two at least), mean over the modules. Three parts: D's over A's,
+    over B's and over C's.
+
+    Test: One-sided t-tests over seeds of the logarithms of the ratios, paired by seed; all parts must pass.
+
+    Threshold: Above 1.1, a tenth more uneven than each other condition (our choice: the paper's appendix shows
+    profiles, not numbers).
+
+    Seeds: 5
+
+    Figure: spikes_all_modules
+    """
+    spikes = matrices(run, decoder(run), "spikes", ("A", "B", "C", "D"), END)
+    part = spikes.values[..., upper(spikes.values.shape[3])]
+    centre = mean(part, 3)
+    variation = np.sqrt(mean((part - centre[..., None]) ** 2, 3)) / centre
+    uneven = dict(zip(spikes.conditions, mean(variation, 2), strict=True))
+    logarithms = {name: np.log(np.where(found > 0, found, np.nan)) for name, found in uneven.items()}
+    ratios = {name: logarithms["D"] - logarithms[name] for name in "ABC"}
+    return Evidence(
+        tuple(
+            Part(f"unevenness, D / {name}", spikes.by_seed(found), "times", low=math.log(1.1), scale="ratio")
+            for name, found in ratios.items()
+        ),
+        {
+            f"variation of spikes over upper layers, {name}, end": spikes.by_seed(found)
+            for name, found in uneven.items()
+        },
     )

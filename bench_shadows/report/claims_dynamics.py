@@ -1,0 +1,124 @@
+"""C5 and C6: claims on how the weights moved, read from changes.parquet and, for ranks, diagnostics.parquet."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bench_shadows.report.claims_tables import Matrices, matrices, mean, upper
+from bench_shadows.report.claims_verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.inputs import Run
+from bench_shadows.report.tables import decoder
+
+END = 1.0
+QUARTER = math.log(1.25)
+
+
+def _logarithm(found: Matrices) -> Matrices:
+    positive = np.where(found.values > 0, found.values, np.nan)
+    return dataclasses.replace(found, values=np.log(positive))
+
+
+def change_variance(run: Run) -> Evidence:
+    """C5: Change variance over depth tracks the optimizer, not the data.
+
+    Claim: The change variance of the layers is U-shaped and nearly the same for A, C and D, and amplified for B
+    (Figure 3).
+
+    Statistic: Variance of the entries of W(end) − W(initial) of every matrix. Five parts: log(B / A), mean over
+    matrices; |log(C / A)|, mean over matrices; the same for D; the first sixth of the layers over the middle third
+    and the last sixth over the middle third (one layer at least), mean of the logarithms over modules and A, C
+    and D.
+
+    Test: One-sided t-tests over seeds, paired by seed; all parts must pass. "The same" is an equivalence: a mean
+    distance is never below zero, and noise only makes it larger, so that one bound is enough and errs on the safe
+    side.
+
+    Threshold: C and D within a factor of 1.25 of A, matrix by matrix, and B beyond it (1.25 is the usual bound of
+    bioequivalence); the ends above the middle by more than a factor of 1.1. The paper shows profiles, not
+    numbers: our choice.
+
+    Seeds: 4
+
+    Figure: change_variance
+    """
+    frame = run.changes.where(reference="init") if len(run.changes) else run.changes
+    change = _logarithm(matrices(run, frame, "change_variance", ("A", "B", "C", "D"), END, "changes"))
+    layers = change.values.shape[3]
+    if layers < 4:
+        raise NotMeasuredError(f"A U over depth needs 4 layers at least; the model has {layers}.")
+
+    def factor(name: str, values: np.ndarray, low: float = -math.inf, high: float = math.inf) -> Part:
+        return Part(name, change.by_seed(values), "times", low, high, scale="ratio")
+
+    distance = {name: mean(np.abs(change[name] - change["A"]), (1, 2)) for name in "CD"}
+    depth = mean(np.stack([change[name] for name in "ACD"]), (0, 2))
+    edge, third = max(1, round(layers / 6)), layers // 3
+    middle = depth[:, third : layers - third].mean(axis=1)
+    least = math.log(1.1)
+    return Evidence(
+        (
+            factor("B / A", mean(change["B"] - change["A"], (1, 2)), low=QUARTER),
+            factor("distance of C from A", distance["C"], high=QUARTER),
+            factor("distance of D from A", distance["D"], high=QUARTER),
+            factor("first layers / middle", depth[:, :edge].mean(axis=1) - middle, low=least),
+            factor("last layers / middle", depth[:, layers - edge :].mean(axis=1) - middle, low=least),
+        ),
+        {
+            f"mean log change variance, {name}, end, since init": change.by_seed(mean(change[name], (1, 2)))
+            for name in change.conditions
+        },
+    )
+
+
+def delta_effective_rank(run: Run) -> Evidence:
+    """C6: Delta effective rank over depth tracks the data: D leaves A, most in deep layers; C less.
+
+    Claim: Delta effective rank over depth differs from A's for D, most of all in the deep layers, and less for C
+    (section 4.2.3).
+
+    Statistic: Delta effective rank of X less that of A is effective rank of X less that of A, since both start
+    from the same weights; in percent of A's, absolute values, mean over matrices at the end: the deviation. Up and
+    down count alike, as the paper has "sharper increases and decreases". Two parts: D's deviation over C's; D's
+    over C's in the last third of the layers (two at least) against D's over C's in the other layers. C carries the
+    same noise on the same matrices, so that D's excess is not noise.
+
+    Test: One-sided t-tests over seeds of the logarithms, paired by seed; both parts must pass.
+
+    Threshold: Above 1.25: D deviates by a quarter more than C does, and that excess is a quarter larger in the
+    deep layers (our choice: the paper shows profiles, not numbers).
+
+    Seeds: 5
+
+    Figure: delta_effective_rank_all_modules
+    """
+    rank = _logarithm(matrices(run, decoder(run), "effective_rank", ("A", "C", "D"), END))
+    deep = upper(rank.values.shape[3])
+    deviation = {name: 100 * np.abs(np.expm1(rank[name] - rank["A"])) for name in "CD"}
+
+    def ratio(values: dict[str, np.ndarray]) -> np.ndarray:
+        both = [mean(values[name], (1, 2)) for name in "DC"]
+        first, second = (np.where(found > 0, found, np.nan) for found in both)
+        return np.log(first / second)
+
+    deeper = ratio({name: found[..., deep] for name, found in deviation.items()})
+    other = ratio({name: found[..., : deep.start] for name, found in deviation.items()})
+    return Evidence(
+        (
+            Part("deviation, D / C", rank.by_seed(ratio(deviation)), "times", low=QUARTER, scale="ratio"),
+            Part(
+                "D / C in deep layers against the others",
+                rank.by_seed(deeper - other),
+                "times",
+                low=QUARTER,
+                scale="ratio",
+            ),
+        ),
+        {
+            f"deviation from A of effective rank, %, {name}, {where}, end": rank.by_seed(
+                mean(found[..., part], (1, 2))
+            )
+            for name, found in deviation.items()
+            for where, part in (("deep layers", deep), ("other layers", slice(0, deep.start)))
+        },
+    )
