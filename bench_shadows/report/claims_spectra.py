@@ -123,7 +123,7 @@ def attention_separates(run: Run) -> Evidence:
     nothing differs. Three parts: the square of the attention projections; that less four times the square of the
     MLP ("much weaker": at most half as far); that of v_proj less the mean of the other attention projections'.
 
-    Test: One-sided t-tests over the jackknife pseudo-values of the seeds; all parts must pass. Shown as roots.
+    Test: One-sided t-tests over the jackknife pseudo-values of the seeds; all parts must pass.
 
     Threshold: Attention moves by more than 5 %, a fit's own standard error at the paper's width (alpha 4, 200
     spikes); the two differences are above 0. The paper has no figures in its text.
@@ -148,8 +148,7 @@ def attention_separates(run: Run) -> Evidence:
     observed = {"attention": attention, "MLP": mlp, "v_proj": v_proj, "q, k and o": others}
     return Evidence(
         tuple(
-            Part(name, alpha.by_seed(found), "of log alpha, root mean square", low=low, scale="root")
-            for name, (found, low) in values.items()
+            Part(name, alpha.by_seed(found), "%", low=low, scale="root") for name, (found, low) in values.items()
         ),
         {f"repeated square of {name}, end": alpha.by_seed(found) for name, found in observed.items()},
     )

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.05  # of every test, one-sided, after Holm's correction
+SEEDS_TO_REFUTE = 3  # a clear contradiction needs fewer seeds than a claim with its planned power does
 COVERAGE = 1 - 2 * LEVEL  # of the intervals: each end is the bound of a one-sided test of that level
 
 Verdict = Literal["reproduced", "not reproduced", "undecided", "too few seeds", "not measured"]
@@ -30,7 +31,8 @@ class Part:
     """One statement that can be false: the mean over seeds of `values` lies in the open interval (low, high).
 
     `values` are on the scale of the test. `scale` says how a reader sees them: `ratio` for logarithms of ratios
-    (shown as the ratio), `root` for squares (shown as the root, with their sign), `plain` as they are.
+    (shown as the ratio), `root` for squares of logarithms (shown as 100 times the root, with their sign: percent),
+    `plain` as they are.
     """
 
     name: str
@@ -44,7 +46,7 @@ class Part:
         """A value on the scale of the test as a reader sees it."""
         if self.scale == "ratio":
             return math.exp(value)
-        return math.copysign(math.sqrt(abs(value)), value) if self.scale == "root" else value
+        return math.copysign(100 * math.sqrt(abs(value)), value) if self.scale == "root" else value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Claim:
     first of `parts`. `p` is for the claim: the chance of values as clear as these, were the claim false (the
     largest over its parts: all must hold). `p_against` is for its contrary (the smallest, times the number of
     parts: one that fails is enough). Both are corrected by Holm's method over the claims that were tested.
+    Below `min_seeds` no claim is called reproduced; but it may be refuted, from three seeds on: the test is as valid
+    with few seeds, it only sees less.
     """
 
     id: str
@@ -188,7 +192,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -> Claim:
-    """The claim before correction: `undecided` where it was tested, else the verdict that it keeps."""
+    """The claim with its p-values before correction, and the verdict that it has without them."""
     empty = dict.fromkeys(("effect", "interval", "p", "p_corrected", "p_against", "p_against_corrected"))
     common = dataclasses.asdict(registration) | empty
     if isinstance(evidence, NotMeasuredError):
@@ -204,15 +208,19 @@ def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -
     first = parts[0]
     common |= {"effect": first.effect, "interval": first.interval, "unit": first.unit}
     common |= {"seeds": tuple(seeds), "parts": parts, "observed": evidence.observed}
+    if len(seeds) >= SEEDS_TO_REFUTE:
+        least = min(part.p_against for part in parts if part.p_against is not None)
+        common["p_against"] = min(1.0, len(parts) * least)
     if len(seeds) < registration.min_seeds:
         found = "no seed has" if not seeds else "1 seed has" if len(seeds) == 1 else f"{len(seeds)} seeds have"
-        reason = f"{found.capitalize()} all that the claim needs; it takes {registration.min_seeds}."
+        reason = (
+            f"{found.capitalize()} all that the claim needs; to find what the paper reports takes "
+            f"{registration.min_seeds}."
+        )
         return Claim(**common, verdict="too few seeds", reason=reason)
     common["p"] = max(part.p for part in parts if part.p is not None)
-    common["p_against"] = min(
-        1.0, len(parts) * min(part.p_against for part in parts if part.p_against is not None)
-    )
-    return Claim(**common, verdict="undecided", reason="")
+    reason = f"Neither shown nor excluded: {write_part(_weakest(parts))}."
+    return Claim(**common, verdict="undecided", reason=reason)
 
 
 def _finite(values: Mapping[int, float]) -> set[int]:
@@ -220,40 +228,36 @@ def _finite(values: Mapping[int, float]) -> set[int]:
 
 
 def correct(claims: Sequence[Claim]) -> list[Claim]:
-    """Corrects the p-values of the claims that were tested (those with p), and gives these their verdict.
+    """Corrects the p-values for how many claims were tested, and gives a verdict to those that are clear.
 
     Two families, for and against: of a claim and its contrary one is true, so that false verdicts of either kind
     stay below 5 % for all claims together.
     """
-    tested = [claim for claim in claims if claim.p is not None and claim.p_against is not None]
-    supports = holm([claim.p for claim in tested if claim.p is not None])
-    refutes = holm([claim.p_against for claim in tested if claim.p_against is not None])
-    decided = {}
-    for claim, support, refute in zip(tested, supports, refutes, strict=True):
-        verdict: Verdict = (
-            "reproduced" if support <= LEVEL else "not reproduced" if refute <= LEVEL else "undecided"
-        )
-        decided[claim.id] = dataclasses.replace(
-            claim,
-            p_corrected=support,
-            p_against_corrected=refute,
-            verdict=verdict,
-            reason=_reason(claim.parts, verdict),
-        )
-    return [decided.get(claim.id, claim) for claim in claims]
+    supports = _holm_by_id({claim.id: claim.p for claim in claims if claim.p is not None})
+    refutes = _holm_by_id({claim.id: claim.p_against for claim in claims if claim.p_against is not None})
+    return [_decide(claim, supports.get(claim.id), refutes.get(claim.id)) for claim in claims]
 
 
-def _reason(parts: Sequence[TestedPart], verdict: Verdict) -> str:
-    """The part that decided, in figures: the least clear one, or the one that speaks against the claim."""
-    if verdict == "not reproduced":
-        part = min(parts, key=lambda part: part.p_against or 0.0)
-        return f"What the claim says is excluded: {write_part(part)}."
-    part = max(parts, key=lambda part: part.p or 0.0)
-    if verdict == "reproduced":
-        if len(parts) == 1:
-            return f"It holds: {write_part(part)}."
-        return f"All {len(parts)} parts hold; the least clear: {write_part(part)}."
-    return f"Neither shown nor excluded: {write_part(part)}."
+def _holm_by_id(values: Mapping[str, float]) -> dict[str, float]:
+    return dict(zip(values, holm(list(values.values())), strict=True))
+
+
+def _decide(claim: Claim, support: float | None, refute: float | None) -> Claim:
+    claim = dataclasses.replace(claim, p_corrected=support, p_against_corrected=refute)
+    if support is not None and support <= LEVEL:
+        text = write_part(_weakest(claim.parts))
+        all_hold = f"All {len(claim.parts)} parts hold; the least clear: {text}."
+        reason = all_hold if len(claim.parts) > 1 else f"It holds: {text}."
+        return dataclasses.replace(claim, verdict="reproduced", reason=reason)
+    if refute is not None and refute <= LEVEL:
+        worst = min(claim.parts, key=lambda part: 1.0 if part.p_against is None else part.p_against)
+        reason = f"What the claim says is excluded: {write_part(worst)}."
+        return dataclasses.replace(claim, verdict="not reproduced", reason=reason)
+    return claim
+
+
+def _weakest(parts: Sequence[TestedPart]) -> TestedPart:
+    return max(parts, key=lambda part: 0.0 if part.p is None else part.p)
 
 
 def write_part(part: TestedPart) -> str:
