@@ -43,7 +43,7 @@ def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:
     """Everything the outputs depend on; `known` files of the same size and time are not read again."""
     data = to_dict(config.data)
     for name in OPERATIONAL:
-        del data["teacher"][name.removeprefix("data.teacher.")]
+        data["teacher"].pop(name.removeprefix("data.teacher."), None)
     fields = {
         "data": data,
         "model.vocab_size": config.model.vocab_size,
