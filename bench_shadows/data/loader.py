@@ -16,17 +16,15 @@ READ_OPTIONS = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
 class _Batches:
     """A random-access source whose element `step` is this host's part of the batch of that step."""
 
-    def __init__(self, store: RowStore, plan: np.ndarray, batch_size: int, host: int, hosts: int):
-        self._store, self._plan, self._batch_size = store, plan, batch_size
-        share = batch_size // hosts
-        self._part = slice(host * share, (host + 1) * share)
+    def __init__(self, store: RowStore, plan: np.ndarray, batch_size: int, places: np.ndarray | slice):
+        self._store, self._plan, self._batch_size, self._places = store, plan, batch_size, places
 
     def __len__(self) -> int:
         return len(self._plan) // self._batch_size
 
     def __getitem__(self, step: int) -> np.ndarray:
         begin = int(step) * self._batch_size
-        rows = self._plan[begin : begin + self._batch_size][self._part]
+        rows = self._plan[begin : begin + self._batch_size][self._places]
         return self._store.read(rows).view(np.int32)
 
 
@@ -35,22 +33,19 @@ def batches(
     plan: np.ndarray,
     batch_size: int,
     start_step: int = 0,
-    host: int = 0,
-    hosts: int = 1,
+    places: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """Batches of the plan from `start_step` (0-based) to its end.
 
     Args:
       rows_folder: RUN/data/rows, with `first`, `second` and `rewritten`.
       plan: integers [steps * batch_size], global row ids; a memory map will do.
-      batch_size: rows of the global batch; a multiple of `hosts`.
-      host: host h of n reads rows [h * B / n, (h + 1) * B / n) of every batch.
+      batch_size: rows of the global batch.
+      places: of the rows in a batch that this host reads, integers [H] in [0, batch_size); default: all.
     Yields:
-      int32 [batch_size / hosts, seq_len]. Starting costs the same at any step. Closing the generator
+      int32 [H, seq_len], in the order of `places`. Starting costs the same at any step. Closing the generator
       stops the reading thread.
     """
-    if batch_size % hosts:
-        raise RunError(f"config.train.batch_size={batch_size} is not a multiple of the {hosts} hosts")
     if len(plan) % batch_size:
         raise RunError(f"plan of {len(plan)} positions is not a whole number of batches of {batch_size} rows")
     store = RowStore.open(rows_folder)
@@ -58,7 +53,7 @@ def batches(
         raise RunError(
             f"{rows_folder}: the plan names row {int(plan.max())}, there are {len(store)}; prepare again"
         )
-    source = _Batches(store, plan, batch_size, host, hosts)
+    source = _Batches(store, plan, batch_size, slice(None) if places is None else places)
     stream = iter(grain.MapDataset.source(source)[start_step:].to_iter_dataset(READ_OPTIONS))
     try:
         yield from stream

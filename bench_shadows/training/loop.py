@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import jax
 import numpy as np
 
 from bench_shadows.config import Config, to_dict
@@ -22,11 +21,12 @@ from bench_shadows.progress import Progress, say
 from bench_shadows.training.checkpoints import Checkpoints
 from bench_shadows.training.compile_cache import use_compile_cache
 from bench_shadows.training.events import Events
+from bench_shadows.training.feeding import host_rows, place
 from bench_shadows.training.metrics import MetricsLog
 from bench_shadows.training.monitoring import open_monitor
 from bench_shadows.training.optimizer import learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import abstract_state, compile_step, initial_state, place
+from bench_shadows.training.step import abstract_state, compile_step, initial_state
 
 SPEED_FIELDS = (
     *("micro_batch_size", "remat", "scan_layers", "loss_chunk"),
@@ -72,7 +72,7 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
         events = stack.enter_context(Events(run_folder / "tensorboard", start))
         log = stack.enter_context(MetricsLog(run_folder, config, start, plan, events))
         monitor = stack.enter_context(open_monitor(config, run_folder, start, events))
-        stream = batches(data_folder / "rows", plan, batch_size, start, jax.process_index(), jax.process_count())
+        stream = batches(data_folder / "rows", plan, batch_size, start, host_rows(batch_size, accumulation, mesh))
         progress = stack.enter_context(
             Progress(f"train {condition}-seed{seed}", config.steps, "steps", done=start)
         )

@@ -1,0 +1,45 @@
+"""Which rows of a global batch a host reads, and how they become its part of the batch on the devices.
+
+Row b of a batch is row b % M of micro-batch b // M, for any number of hosts; a host reads the rows that its
+devices hold. Where a mesh splits heads over hosts (`tensor`), several of them read the same rows.
+
+Letters: N micro-batches, M rows of one (over all devices), H rows that a host reads, T positions.
+"""
+
+import functools
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from bench_shadows.training.sharding import batch_sharding, data_ways
+
+
+def host_rows(batch_size: int, accumulation: int, mesh: Mesh) -> np.ndarray:
+    """Places in the global batch of the rows that this host's devices hold, int64 [H], ascending."""
+    rows = _columns(mesh, batch_size // accumulation)
+    return (np.arange(accumulation)[:, None] * (batch_size // accumulation) + rows).ravel()
+
+
+def place(rows_HxT: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
+    """The rows at `host_rows`, in that order, as this host's part of the global micro-batches [N, M, T] int32."""
+    local = rows_HxT.astype(np.int32, copy=False).reshape(accumulation, -1, rows_HxT.shape[-1])
+    ways = data_ways(mesh)
+    size = local.shape[1] * ways // len(_columns(mesh, ways))
+    held = _columns(mesh, size)
+
+    def part(index: tuple[slice, ...]) -> np.ndarray:
+        start, stop, _ = index[1].indices(size)
+        first = int(np.searchsorted(held, start))
+        return local[:, first : first + stop - start]
+
+    return jax.make_array_from_callback((accumulation, size, local.shape[-1]), batch_sharding(mesh), part)
+
+
+@functools.lru_cache(maxsize=8)
+def _columns(mesh: Mesh, size: int) -> np.ndarray:
+    """Of the `size` rows of one micro-batch, those that this host's devices hold, ascending."""
+    held = np.zeros(size, bool)
+    for _, index in batch_sharding(mesh).addressable_devices_indices_map((1, size)).values():
+        held[index] = True
+    return np.flatnonzero(held)
