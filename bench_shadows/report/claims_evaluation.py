@@ -20,15 +20,16 @@ def shadow(run: Run) -> Evidence:
 
     Statistic: Condition D against A of the same seed at 10/36, the analysed point at which D has read nothing but
     rewritten text (values at the end are listed beside it, not tested; C is not, since nothing here looks like the
-    rows that it repeats). Four parts: the shadow score of likelihoods (gain on the narrow set minus gain on the
-    broad set, evaluation/shadow.py); bits per byte over all held-out domains, D / A; accuracy on rare-word pairs,
-    D − A; loss of the rarest tenth of tokens, D − A, less that of the commonest tenth.
+    rows that it repeats). Five parts: the shadow score of likelihoods (gain on held-out text rewritten as D's was,
+    minus gain on the same text as it is: evaluation/shadow.py), in percent of bits per byte; bits per byte of the
+    rewritten text, D / A; bits per byte over all held-out domains, D / A; accuracy on rare-word pairs, D − A; loss
+    of the rarest tenth of tokens, D − A, less that of the commonest tenth.
 
     Test: One-sided t-tests over seeds, paired by seed; all parts must pass.
 
-    Threshold: Score above 0.02 bits per byte; all domains more than 1 % worse; rare words worse by more than half
-    a point; the tail worse than the head by more than 0.02 nats per token. The paper has no such figures: our
-    choice.
+    Threshold: Score above 1 %; rewritten text more than 1 % better and all domains more than 1 % worse; rare words
+    worse by more than half a point; the tail worse than the head by more than 0.02 nats per token. The paper has
+    no such figures: our choice.
 
     Seeds: 4
 
@@ -39,19 +40,24 @@ def shadow(run: Run) -> Evidence:
 
     def parts(values: "_Values") -> dict[str, dict[int, float]]:
         tail, head = (values.against_a("frequency", f"decile-{rank}", "loss_nats_per_token") for rank in (10, 1))
-        domains = [values.logarithm(name, "likelihood", "all", "bits_per_byte") for name in "DA"]
+        domains, canonical = (
+            [values.logarithm(name, suite, task, "bits_per_byte") for name in "DA"]
+            for suite, task in (("likelihood", "all"), ("canonical", "rewritten"))
+        )
         return {
-            "shadow score of D": values.of("D", "shadow", "likelihood", "score"),
+            "shadow score of D": values.of("D", "shadow", "likelihood", "score", 100),
+            "bits per byte, canonical text, D / A": difference(*canonical),
             "bits per byte, all domains, D / A": difference(*domains),
             "rare-word pairs, D − A": values.against_a("rare_words", "all", "accuracy", 100),
             "rarest less commonest tokens, D − A": difference(tail, head),
         }
 
     found = parts(early)
-    score, domains, rare, tail = found
+    score, canonical, domains, rare, tail = found
     return Evidence(
         (
-            Part(score, found[score], "bits per byte", low=0.02),
+            Part(score, found[score], "%", low=1.0),
+            Part(canonical, found[canonical], "times", high=-math.log(1.01), scale="ratio"),
             Part(domains, found[domains], "times", low=math.log(1.01), scale="ratio"),
             Part(rare, found[rare], "points", high=-0.5),
             Part(tail, found[tail], "nats per token", low=0.02),

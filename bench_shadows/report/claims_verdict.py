@@ -85,8 +85,8 @@ class Claim:
     first of `parts`. `p` is for the claim: the chance of values as clear as these, were the claim false (the
     largest over its parts: all must hold). `p_against` is for its contrary (the smallest, times the number of
     parts: one that fails is enough). Both are corrected by Holm's method over the claims that were tested.
-    Below `min_seeds` no claim is called reproduced; but it may be refuted, from three seeds on: the test is as valid
-    with few seeds, it only sees less.
+    Below `min_seeds` no claim is called reproduced; but it may be refuted, from three seeds on: with few seeds the
+    test is as valid, it only sees less.
     """
 
     id: str
