@@ -112,14 +112,30 @@ def _export(call: Call) -> None:
 def _compile(call: Call) -> None:
     config, topology = call.config(), call.options.topology
     os.environ["JAX_PLATFORMS"] = "cpu"  # libtpu compiles; with it installed JAX would look for a TPU to run on
-    from bench_shadows.training.topology import compile_report, describe, diagnostics_report, suggest
+    from bench_shadows.training.topology import compile_report, diagnostics_report, suggest
+    from bench_shadows.training.topology_text import describe
 
-    report = suggest(config, topology) if call.options.suggest else compile_report(config, topology)
+    report = (suggest if call.options.suggest else compile_report)(config, topology, call.options.mfu)
     if report is None:
         raise ConfigError(f"--topology={topology}: no micro-batch and no rematerialisation fits; take more chips")
     if call.options.diagnostics:
         report["diagnostics"] = diagnostics_report(config, topology)
     print(json.dumps(report, indent=1) if call.options.json else "\n".join(describe(report)))
+
+
+def _dedupe_prompts(call: Call) -> None:
+    options = call.options
+    from bench_shadows.data.prompt_files import dedupe_prompts
+    from bench_shadows.data.prompts import Rules
+    from bench_shadows.report.prompts_page import write_prompts_page
+
+    rules = Rules(tuple(options.fields), tuple(options.protect), options.minimum, not options.case)
+    found = dedupe_prompts(options.sources, options.out, rules, options.bad_records_limit)
+    say(
+        f"{found['repeating']:,} of {found['samples']:,} samples repeated a prompt, {found['repeating_after']:,} "
+        f"do now; {sum(found['bad_records'].values()):,} records left out"
+    )
+    say(f"the page: {write_prompts_page(options.out, call.words)}")
 
 
 # ---- what they take
@@ -203,11 +219,42 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
 
 
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share in (0, 1], got {text!r}")
+    return share
+
+
 def _compile_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topology", required=True, help="such as v5e:16x16, v5p:4x4x4, v6e:8x8")
+    parser.add_argument("--mfu", type=_share, default=0.4, help="share of peak that hours are stated for (0.4)")
     parser.add_argument("--suggest", action="store_true", help="look for the fastest setting that fits")
     parser.add_argument("--diagnostics", action="store_true", help="compile the spectra of the matrices, too")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _dedupe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources", nargs="+", metavar="IN", help="files, folders or globs of .jsonl, .json, .parquet"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a new folder; nothing is written over the input")
+    for name, what in (("fields", "look at this field alone"), ("protect", "leave this field alone, too")):
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            default=[],
+            metavar="FIELD",
+            help=f"{what}, such as conversations.*.value",
+        )
+    parser.add_argument(
+        "--minimum", type=int, default=16, help="characters of the shortest fragment; Chinese count twice (16)"
+    )
+    parser.add_argument("--case", action="store_true", help="upper and lower case differ")
+    parser.add_argument("--bad-records-limit", type=int, default=100, help="records left out at most (100)")
 
 
 COMMANDS = {
@@ -223,6 +270,9 @@ COMMANDS = {
     ),
     "audit": Command("the diagnostics of released checkpoints", _audit, _audit_options, takes_config=False),
     "export": Command("a checkpoint in Hugging Face's format", _export, _export_options, takes_config=False),
+    "dedupe-prompts": Command(
+        "samples of several fields without repeated prompts", _dedupe_prompts, _dedupe_options, takes_config=False
+    ),
     "compile": Command("does the step fit a TPU pod? Compiled on this machine", _compile, _compile_options),
 }
 
@@ -277,7 +327,9 @@ def main(words: Sequence[str]) -> None:
         return
     command = COMMANDS[options.command]
     known = [
-        f"--{name.replace('_', '-')}" for name in vars(options) if name not in ("command", "models", "checkpoint")
+        f"--{name.replace('_', '-')}"
+        for name in vars(options)
+        if name not in ("command", "models", "checkpoint", "sources")
     ]
     overrides = _overrides(rest, known)
     if overrides and not command.takes_config:

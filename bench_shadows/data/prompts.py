@@ -226,6 +226,19 @@ class Measure:
                 setattr(self, field.name, mine + theirs)
         self._forget_rare()
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values, the same whatever order they were counted in."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: dict(sorted(item.items())) if isinstance(item, Counter) else item for name, item in found.items()
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Measure":
+        """What `as_json` gave."""
+        counters: dict[str, Any] = {name: Counter(item) for name, item in value.items() if isinstance(item, dict)}
+        return cls(**{**value, **counters})
+
     def _forget_rare(self) -> None:
         if len(self.fragments) > 2 * self.LISTED:
             common = Counter(dict(self.fragments.most_common(self.LISTED)))

@@ -39,7 +39,7 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
     name = storage.shown(path)
     number, end = 0, part.begin
     try:
-        for number, line in enumerate(_lines(part), start=1):
+        for number, line in enumerate(lines(part), start=1):
             end = line.offset + line.length + 1
             where = f"{name}@{line.offset}" if part.begin else f"{name}:{number}"
             if line.offset == 0 and (encoding := encoding_marked(line.content or b"")):
@@ -48,7 +48,7 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
                 return
             try:
                 if line.content is None or line.content.strip():
-                    yield Record(where, name, _parsed(line))
+                    yield Record(where, name, parsed(line))
             except BadRecordError as error:
                 counts.leave_out(where, *error.args)
     except storage.READ_ERRORS as error:  # what came before the damage was read
@@ -56,7 +56,7 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
         counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
 
 
-def _parsed(line: Line) -> Any:
+def parsed(line: Line) -> Any:
     """The value of a line; raises BadRecordError(reason, details)."""
     if line.content is None:
         raise BadRecordError("line too long", f"{line.length:,} bytes, at most {LONGEST_RECORD:,} are read")
@@ -76,7 +76,7 @@ def encoding_marked(head: bytes) -> str | None:
     return next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
 
 
-def _lines(part: Part) -> Iterator[Line]:
+def lines(part: Part) -> Iterator[Line]:
     """The lines whose first byte lies in the part, or all of a part without an end."""
     if part.end is None:
         with storage.open_stream(part.paths[0]) as stream:

@@ -1,0 +1,337 @@
+"""`bench-shadows dedupe-prompts`: files of samples, written again without repeated prompts.
+
+    OUT/<the files' names>   JSON lines (.gz, .zst), JSON lists and Parquet, in the formats and the order they had
+    OUT/duplicates.json      what was repeated, by field and by fragment, with examples; what was left out and why
+
+Only text changes: a line whose sample repeats nothing is copied as it is, and so are columns of a Parquet file;
+images stay where they are. Files are read in pieces by as many processes as there are cores; a piece that is whole
+on disk is not read again, so a killed call goes on. Nothing is ever written over the input.
+"""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench_shadows import __version__
+from bench_shadows.data.counts import Counts
+from bench_shadows.data.json_lists import elements, opens_a_list
+from bench_shadows.data.prompts import Cleaned, Measure, Rules, deduplicate, texts
+from bench_shadows.data.sources import jsonl, storage
+from bench_shadows.data.sources.part import BadRecordError, Part
+from bench_shadows.data.workers import LOCAL
+from bench_shadows.errors import DataError, RunError
+from bench_shadows.files import atomic_path, hash_json, read_json, remove, write_json
+from bench_shadows.progress import Progress
+
+REPORT = "duplicates.json"
+PIECE = 2**26
+"""Bytes of JSON lines that one process reads at once; other formats are read file by file."""
+EXAMPLES = 12
+"""Samples that are shown before and after."""
+LISTED = 200
+"""Fragments that duplicates.json lists."""
+_SHOWN = 2000  # characters of a field of an example
+_BATCH = 256  # rows of a Parquet file that are held at once
+_WORK = ".work"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """What one process reads: a file, or some lines of a large one."""
+
+    part: Part
+    out: Path
+    """Of what is written; what was counted lies beside it, with .json added to the name."""
+    rules: Rules
+    limit: int
+
+    @property
+    def counted(self) -> Path:
+        return self.out.with_name(self.out.name + ".json")
+
+
+def dedupe_prompts(sources: Sequence[str], out: Path, rules: Rules, bad_records_limit: int) -> dict[str, Any]:
+    """Writes OUT, or goes on with it, and returns what duplicates.json holds.
+
+    Args:
+      sources: files, folders and globs. A folder's other files, such as images, are counted and stay where they
+        are.
+      bad_records_limit: records that are no samples and are left out; one more stops.
+
+    Raises DataError for sources without samples and for too many bad records, RunError where OUT lies among the
+    sources or holds something else.
+    """
+    files, ignored = _files(sources)
+    for name, file in files.items():
+        if (out / name).resolve() == Path(file.path).resolve():
+            raise RunError(f"--out={out}: {file.name} lies there; nothing is written over the input")
+    made_from = {
+        "version": __version__,
+        "rules": dataclasses.asdict(rules),
+        "bad_records_limit": bad_records_limit,
+        "files": {name: [file.name, file.bytes, file.modified_ns] for name, file in files.items()},
+    }
+    digest = hash_json(made_from)
+    if (out / REPORT).exists() and (done := read_json(out / REPORT))["digest"] == digest:
+        remove(out / _WORK)  # left by a call that was killed at its end
+        return dict(done)
+    work = out / _WORK / digest[:16]
+    if out.exists() and any(out.iterdir()) and not work.exists():
+        raise RunError(
+            f"--out={out}: it holds something else, or what was made with other options or from other files; "
+            "name a new folder"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    pieces = {name: list(_pieces(file, work / name, rules, bad_records_limit)) for name, file in files.items()}
+    every = [piece for some in pieces.values() for piece in some]
+    _clean_all(every)
+    report = {"digest": digest, "made_from": made_from, **_report(every, bad_records_limit, ignored)}
+    for name, some in pieces.items():
+        _put_together([piece.out for piece in some], out / name)
+    write_json(out / REPORT, report)
+    remove(out / _WORK)
+    return dict(read_json(out / REPORT))
+
+
+# ---- files and pieces
+
+
+def _files(sources: Sequence[str]) -> tuple[dict[str, storage.File], Counter[str]]:
+    """The files of samples by their names under OUT, and how many others there are, by ending."""
+    files: dict[str, storage.File] = {}
+    ignored: Counter[str] = Counter()
+    for source in sources:
+        with _option_named():
+            found, folder = storage.find(source)
+        for file in found:
+            name = "/".join(file.below) if folder else file.below[-1]
+            if _form(file) is None:
+                ignored[storage.ending(file.name) or "no ending"] += 1
+            elif name in files:
+                raise DataError(
+                    f"dedupe-prompts: {files[name].name} and {file.name} would both be written to {name}"
+                )
+            else:
+                files[name] = file
+    if not files:
+        listed = ", ".join(f"{count:,} with {ending}" for ending, count in sorted(ignored.items()))
+        raise DataError(
+            f"dedupe-prompts: no samples in {', '.join(sources)} ({listed}); expected .jsonl, .json or .parquet"
+        )
+    return files, ignored
+
+
+def _form(file: storage.File) -> str | None:
+    ending = storage.content_ending(file.name)
+    if ending == ".parquet":
+        return None if storage.compression(file.name) else "parquet"
+    return "json" if ending in (".jsonl", ".ndjson", ".json") else None
+
+
+def _pieces(file: storage.File, out: Path, rules: Rules, limit: int) -> Iterator[_Piece]:
+    form = _form(file) or ""
+    if form == "json" and opens_a_list(file.path):
+        form = "list"
+    step = PIECE if form == "json" and not storage.compression(file.name) else max(1, file.bytes)
+    for number, begin in enumerate(range(0, max(1, file.bytes), step)):
+        end = None if step >= file.bytes else min(begin + step, file.bytes)
+        facts = (("bytes", min(step, file.bytes - begin)),)
+        part = Part(file.name, form, (file.path,), begin, end, facts)
+        yield _Piece(part, out.with_name(f"{out.name}.{number:06d}"), rules, limit)
+
+
+def _clean_all(pieces: Sequence[_Piece]) -> None:
+    sizes = {piece.out: dict(piece.part.facts)["bytes"] / 1e6 for piece in pieces}
+    missing = [piece for piece in pieces if not piece.counted.exists()]
+    left = sum(sizes[piece.out] for piece in missing)
+    with Progress("dedupe-prompts", sum(sizes.values()), "MB", done=sum(sizes.values()) - left) as progress:
+        LOCAL.each(clean_piece, missing, left, progress)
+
+
+def _put_together(pieces: Sequence[Path], path: Path) -> None:
+    """The pieces of a file, one behind the other; done already where they are gone."""
+    if path.exists():
+        return
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        for piece in pieces:
+            with open(piece, "rb") as content:
+                shutil.copyfileobj(content, file, 2**22)
+
+
+# ---- one piece
+
+
+class _Samples:
+    """Cleans samples one by one and counts."""
+
+    def __init__(self, piece: _Piece):
+        self.rules, self.name = piece.rules, piece.part.name
+        self.measure, self.counts = Measure(), Counts(piece.limit)
+        self.examples: list[dict[str, Any]] = []
+        self._shown: set[str] = set()
+
+    def take(self, sample: Any, where: str) -> Cleaned:
+        """A sample without repetitions; raises BadRecordError for what is none."""
+        if not isinstance(sample, dict):
+            raise BadRecordError("not an object", f"a {type(sample).__name__}")
+        cleaned = deduplicate(sample, self.rules)
+        self.measure.add(cleaned, self.rules)
+        new = {repeat.fragment for repeat in cleaned.removed} - self._shown
+        if new and len(self.examples) < EXAMPLES:
+            self._shown |= new
+            self.examples.append(_example(cleaned, where, self.rules))
+        return cleaned
+
+    def as_json(self) -> dict[str, Any]:
+        return {"measure": self.measure.as_json(), "counts": self.counts.as_json(), "examples": self.examples}
+
+
+def clean_piece(piece: _Piece, seen: Callable[[float], None]) -> None:
+    """Reads one piece and writes it without repetitions, and what was counted."""
+    samples = _Samples(piece)
+    write = {"json": _clean_lines, "list": _clean_list, "parquet": _clean_parquet}[piece.part.format]
+    with _option_named(), atomic_path(piece.out) as temporary:
+        write(piece.part, temporary, samples, seen)
+    write_json(piece.counted, samples.as_json())
+
+
+@contextlib.contextmanager
+def _option_named() -> Iterator[None]:
+    """What the sources' code says of a config, said of this command."""
+    try:
+        yield
+    except DataError as error:
+        message = str(error).replace("config.data.sources: ", "dedupe-prompts: ")
+        raise DataError(message.replace("config.data.bad_records_limit", "--bad-records-limit")) from error
+
+
+def _clean_lines(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
+    name = part.name
+    with pa.output_stream(str(path), compression=storage.compression(name), buffer_size=2**20) as file:
+        number, end = 0, part.begin
+        try:
+            for number, line in enumerate(jsonl.lines(part), start=1):
+                where, end = (
+                    f"{name}@{line.offset}" if part.begin else f"{name}:{number}",
+                    line.offset + line.length,
+                )
+                seen(line.length / 1e6)
+                try:
+                    if line.content is not None and not line.content.strip():
+                        file.write(line.content + b"\n")
+                        continue
+                    sample = jsonl.parsed(line)
+                    cleaned = samples.take(sample, where)
+                except BadRecordError as error:
+                    samples.counts.leave_out(where, *error.args)
+                    continue
+                content = line.content or b""
+                file.write((content if cleaned.sample is sample else _encoded(cleaned.sample)) + b"\n")
+        except storage.READ_ERRORS as error:
+            where = f"{name}@{end}" if part.begin else f"{name}:{number + 1}"
+            samples.counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
+
+
+def _clean_list(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
+    """A JSON list, written with one sample a line."""
+    with pa.output_stream(str(path), compression=storage.compression(part.name), buffer_size=2**20) as file:
+        joint = b"[\n"
+        number = -1
+        try:
+            for number, (sample, text) in enumerate(elements(part.paths[0])):
+                seen(len(text) / 1e6)
+                try:
+                    cleaned = samples.take(sample, f"{part.name}[{number}]")
+                except BadRecordError as error:
+                    samples.counts.leave_out(f"{part.name}[{number}]", *error.args)
+                    continue
+                file.write(joint + (text.encode() if cleaned.sample is sample else _encoded(cleaned.sample)))
+                joint = b",\n"
+        except (*storage.READ_ERRORS, ValueError) as error:
+            where, details = f"{part.name}[{number + 1}]", storage.one_line(error)
+            samples.counts.leave_out(where, "the rest of the file cannot be read", details)
+        file.write((b"[" if joint == b"[\n" else b"\n") + b"]\n")
+
+
+def _clean_parquet(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
+    """Only columns with text are decoded, and only those that change are made anew."""
+    system, inside = storage.connect(part.paths[0])
+    number = 0
+    try:
+        with (
+            pq.ParquetFile(system.open_input_file(inside), pre_buffer=False) as source,
+            pq.ParquetWriter(path, source.schema_arrow, compression="zstd") as file,
+        ):
+            readable = [field.name for field in source.schema_arrow if _has_text(field.type)]
+            for batch in source.iter_batches(batch_size=_BATCH):
+                rows = batch.select(readable).to_pylist()
+                after = [samples.take(row, f"{part.name}:{number + i}").sample for i, row in enumerate(rows, 1)]
+                number += len(rows)
+                file.write_batch(_replaced(batch, rows, after))
+                seen(dict(part.facts)["bytes"] / 1e6 * len(rows) / source.metadata.num_rows)
+    except (*storage.READ_ERRORS, UnicodeDecodeError) as error:
+        raise DataError(f"{part.name}:{number + 1}: cannot be read: {storage.one_line(error)}") from error
+
+
+def _replaced(batch: pa.RecordBatch, before: list[Any], after: list[Any]) -> pa.RecordBatch:
+    """The batch with those columns made anew in which a sample differs."""
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    for name in before[0] if before else ():
+        if any(new[name] is not old[name] for new, old in zip(after, before, strict=True)):
+            columns[name] = pa.array([row[name] for row in after], batch.schema.field(name).type)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=batch.schema)
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return True
+    return any(_has_text(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _encoded(sample: Any) -> bytes:
+    try:
+        return json.dumps(sample, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, as the file had it escaped
+        return json.dumps(sample).encode()
+
+
+# ---- what is told
+
+
+def _example(cleaned: Cleaned, where: str, rules: Rules) -> dict[str, Any]:
+    after = {text.path: text.value for text in texts(cleaned.sample, rules)}
+    fields = [
+        {"field": ".".join(map(str, text.path)), "before": text.value[:_SHOWN], "after": after[text.path][:_SHOWN]}
+        for text in cleaned.looked_at
+    ]
+    return {"where": where, "fields": fields}
+
+
+def _report(pieces: Sequence[_Piece], limit: int, ignored: Counter[str]) -> dict[str, Any]:
+    measure, counts = Measure(), Counts(limit)
+    examples: list[dict[str, Any]] = []
+    for piece in pieces:
+        found = read_json(piece.counted)
+        measure.merge(Measure.from_json(found["measure"]))
+        with _option_named():
+            counts.merge(Counts.from_json(limit, found["counts"]))
+        examples += found["examples"]
+    told = measure.as_json()
+    common = sorted(measure.fragments.items(), key=lambda item: (-item[1], item[0]))[:LISTED]
+    return {
+        **told,
+        "fragments": [{"fragment": fragment[:_SHOWN], "copies": copies} for fragment, copies in common],
+        "fragments_told_apart": len(measure.fragments),
+        "examples": examples[:EXAMPLES],
+        "bad_records": counts.bad,
+        "bad_examples": counts.examples,
+        "ignored_files": dict(sorted(ignored.items())),
+    }

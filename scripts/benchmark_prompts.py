@@ -1,0 +1,96 @@
+"""How fast `bench-shadows dedupe-prompts` is, and how much memory it takes.
+
+    uv run scripts/benchmark_prompts.py --megabytes=1000 [--folder=/tmp/prompts]
+
+Writes that many megabytes of LLaVA-like samples as JSON lines, prompts repeated in three of four, and cleans them.
+Prints megabytes a second, the most memory of this process and of one worker, and the planted copies found.
+"""
+
+import argparse
+import json
+import random
+import resource
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from bench_shadows.data.prompt_files import dedupe_prompts
+from bench_shadows.data.prompts import Rules
+
+ASKED = [
+    "Answer the question using a single word or phrase.",
+    "Describe the picture in one sentence.",
+    "Transcribe all text in the image, line by line.",
+    "请用一句话描述这张图片的内容。",
+]
+WORDS = [
+    "a",
+    "red",
+    "bus",
+    "stands",
+    "beside",
+    "the",
+    "tall",
+    "house",
+    "while",
+    "two",
+    "people",
+    "wait",
+    "for",
+    "rain",
+    "near",
+    "an",
+    "old",
+    "station",
+]
+
+
+def sample(number: int, chance: random.Random) -> tuple[dict[str, object], int]:
+    """One sample and how many copies were planted in it."""
+    ask = ASKED[number % len(ASKED)]
+    prose = [" ".join(chance.choices(WORDS, k=12)) + f" {number}.{place}" for place in range(30)]
+    copies = (1 + number % 3) if number % 4 else 0
+    made = {
+        "id": number,
+        "image": f"images/{number}.jpg",
+        "system": "You are a helpful assistant." + (f" {ask}" if copies > 0 else ""),
+        "conversations": [
+            {"from": "human", "value": f"<image>\n{ask}"},
+            {"from": "gpt", "value": " ".join(prose[:10])},
+        ],
+        "caption": ". ".join(prose[10:20]),
+        "ocr": "\n".join(prose[20:]) + (f"\n{ask}" if copies > 1 else ""),
+        "metadata": {"template": f"Task:\n{ask.upper()}" if copies > 2 else "vqa"},
+    }
+    return made, copies
+
+
+def main() -> None:
+    """Makes the file, cleans it, prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "benchmark-prompts")
+    options = parser.parse_args()
+    shutil.rmtree(options.folder, ignore_errors=True)
+    options.folder.mkdir(parents=True)
+    source, planted, number = options.folder / "in.jsonl", 0, 0
+    chance = random.Random(0)
+    with open(source, "w", encoding="utf-8") as file:
+        while file.tell() < options.megabytes * 1e6:
+            made, copies = sample(number, chance)
+            file.write(json.dumps(made, ensure_ascii=False) + "\n")
+            planted, number = planted + copies, number + 1
+    began = time.monotonic()
+    found = dedupe_prompts([str(source)], options.folder / "out", Rules(), 0)
+    seconds = time.monotonic() - began
+    removed = sum(fragment["copies"] for fragment in found["fragments"])
+    print(f"{source.stat().st_size / 1e6:,.0f} MB, {number:,} samples: {seconds:.1f} s", end=", ")
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    memory = " + ".join(f"{peak / 2**20:.2f}" for peak in peaks)
+    print(f"{source.stat().st_size / 1e6 / seconds:.1f} MB/s, at most {memory} GiB (this process, one worker)")
+    print(f"planted copies {planted:,}, removed {removed:,}; repeating after: {found['repeating_after']}")
+
+
+if __name__ == "__main__":
+    main()
