@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
 from bench_shadows.model.loss import next_tokens
+from bench_shadows.training.noise_scale import noise, weighted_square
 from bench_shadows.training.optimizer import build_optimizer
 from bench_shadows.training.sharding import (
     accumulation_steps,
@@ -102,7 +103,8 @@ def build_step(config: Config, mesh: Mesh) -> Any:
     """The jitted step: (state, token ids [N, M, T] int32, learning rate) -> (state, metrics).
 
     The state given is consumed (its memory is used again). Metrics are float32 scalars: loss (nats a token, before
-    the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it).
+    the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it);
+    with two micro-batches or more also grad_square and grad_variance (`noise_scale.Noise`).
     """
     decoder, optimizer = build_decoder(config, mesh), build_optimizer(config.train)
     cross_entropy = cross_entropy_over(mesh, config.train.loss_chunk)
@@ -115,10 +117,13 @@ def build_step(config: Config, mesh: Mesh) -> Any:
     def step(state: State, tokens_NxMxT: jax.Array, rate: jax.Array) -> tuple[State, Metrics]:
         def accumulate(sums: Any, tokens_MxT: jax.Array) -> tuple[Any, None]:
             (loss, weight), gradients = jax.value_and_grad(loss_sum, has_aux=True)(state.params, tokens_MxT)
-            return jax.tree.map(jnp.add, sums, (loss, weight, gradients)), None
+            total = jax.tree.map(jnp.add, sums[-1], gradients)
+            # Read from the sums: a second reader of the gradients makes XLA add up the embedding's in another order.
+            square = weighted_square(jax.tree.map(jnp.subtract, total, sums[-1]), weight)
+            return (*jax.tree.map(jnp.add, sums[:-1], (loss, weight, square)), total), None
 
-        zeros = jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params)
-        (loss, weight, gradients), _ = jax.lax.scan(accumulate, zeros, tokens_NxMxT)
+        zeros = *(jnp.zeros(()) for _ in range(3)), jax.tree.map(jnp.zeros_like, state.params)
+        (loss, weight, squares, gradients), _ = jax.lax.scan(accumulate, zeros, tokens_NxMxT)
         gradients = jax.tree.map(lambda gradient: gradient / weight, gradients)
         directions, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         updates = jax.tree.map(lambda direction: -rate * direction, directions)
@@ -129,6 +134,10 @@ def build_step(config: Config, mesh: Mesh) -> Any:
             "update_norm": optax.tree.norm(updates),
             "param_norm": optax.tree.norm(params),
         }
+        micro_batches, rows = tokens_NxMxT.shape[:2]
+        if micro_batches > 1:
+            estimates = noise(squares, metrics["grad_norm"], weight, micro_batches, micro_batches * rows)
+            metrics |= {"grad_square": estimates.square, "grad_variance": estimates.variance}
         return State(params, optimizer_state), metrics
 
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, mesh))
