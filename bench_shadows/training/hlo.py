@@ -19,6 +19,9 @@ _CALLED = re.compile(r"(?:calls|to_apply|body|called_computations)=\{?%?([\w.\-]
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _SHARED_CHANNEL = "1"  # of those that a pass of the compiler made
 _BOUND = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
+_DEVICES = re.compile(r"num_partitions=(\d+)")
+_GROUP = re.compile(r"replica_groups=(?:\{\{([\d,]+)\}|\[\d+,(\d+)\]<=|mesh\[([^\]]*)\][^{]*?\{([^}]*)\})")
+_AXIS = re.compile(r"'(\w+)'(?:=|:\(\d+\))?(\d*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +34,12 @@ class Collective:
     """Times that one is run."""
     bytes: int
     """Of their results, all runs together."""
+    sent: int
+    """Bytes that the device sends for them where its group forms a ring, all runs together."""
 
 
 def collectives(hlo: str) -> list[Collective]:
-    """The collectives of a program by kind and dtype, the most bytes first.
+    """The collectives of a program by kind and dtype, those that send most first.
 
     A loop's body counts as often as the loop's bound says: the largest constant that its condition compares with
     (`cost_analysis` counts it once). One that was cut into a start, a part inside a fusion and an end stands in
@@ -42,8 +47,11 @@ def collectives(hlo: str) -> list[Collective]:
     in a fusion of that name; its result is what one device keeps.
     """
     bodies = dict(_computations(hlo))
+    partitions = _DEVICES.search(hlo)
+    devices = int(partitions[1]) if partitions else 1
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     sizes: collections.Counter[tuple[str, str]] = collections.Counter()
+    sent: collections.Counter[tuple[str, str]] = collections.Counter()
     channels: set[str] = set()
     for name, times in _runs(bodies).items():
         for line in bodies[name]:
@@ -59,10 +67,33 @@ def collectives(hlo: str) -> list[Collective]:
                 root = next(line for line in bodies[name] if line.lstrip().startswith("ROOT"))
                 kind, arrays = "reduce-scatter", _ARRAY.findall(root.partition("=")[2].partition("(%")[0])
             for dtype in {dtype for dtype, _ in arrays}:
+                size = sum(_bytes(*array) for array in arrays if array[0] == dtype)
                 counts[kind, dtype] += times
-                sizes[kind, dtype] += times * sum(_bytes(*array) for array in arrays if array[0] == dtype)
-    found_all = [Collective(kind, dtype, counts[kind, dtype], sizes[kind, dtype]) for kind, dtype in counts]
-    return sorted(found_all, key=lambda collective: -collective.bytes)
+                sizes[kind, dtype] += times * size
+                sent[kind, dtype] += times * _sent(kind, size, _group(line, devices))
+    found_all = [Collective(*key, counts[key], sizes[key], sent[key]) for key in counts]
+    return sorted(found_all, key=lambda collective: -collective.sent)
+
+
+def _sent(kind: str, size: int, group: int) -> int:
+    """Bytes that one of `group` devices in a ring sends for one collective whose result has `size` bytes."""
+    parts = {"all-reduce": 2 * (group - 1), "reduce-scatter": group * (group - 1), "collective-permute": group}
+    return size * parts.get(kind, group - 1) // group
+
+
+def _group(line: str, devices: int) -> int:
+    """How many devices take part in one group of a collective; without groups, all of them.
+
+    XLA writes `{{0,1},{2,3}}`, `[groups,size]<=[...]`, or `mesh['a'=2,'b'=4] {'b'}` with the axes of a group.
+    """
+    found = _GROUP.search(line)
+    if found is None:
+        return devices
+    listed, size, mesh, axes = found.groups()
+    if listed or size:
+        return int(size) if size else listed.count(",") + 1
+    sizes = dict(_AXIS.findall(mesh))
+    return math.prod(int(part or sizes[axis]) for axis, part in _AXIS.findall(axes))
 
 
 def _computations(hlo: str) -> Iterator[tuple[str, list[str]]]:

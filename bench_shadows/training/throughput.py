@@ -36,6 +36,20 @@ def flops_per_token(model: ModelConfig, seq_len: int, causal: bool = True) -> fl
     return 6.0 * weights + scores / (2 if causal else 1)
 
 
+def recomputed_flops_per_token(model: ModelConfig, seq_len: int, remat: str) -> float:
+    """What rematerialisation adds to `flops_per_token` (causal): products that a policy (`train.remat`) repeats.
+
+    `full` repeats a layer but for its last product, whose result nothing needs; `attention` the gate's and up's
+    products; `gate` the up's.
+    """
+    width, heads = model.hidden_size, model.num_heads * model.head_dim
+    attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
+    feed_forward = width * model.intermediate_size
+    weights = {"full": attention + 2 * feed_forward, "attention": 2 * feed_forward, "gate": feed_forward}
+    scores = 2 * heads * seq_len if remat == "full" else 0
+    return model.num_layers * (2.0 * weights.get(remat, 0) + scores)
+
+
 def peak_flops(device_kind: str) -> float | None:
     """Peak bfloat16 FLOP/s of one device; None where it is not known (a CPU)."""
     known = [name for name in PEAK_BFLOAT16 if device_kind.startswith(name)]

@@ -9,9 +9,11 @@ import dataclasses
 import functools
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,19 +26,41 @@ from bench_shadows.model.decoder import SAVED
 from bench_shadows.progress import say
 from bench_shadows.training.budget import data_budget, hours, run_budget
 from bench_shadows.training.hlo import collectives
+from bench_shadows.training.memory import by_part, live_at_peak, state_bytes
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import abstract_state, build_step
-from bench_shadows.training.throughput import flops_per_token, peak_flops
+from bench_shadows.training.throughput import flops_per_token, peak_flops, recomputed_flops_per_token
+from bench_shadows.training.topology_text import describe_fit
 
 ASSUMED_UTILIZATION = 0.4
-"""Share of peak that hours are stated for; not a measurement."""
-QUICK = {"exec_time_optimization_effort": -1.0}
+"""Share of peak that hours are stated for where nobody says another; not a measurement."""
+QUICK: dict[str, Any] = {"exec_time_optimization_effort": -1.0}
 """The compiler tries less: a quarter of the time, and a peak of memory some tenths of a GiB above (paper.py on
 v5e:16x16: 17 s and 5.23 GiB against 108 s and 4.71 GiB)."""
-LINKS = {"TPU v4": 300e9, "TPU v5 lite": 200e9, "TPU v5": 600e9, "TPU v6 lite": 448e9}
-"""Bytes a second of all links of one chip, by `device_kind`: interchip bandwidth of Google Cloud's data sheets."""
-MEMORY = {"TPU v4": 15.25, "TPU v5 lite": 15.75, "TPU v5": 95.74, "TPU v6 lite": 31.25}
-"""GiB of one device that a program may use, as the compiler states it where one does not fit."""
+
+
+class Chip(NamedTuple):
+    """A generation of TPUs."""
+
+    dimensions: int
+    """Of a slice's torus."""
+    largest: int
+    """Chips of the largest slice."""
+    memory: float
+    """GiB that a program may use, as the compiler states it where one does not fit."""
+    links: float
+    """Bytes a second that a chip sends over all its links, from Google Cloud's data sheets."""
+    config: str | None = None
+    """What libtpu calls the chip's set-up, where the default is not what a Cloud TPU has."""
+
+
+CHIPS = {
+    "v4": Chip(3, 4096, 30.75, 300e9, "megacore"),  # a chip's two cores are one device
+    "v5e": Chip(2, 256, 15.75, 200e9),
+    "v5p": Chip(3, 6144, 95.74, 600e9),
+    "v6e": Chip(2, 256, 31.25, 448e9),
+}
+_EXAMPLES = "v5e:16x16, v5p:4x4x4, v6e:8x8 or v4:2x2x2"
 _REMAT = ("none", *SAVED)  # from the most memory to the least
 _GIB = 2**30
 _NO_TPU_HERE = {
@@ -48,13 +72,31 @@ _NO_TPU_HERE = {
 }
 
 
+def chip_of(topology: str) -> Chip:
+    """The chips of a topology such as `v5e:16x16`; ConfigError for one that no slice has."""
+    name, _, bounds = topology.partition(":")
+    if name not in CHIPS or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", bounds):
+        raise ConfigError(f"--topology={topology}: no such TPU slice; expected a name such as {_EXAMPLES}")
+    chip, sides = CHIPS[name], [int(side) for side in bounds.split("x")]
+    if len(sides) != chip.dimensions or np.prod(sides) > chip.largest:
+        raise ConfigError(
+            f"--topology={topology}: a {name} slice has {chip.dimensions} dimensions and at most {chip.largest:,} "
+            f"chips; expected a name such as {_EXAMPLES}"
+        )
+    return chip
+
+
 def devices_of(topology: str) -> list[jax.Device]:
-    """The devices of a topology such as `v5e:16x16`, `v5p:4x4x4`, `v6e:16x16`, `v4:2x2x2`.
+    """The devices of a topology such as `v5e:16x16`, `v5p:4x4x4`, `v6e:16x16`, `v4:2x2x2`; one for each chip.
 
     Raises RunError without libtpu, ConfigError for a name that it does not know.
     """
     from jax.experimental import topologies
 
+    chip = chip_of(topology)
+    options: dict[str, Any] = {"chip_config_name": chip.config} if chip.config else {}
+    if not re.search(r"[^1x]", topology.partition(":")[2]):
+        options["chips_per_host_bounds"] = (1, 1, 1)  # a slice of one chip
     for name, value in _NO_TPU_HERE.items():
         os.environ.setdefault(name, value)
     try:
@@ -64,29 +106,28 @@ def devices_of(topology: str) -> list[jax.Device]:
             "compiling for a TPU needs the libtpu wheel: install the extra `tpu` (uv run --extra tpu ...)"
         ) from error
     try:
-        found = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+        found = topologies.get_topology_desc(platform="tpu", topology_name=topology, **options).devices
     except Exception as error:  # whatever libtpu makes of a wrong name
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(
-            f"--topology={topology}: {reason}; expected a name such as v5e:16x16, v5p:4x4x4, v6e:8x8 or v4:2x2x2"
-        ) from error
+        raise ConfigError(f"--topology={topology}: {reason}; expected a name such as {_EXAMPLES}") from error
     return list(found)
 
 
-def compile_report(config: Config, topology: str) -> dict[str, Any]:
+def compile_report(config: Config, topology: str, utilization: float = ASSUMED_UTILIZATION) -> dict[str, Any]:
     """Compiles the training step for a topology and says what it takes, in plain JSON values.
 
-    Returns topology, chip, devices, mesh {axis: size}, micro_batches, micro_batch_size, remat, fits,
-    compile_seconds; memory {arguments, temporaries, peak, available} in bytes of one device and collectives
-    [{kind, dtype, count, bytes}] of one device's step where it fits, else `problem` in the compiler's words; step
-    {flops, tokens, roofline_seconds}; run and data (budget.py); time {utilization, hours, device_hours} of a run.
+    Returns topology, chip, devices, mesh {axis: size}, micro_batches, micro_batch_size, remat, fits, problem (the
+    compiler's words where it does not fit), compile_seconds; memory of one device in bytes: available, state
+    (arithmetic from shapes and shardings), parts (what lives at the peak, `memory.PARTS`, from the compiler's
+    reports), peak (the compiler's figure, None where it does not fit; what the parts do not sum to are gaps);
+    collectives [{kind, dtype, count, bytes, sent}] of one device's step; step {flops, recomputed_flops, tokens,
+    roofline_seconds}; run and data (budget.py); time {utilization, hours, device_hours} of a run.
     Raises as `devices_of`, and ConfigError where the batch does not divide over the devices.
     """
-    devices = devices_of(topology)
+    chip, devices = chip_of(topology), devices_of(topology)
     mesh = build_mesh(config, devices)
     micro_batches = accumulation_steps(config.train, mesh)
     kind, count = devices[0].device_kind, len(devices)
-    tokens = config.train.batch_size * config.data.seq_len
     report: dict[str, Any] = {
         "topology": topology,
         "chip": kind,
@@ -96,46 +137,54 @@ def compile_report(config: Config, topology: str) -> dict[str, Any]:
         "micro_batch_size": config.train.micro_batch_size,
         "remat": config.train.remat,
     }
-    began = time.monotonic()
-    try:
-        compiled = _lower(config, mesh, micro_batches).compile(compiler_options=QUICK)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        report |= {"fits": False, "problem": " ".join(str(error).split()), "memory": None, "collectives": []}
-    else:
-        analysis = compiled.memory_analysis()
-        moved = collectives(compiled.as_text())
-        report |= {
-            "fits": True,
-            "problem": None,
-            "memory": {
-                "arguments": analysis.argument_size_in_bytes,
-                "temporaries": analysis.temp_size_in_bytes,
-                "peak": analysis.peak_memory_in_bytes,
-                "available": round(MEMORY[kind] * _GIB) if kind in MEMORY else None,
-            },
-            "collectives": [dataclasses.asdict(collective) for collective in moved],
-        }
-    report["compile_seconds"] = round(time.monotonic() - began, 1)
-    flops, peak = tokens * flops_per_token(config.model, config.data.seq_len), peak_flops(kind)
+    report |= _compiled(config, mesh, micro_batches)
+    report["memory"]["available"] = round(chip.memory * _GIB)
+    tokens = config.train.batch_size * config.data.seq_len
+    flops = tokens * flops_per_token(config.model, config.data.seq_len)
+    again = tokens * recomputed_flops_per_token(config.model, config.data.seq_len, config.train.remat)
+    peak = peak_flops(kind)
+    assert peak is not None, f"no peak FLOP/s for {kind}"  # all of CHIPS have one
     run = run_budget(config)
-    report |= {"run": run, "data": data_budget(config), "step": {"flops": flops, "tokens": tokens}}
-    if peak is not None:
-        moved_bytes = sum(collective["bytes"] for collective in report["collectives"])
-        report["step"]["roofline_seconds"] = {
-            "compute": flops / (peak * count),
-            "links": moved_bytes / LINKS[kind] if kind in LINKS else None,
-        }
-        one_run, chip_hours = hours(run["flops"], peak, count, ASSUMED_UTILIZATION)
-        report["time"] = {"utilization": ASSUMED_UTILIZATION, "hours": one_run, "device_hours": chip_hours}
-    return report
+    one_run, chip_hours = hours(run["flops"], peak, count, utilization)
+    return report | {
+        "run": run,
+        "data": data_budget(config),
+        "step": {
+            "flops": flops,
+            "recomputed_flops": again,
+            "tokens": tokens,
+            "roofline_seconds": {
+                "compute": flops / (peak * count),
+                "recomputed": again / (peak * count),
+                "links": sum(moved["sent"] for moved in report["collectives"]) / chip.links,
+            },
+        },
+        "time": {"utilization": utilization, "hours": one_run, "device_hours": chip_hours},
+    }
 
 
-def _lower(config: Config, mesh: jax.sharding.Mesh, micro_batches: int) -> Any:
-    shape = micro_batches, config.train.batch_size // micro_batches, config.data.seq_len
-    tokens = jax.ShapeDtypeStruct(shape, jnp.int32)
-    return build_step(config, mesh).lower(abstract_state(config, mesh), tokens, np.float32(0))
+def _compiled(config: Config, mesh: jax.sharding.Mesh, micro_batches: int) -> dict[str, Any]:
+    """The part of a report that the compiler says."""
+    state = abstract_state(config, mesh)
+    tokens = (micro_batches, config.train.batch_size // micro_batches, config.data.seq_len)
+    lowered = build_step(config, mesh).lower(state, jax.ShapeDtypeStruct(tokens, jnp.int32), np.float32(0))
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        try:
+            compiled = lowered.compile(compiler_options=QUICK | {"xla_dump_to": folder})
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            compiled, problem = None, " ".join(str(error).split())
+        seconds = round(time.monotonic() - began, 1)
+        parts = by_part(live_at_peak(Path(folder)), state, config)
+    memory = {"state": state_bytes(state), "parts": parts, "peak": None}
+    found: dict[str, Any] = {"memory": memory, "collectives": [], "compile_seconds": seconds}
+    if compiled is None:
+        return found | {"fits": False, "problem": problem}
+    memory["peak"] = compiled.memory_analysis().peak_memory_in_bytes
+    moved = [dataclasses.asdict(collective) for collective in collectives(compiled.as_text())]
+    return found | {"fits": True, "problem": None, "collectives": moved}
 
 
 def diagnostics_report(config: Config, topology: str) -> list[dict[str, Any]]:
@@ -172,7 +221,7 @@ def diagnostics_report(config: Config, topology: str) -> list[dict[str, Any]]:
     return found
 
 
-def suggest(config: Config, topology: str) -> dict[str, Any] | None:
+def suggest(config: Config, topology: str, utilization: float = ASSUMED_UTILIZATION) -> dict[str, Any] | None:
     """The report of the fastest setting that fits: the least recomputation, then the largest micro-batch.
 
     Memory grows with the micro-batch and with what is kept, so each policy is tried from the smallest micro-batch
@@ -182,7 +231,7 @@ def suggest(config: Config, topology: str) -> dict[str, Any] | None:
         best = None
         for size in _micro_batch_sizes(config, topology):
             train = dataclasses.replace(config.train, remat=remat, micro_batch_size=size)
-            report = compile_report(dataclasses.replace(config, train=train), topology)
+            report = compile_report(dataclasses.replace(config, train=train), topology, utilization)
             say(f"remat {remat}, micro-batches of {size}: {describe_fit(report)}")
             if not report["fits"]:
                 break
@@ -199,62 +248,3 @@ def _micro_batch_sizes(config: Config, topology: str) -> Iterator[int]:
     while size <= share and share % size == 0:
         yield size
         size *= 2
-
-
-def describe_fit(report: dict[str, Any]) -> str:
-    """`fits: 4.7 of 15.8 GiB` or why not."""
-    if not report["fits"]:
-        found = re.search(r"\(([\d.]+[KMGT])\) exceeds available HBM \(([\d.]+[KMGT])\)", report["problem"])
-        return f"does not fit: {found[1]} of {found[2]}" if found else f"does not fit: {report['problem'][:200]}"
-    memory = report["memory"]
-    available = f" of {memory['available'] / _GIB:.1f}" if memory["available"] else ""
-    return f"fits: {memory['peak'] / _GIB:.1f}{available} GiB"
-
-
-def describe(report: dict[str, Any]) -> list[str]:
-    """The report in lines for a terminal."""
-    mesh = " x ".join(f"{axis} {size}" for axis, size in report["mesh"].items() if size > 1) or "one device"
-    lines = [
-        f"{report['topology']}: {report['devices']} x {report['chip']}, {mesh}",
-        f"step: {describe_fit(report)}; {report['micro_batches']} micro-batches of {report['micro_batch_size']} "
-        f"rows a device, remat {report['remat']}; compiled in {report['compile_seconds']} s",
-    ]
-    if report["memory"]:
-        memory = {name: value / _GIB for name, value in report["memory"].items() if value}
-        lines.append(
-            f"memory of a device, GiB: weights and optimizer {memory['arguments']:.2f}, temporaries "
-            f"{memory['temporaries']:.2f}, peak {memory['peak']:.2f}"
-        )
-    lines += [
-        f"  {moved['kind']} {moved['dtype']}: {moved['count']:,} times, {moved['bytes'] / _GIB:.2f} GiB a step"
-        for moved in report["collectives"]
-    ]
-    lines += [
-        f"spectra of {program['matrices']} x {program['rows']} x {program['columns']} on one device: "
-        f"{program['peak'] / _GIB:.2f} GiB, compiled in {program['compile_seconds']} s"
-        for program in report.get("diagnostics", [])
-    ]
-    return [*lines, *_describe_cost(report)]
-
-
-def _describe_cost(report: dict[str, Any]) -> Iterator[str]:
-    run, data, step = report["run"], report["data"], report["step"]
-    yield f"a step: {step['tokens']:,} tokens, {step['flops']:.3g} FLOP (causal attention counted once)"
-    if "roofline_seconds" in step:
-        roofline, spent = step["roofline_seconds"], report["time"]
-        links = f", links {roofline['links']:.2f} s" if roofline["links"] is not None else ""
-        yield f"  at the chips' peak: arithmetic {roofline['compute']:.2f} s{links}"
-        yield (
-            f"a run: {run['steps']:,} steps, {run['tokens']:.3g} tokens, {run['flops']:.3g} FLOP: "
-            f"{spent['hours']:,.1f} h, {spent['device_hours']:,.0f} chip-hours at {spent['utilization']:.0%} of "
-            "peak (assumed, not measured)"
-        )
-    yield (
-        f"storage: {run['checkpoints']} checkpoints of a run {run['checkpoint_bytes'] / 1e9:,.1f} GB, rows of the "
-        f"study {data['bytes'] / 1e9:,.1f} GB"
-    )
-    if data["teacher_tokens"]:
-        yield (
-            f"the teacher of D: {data['teacher_tokens']:.3g} tokens, {data['teacher_gpu_hours']:,.0f} GPU-hours "
-            f"at {data['teacher_tokens_per_second']:,} tokens/s of one GPU (assumed)"
-        )
