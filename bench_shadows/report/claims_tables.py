@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -52,19 +53,23 @@ def matrices(
         raise NotMeasuredError(
             f"{table}.parquet has no condition {' and '.join(absent)} at {fraction_label(fraction)} of the run."
         )
-    here = here.where(condition=tuple(conditions))
-    index, keys = [], []
-    for name in ("condition", "seed", "module", "layer"):
-        found, positions = np.unique(here[name], return_inverse=True)
-        index.append(positions)
-        keys.append(found.tolist())
+    index, keys = zip(
+        *(_number(here[name].tolist()) for name in ("condition", "seed", "module", "layer")), strict=True
+    )
     full = np.full([len(found) for found in keys], np.nan)
-    full[tuple(index)] = here[value]
+    full[index] = here[value]
     full = full[[keys[0].index(name) for name in conditions]]
     # A seed counts where every condition has at least half of the matrices.
     kept = (np.isfinite(full).mean(axis=(2, 3)) >= LEAST_FITTED).all(axis=0)
     seeds = tuple(int(seed) for seed, keep in zip(keys[1], kept, strict=True) if keep)
     return Matrices(full[:, kept], tuple(conditions), seeds, tuple(keys[2]))
+
+
+def _number(values: list[Any]) -> tuple[np.ndarray, list[Any]]:
+    """(index of each value among the distinct ones, the distinct ones ascending)."""
+    found = sorted(set(values))
+    places = {value: index for index, value in enumerate(found)}
+    return np.fromiter(map(places.__getitem__, values), int, len(values)), found
 
 
 def at_fraction(run: Run, frame: Frame, fraction: float, table: str) -> Frame:
