@@ -33,6 +33,7 @@ from bench_shadows.training.sharding import (
     spread_rows,
     state_shardings,
 )
+from bench_shadows.training.spikes import Watched, spike_metrics, watch
 
 Metrics = dict[str, jax.Array]
 
@@ -41,7 +42,7 @@ class State(NamedTuple):
     """What a run carries from step to step, besides the step's number; float32."""
 
     params: Parameters
-    optimizer: optax.OptState
+    optimizer: Watched
 
 
 Step = Callable[[State, jax.Array, np.float32], tuple[State, Metrics]]
@@ -74,6 +75,10 @@ def build_decoder(config: Config, mesh: Mesh) -> Decoder:
     )
 
 
+def _optimizer(config: Config) -> optax.GradientTransformationExtraArgs:
+    return watch(build_optimizer(config.train), config)
+
+
 def initial_state(config: Config, seed: int, mesh: Mesh) -> State:
     """Initial weights, a function of the model's shape and the seed only, and an optimizer that saw nothing."""
     return _initialiser(config, mesh)(jax.random.key(seed))
@@ -83,7 +88,7 @@ def initial_state(config: Config, seed: int, mesh: Mesh) -> State:
 def _initialiser(config: Config, mesh: Mesh) -> Callable[[jax.Array], State]:
     def init(key: jax.Array) -> State:
         params = parameters(Decoder(config.model, rngs=nnx.Rngs(key)))
-        return State(params, build_optimizer(config.train).init(params))
+        return State(params, _optimizer(config).init(params))
 
     return jax.jit(init, out_shardings=state_shardings(jax.eval_shape(init, jax.random.key(0)), mesh))
 
@@ -91,7 +96,7 @@ def _initialiser(config: Config, mesh: Mesh) -> Callable[[jax.Array], State]:
 def abstract_state(config: Config, mesh: Mesh) -> State:
     """Shapes, dtypes and shardings of a run's state: what checkpoints are restored into."""
     params = parameters(build_decoder(config, mesh))
-    shapes = State(params, jax.eval_shape(build_optimizer(config.train).init, params))
+    shapes = State(params, jax.eval_shape(_optimizer(config).init, params))
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
         shapes,
@@ -104,9 +109,10 @@ def build_step(config: Config, mesh: Mesh) -> Any:
 
     The state given is consumed (its memory is used again). Metrics are float32 scalars: loss (nats a token, before
     the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it);
-    with two micro-batches or more also grad_square and grad_variance (`noise_scale.Noise`).
+    with two micro-batches or more also grad_square and grad_variance (`noise_scale.Noise`). Those of
+    `spike_metrics` say whether the step was a spike, which `config.train.on_spike` may leave out.
     """
-    decoder, optimizer = build_decoder(config, mesh), build_optimizer(config.train)
+    decoder, optimizer = build_decoder(config, mesh), _optimizer(config)
     cross_entropy = cross_entropy_over(mesh, config.train.loss_chunk)
 
     def loss_sum(params: Parameters, tokens_MxT: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -118,21 +124,22 @@ def build_step(config: Config, mesh: Mesh) -> Any:
         def accumulate(sums: Any, tokens_MxT: jax.Array) -> tuple[Any, None]:
             (loss, weight), gradients = jax.value_and_grad(loss_sum, has_aux=True)(state.params, tokens_MxT)
             total = jax.tree.map(jnp.add, sums[-1], gradients)
-            # Read from the sums: a second reader of the gradients makes XLA add up the embedding's in another order.
+            # Read from the sums: a second reader of the gradients makes XLA sum the embedding's in another order.
             square = weighted_square(jax.tree.map(jnp.subtract, total, sums[-1]), weight)
             return (*jax.tree.map(jnp.add, sums[:-1], (loss, weight, square)), total), None
 
         zeros = *(jnp.zeros(()) for _ in range(3)), jax.tree.map(jnp.zeros_like, state.params)
         (loss, weight, squares, gradients), _ = jax.lax.scan(accumulate, zeros, tokens_NxMxT)
         gradients = jax.tree.map(lambda gradient: gradient / weight, gradients)
-        directions, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        seen = {"loss": loss / weight, "grad_norm": optax.tree.norm(gradients)}
+        directions, optimizer_state = optimizer.update(gradients, state.optimizer, state.params, **seen)
         updates = jax.tree.map(lambda direction: -rate * direction, directions)
         params = optax.apply_updates(state.params, updates)
         metrics = {
-            "loss": loss / weight,
-            "grad_norm": optax.tree.norm(gradients),
+            **seen,
             "update_norm": optax.tree.norm(updates),
             "param_norm": optax.tree.norm(params),
+            **spike_metrics(state.optimizer, optimizer_state),
         }
         micro_batches, rows = tokens_NxMxT.shape[:2]
         if micro_batches > 1:
