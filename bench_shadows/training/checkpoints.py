@@ -5,9 +5,14 @@
     checkpoints/<step>/meta         JSON: step, tokens, and what the run is made from
     checkpoints/<step>/digests.json SHA-256 of every file, written last
 
-Orbax writes under a temporary name and renames: a folder under its step's name was whole once. But a flipped
-byte or zeros in a data file load silently, so a checkpoint without `digests.json`, or that differs from it, is not
-used.
+A flipped byte or zeros in a data file load silently, and in a bucket a folder has its name before it is whole. So
+a checkpoint without `digests.json`, or that differs from it, is not used; it is written last and removed first.
+
+What stays: step 0 and the analysed steps for good, of those between the last two. The same in a bucket, whose own
+rules for old objects must not reach them.
+
+With several hosts all of them save and restore, each its part; the first one writes the digests when all are done,
+looks for what is sound, and removes. A checkpoint is restored onto any mesh, with any number of devices and hosts.
 """
 
 import contextlib
@@ -24,11 +29,15 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from jax.sharding import SingleDeviceSharding
 
+from bench_shadows.config import Config
 from bench_shadows.errors import RunError
-from bench_shadows.files import TEMPORARY, hash_file, hash_json, read_json, remove, write_json
+from bench_shadows.files import hash_json
 from bench_shadows.progress import say
+from bench_shadows.training import store
+from bench_shadows.training.distributed import hosts, is_first_host, on_first_host, wait_for_all
 from bench_shadows.training.step import State
 
 DIGESTS = "digests.json"
@@ -38,23 +47,31 @@ KEPT_INTERVALS = 2
 """Checkpoints between the analysed steps that stay: two, so that one that is found damaged costs one interval."""
 
 
+def checkpoint_folder(config: Config, run: Path) -> epath.Path:
+    """Where the checkpoints of RUN/runs/<run> are: in it, or in `config.train.checkpoints`/<name of RUN>/<run>."""
+    if not config.train.checkpoints:
+        return store.place(run / "checkpoints")
+    return store.place(config.train.checkpoints) / run.absolute().parents[1].name / run.name
+
+
 class Checkpoints:
     """The checkpoints of one run; leaving the context waits until the last save is whole.
 
     Args:
-      folder: RUN/runs/<run>/checkpoints.
+      folder: of the run (`checkpoint_folder`).
       made_from: what the run is a function of (JSON values); a checkpoint made from something else is refused.
       keep: steps whose checkpoints stay for good, besides step 0.
     """
 
-    def __init__(self, folder: Path, made_from: Mapping[str, Any], keep: Collection[int]):
-        self._folder, self._made_from, self._keep = folder.absolute(), dict(made_from), {0, *keep}
+    def __init__(self, folder: epath.PathLike, made_from: Mapping[str, Any], keep: Collection[int]):
+        self._folder, self._made_from, self._keep = store.place(folder), dict(made_from), {0, *keep}
+        self._saved: set[int] = set()
         self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint digests")
         self._finishing: Future[None] | None = None
 
     def __contains__(self, step: int) -> bool:
-        return (self._folder / str(step)).is_dir()
+        return step in self._saved
 
     def resume_step(self) -> int:
         """The step to go on from, 0 for the beginning; what cannot be used any more is removed, and said.
@@ -62,10 +79,16 @@ class Checkpoints:
         It is the newest sound checkpoint with no analysed one missing before it. Raises RunError for one that was
         made from another config or other data.
         """
+        newest, saved = on_first_host(f"which checkpoints in {self._folder} are sound", self._sweep)
+        self._saved = set(saved)
+        return newest
+
+    def _sweep(self) -> tuple[int, list[int]]:
+        """The step to go on from and the steps that are there, after what cannot be used is gone."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        for path in self._folder.iterdir():
-            if not path.name.isdigit():  # what a killed process left half written or half removed
-                remove(path)
+        for name in store.names(self._folder):
+            if not name.isdigit():  # what a killed process left half written
+                store.remove(self._folder / name)
         sound = {step for step in saved_steps(self._folder) if self._is_sound(step)}
         if sound:
             self._check_made_from(max(sound))
@@ -74,7 +97,7 @@ class Checkpoints:
         for step in saved_steps(self._folder):
             if step > newest or step not in sound:
                 self._remove(step)
-        return newest
+        return newest, saved_steps(self._folder)
 
     def save(self, step: int, state: State, tokens: int) -> None:
         """Copies the state and returns; files and digests are written meanwhile.
@@ -82,6 +105,7 @@ class Checkpoints:
         Raises RunError where the save before this one could not be written.
         """
         self.wait()
+        self._saved.add(step)
         meta = {"step": step, "tokens": tokens, "made_from": self._made_from}
         with _explained(self._folder, step):
             _need_room(self._folder, state)
@@ -113,10 +137,12 @@ class Checkpoints:
         with _explained(self._folder, step):
             self._orbax.wait_until_finished()
             path = self._folder / str(step)
-            write_json(path / DIGESTS, _digests(path))
-        between = [old for old in saved_steps(self._folder) if old not in self._keep]
-        for old in between[:-KEPT_INTERVALS]:
-            self._remove(old)
+            if is_first_host():
+                store.write_json(path / DIGESTS, store.hashes(path))
+                between = [old for old in saved_steps(self._folder) if old not in self._keep]
+                for old in between[:-KEPT_INTERVALS]:
+                    self._remove(old)
+            wait_for_all(f"the digests of {path}")
 
     def _is_sound(self, step: int) -> bool:
         fault = find_fault(self._folder / str(step))
@@ -139,12 +165,9 @@ class Checkpoints:
             )
 
     def _remove(self, step: int) -> None:
-        """Under a name that the next start sweeps away, so that a half-removed checkpoint is not taken for one."""
-        path = self._folder / str(step)
-        leaving = path.with_name(path.name + TEMPORARY)
-        remove(leaving)
-        os.replace(path, leaving)
-        remove(leaving)
+        """Its digests first, so that a half-removed checkpoint is not taken for one."""
+        store.remove(self._folder / str(step) / DIGESTS)
+        store.remove(self._folder / str(step))
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -152,6 +175,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and hosts() > 1:
+            return  # the others may never come to where Orbax waits for them; this process is about to end
         try:
             self.wait()
         except RunError:
@@ -162,42 +187,45 @@ class Checkpoints:
             self._orbax.close()
 
 
-def saved_steps(folder: Path) -> list[int]:
+def saved_steps(folder: epath.PathLike) -> list[int]:
     """Steps with a checkpoint under its final name, ascending; not looked into."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+    return sorted(int(name) for name in store.names(store.place(folder)) if name.isdigit())
 
 
-def find_fault(path: Path) -> str | None:
+def find_fault(folder: epath.PathLike) -> str | None:
     """What is wrong with a checkpoint folder, naming the file; None when every file is as it was written."""
-    if not path.is_dir():
+    path = store.place(folder)
+    if not store.exists(path):
         return f"{path} is missing"
     try:
-        expected = read_json(path / DIGESTS)
+        expected = store.read_json(path / DIGESTS)
     except (OSError, ValueError):
         return f"{path} has no readable {DIGESTS}: its writing was cut off"
+    try:
+        actual = store.hashes(path)
+    except OSError as error:
+        return f"{error.filename or path} cannot be read ({error.strerror or error})"
     for name, digest in expected.items():
-        try:
-            actual = hash_file(path / name)
-        except OSError as error:
-            return f"{path / name} cannot be read ({error.strerror})"
-        if actual != digest:
+        if name not in actual:
+            return f"{path / name} is missing"
+        if actual[name] != digest:
             return f"{path / name} is not what was written (its SHA-256 differs)"
     return None
 
 
-def sound_digest(folder: Path, step: int) -> str:
+def sound_digest(folder: epath.PathLike, step: int) -> str:
     """One hash of a whole checkpoint, after every file was checked; raises RunError naming what is wrong."""
-    path = Path(folder) / str(step)
+    path = store.place(folder) / str(step)
     fault = find_fault(path)
     if fault:
         raise RunError(f"{fault}; run the train stage again: it goes on from the checkpoint before")
-    return hash_json(read_json(path / DIGESTS))
+    return hash_json(store.read_json(path / DIGESTS))
 
 
-def restore_params(folder: Path, step: int) -> dict[str, Any]:
+def restore_params(folder: epath.PathLike, step: int) -> dict[str, Any]:
     """The weights at a step, nested dicts of float32 NumPy arrays. Raises RunError for a damaged checkpoint."""
     sound_digest(folder, step)
-    path = (Path(folder) / str(step) / "params").absolute()
+    path = store.place(folder) / str(step) / "params"
     handler, one = ocp.StandardCheckpointHandler(), SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one), handler.metadata(path).tree
@@ -206,12 +234,12 @@ def restore_params(folder: Path, step: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path, step: int) -> Iterator[None]:
+def _explained(folder: epath.Path, step: int) -> Iterator[None]:
     """Whatever Orbax raises while it writes, as one message that says what is kept."""
     try:
         yield
     except Exception as error:
-        kept = [old for old in saved_steps(folder) if old != step and (folder / str(old) / DIGESTS).exists()]
+        kept = [old for old in saved_steps(folder) if old != step and store.exists(folder / str(old) / DIGESTS)]
         reason = " ".join(str(error).split())
         raise RunError(
             f"{folder / str(step)}: the checkpoint could not be written ({type(error).__name__}: {reason}). "
@@ -220,15 +248,12 @@ def _explained(folder: Path, step: int) -> Iterator[None]:
         ) from error
 
 
-def _need_room(folder: Path, state: State) -> None:
+def _need_room(folder: epath.Path, state: State) -> None:
     """Raises OSError where the disk has no room for a checkpoint; Orbax would fail half way and loudly."""
+    if store.is_remote(folder):
+        return
     need = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / jax.process_count() + METADATA_BYTES
     free = shutil.disk_usage(folder).free
     if free < need:
         detail = f"{os.strerror(errno.ENOSPC)}: it needs {need / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free"
         raise OSError(errno.ENOSPC, detail)
-
-
-def _digests(path: Path) -> dict[str, str]:
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != DIGESTS)
-    return {str(file.relative_to(path)): hash_file(file) for file in files}

@@ -26,6 +26,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from bench_shadows.errors import BenchShadowsError, ConfigError, RunError
@@ -98,6 +99,14 @@ def hosts() -> int:
 def is_first_host() -> bool:
     """Whether this host makes what is made once."""
     return host() == 0
+
+
+def own_folder(run: Path) -> Path:
+    """Where this host writes its lines of a run: the first one in the run's folder, others in RUN/hosts/<number>.
+
+    What a straggler's step seconds are stands there; nothing else reads it.
+    """
+    return run if is_first_host() else run / "hosts" / str(host())
 
 
 def _jax_state() -> Any:

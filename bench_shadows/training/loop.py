@@ -18,8 +18,9 @@ from bench_shadows.data.rows import NAMES
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
 from bench_shadows.progress import Progress, say
-from bench_shadows.training.checkpoints import Checkpoints
+from bench_shadows.training.checkpoints import Checkpoints, checkpoint_folder
 from bench_shadows.training.compile_cache import use_compile_cache
+from bench_shadows.training.distributed import first_host_says, hosts, own_folder, preemption
 from bench_shadows.training.events import Events
 from bench_shadows.training.feeding import host_rows, place
 from bench_shadows.training.metrics import MetricsLog
@@ -30,7 +31,7 @@ from bench_shadows.training.step import abstract_state, compile_step, initial_st
 
 SPEED_FIELDS = (
     *("micro_batch_size", "remat", "scan_layers", "loss_chunk"),
-    *("fsdp", "tensor", "checkpoint_minutes"),
+    *("fsdp", "tensor", "checkpoint_minutes", "checkpoints", "stall_minutes"),
 )
 """Of config.train: they change memory and time, and results by rounding at most; a run may go on with others."""
 
@@ -56,7 +57,7 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_stop_requests())
         checkpoints = stack.enter_context(
-            Checkpoints(run_folder / "checkpoints", made_from, config.analysed_steps)
+            Checkpoints(checkpoint_folder(config, run_folder), made_from, config.analysed_steps)
         )
         start = checkpoints.resume_step()
         if 0 not in checkpoints:
@@ -69,9 +70,11 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
         else:
             state = initial_state(config, seed, mesh)
         train_step = compile_step(config, mesh)
-        events = stack.enter_context(Events(run_folder / "tensorboard", start))
-        log = stack.enter_context(MetricsLog(run_folder, config, start, plan, events))
-        monitor = stack.enter_context(open_monitor(config, run_folder, start, events))
+        logs = own_folder(run_folder)
+        logs.mkdir(parents=True, exist_ok=True)
+        events = stack.enter_context(Events(logs / "tensorboard", start))
+        log = stack.enter_context(MetricsLog(logs, config, start, plan, events))
+        monitor = stack.enter_context(open_monitor(config, logs, start, events))
         stream = batches(data_folder / "rows", plan, batch_size, start, host_rows(batch_size, accumulation, mesh))
         progress = stack.enter_context(
             Progress(f"train {condition}-seed{seed}", config.steps, "steps", done=start)
@@ -83,13 +86,14 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
             state, metrics = train_step(state, place(rows, accumulation, mesh), np.float32(rate))
             monitor(step, state.params)
             progress.add(1, log.add(step, rate, rows, metrics))
-            overdue = time.monotonic() - saved > 60 * config.train.checkpoint_minutes
-            if step in config.analysed_steps or overdue or stop.is_set():
+            overdue = first_host_says(step, lambda: time.monotonic() - saved > 60 * config.train.checkpoint_minutes)
+            leave = preemption(step) or stop.is_set()
+            if step in config.analysed_steps or overdue or leave:
                 log.flush()
                 monitor.flush()
                 checkpoints.save(step, state, tokens=step * rows.shape[-1] * batch_size)
                 saved = time.monotonic()
-            if stop.is_set() and step < config.steps:
+            if leave and step < config.steps:
                 checkpoints.wait()
                 raise RunError(
                     f"train {condition}-seed{seed}: stopped by SIGTERM after step {step} of {config.steps}, "
@@ -122,9 +126,12 @@ def _made_from(config: Config, condition: str, seed: int, plan: np.ndarray, rows
 
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets; in a thread that is not the main one, nothing sets it."""
+    """An event that SIGTERM sets; not in a thread that is not the main one, and not with several hosts.
+
+    There SIGTERM is JAX's, which tells the others (`preemption`).
+    """
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or hosts() > 1:
         yield stop
         return
 
