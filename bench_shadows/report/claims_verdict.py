@@ -149,7 +149,7 @@ def register(function: Callable) -> Registration:
     )
 
 
-def test_part(part: Part) -> TestedPart:
+def t_test(part: Part) -> TestedPart:
     """One-sided t-tests of a part's values (finite ones; two seeds at least, else no interval and no p).
 
     `p`: of the values, if the mean lay outside the claimed region (two one-sided tests where the region has two
@@ -202,7 +202,7 @@ def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -
     # A seed counts where every part has a value.
     seeds = sorted(set.intersection(*(_finite(part.values) for part in evidence.parts)))
     parts = tuple(
-        test_part(dataclasses.replace(part, values={seed: part.values[seed] for seed in seeds}))
+        t_test(dataclasses.replace(part, values={seed: part.values[seed] for seed in seeds}))
         for part in evidence.parts
     )
     first = parts[0]
