@@ -202,11 +202,11 @@ def wait_for_all(what: str, seconds: float = WAIT_SECONDS) -> None:
             ) from error
 
 
-def first_host_says(step: int, flag: Callable[[], bool]) -> bool:
+def first_host_says(step: int, flag: bool) -> bool:
     """A decision of the first host's clock, taken by all at the same step: every tenth is asked."""
     if hosts() == 1:
-        return flag()
-    return step % 10 == 0 and on_first_host("a decision", flag, quiet=True)
+        return flag
+    return step % 10 == 0 and on_first_host("a decision", lambda: flag, quiet=True)
 
 
 _counts: Counter[str] = Counter()

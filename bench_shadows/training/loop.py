@@ -86,7 +86,7 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
             state, metrics = train_step(state, place(rows, accumulation, mesh), np.float32(rate))
             monitor(step, state.params)
             progress.add(1, log.add(step, rate, rows, metrics))
-            overdue = first_host_says(step, lambda: time.monotonic() - saved > 60 * config.train.checkpoint_minutes)
+            overdue = first_host_says(step, time.monotonic() - saved > 60 * config.train.checkpoint_minutes)
             leave = preemption(step) or stop.is_set()
             if step in config.analysed_steps or overdue or leave:
                 log.flush()
