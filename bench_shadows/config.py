@@ -222,6 +222,25 @@ def config_hash(*parts: Any) -> str:
     return hash_json([to_dict(part) for part in parts])
 
 
+def default(name: str) -> Any:
+    """The default of a field by its dotted name, `train.samples`; None where there is no such field."""
+    value: Any = to_dict(Config())
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def grows(name: str, old: Any, new: Any) -> bool:
+    """Whether a change of `conditions.seeds` or `.names` leaves the runs that are there as they are, and adds others.
+
+    The first seed stays the first: frequencies are counted in its condition A. Condition D cannot be added: the
+    text that both halves of it need was not drawn.
+    """
+    if name == "conditions.seeds":
+        return old[:1] == new[:1] and set(old) <= set(new)
+    return name == "conditions.names" and set(old) <= set(new) and ("D" in old or "D" not in new)
+
+
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(dotted name, old value, new value) of everything that differs between two nested dicts; None: not there."""
     if isinstance(old, dict) and isinstance(new, dict):

@@ -50,6 +50,7 @@ def collect(command: list[str]) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in devices],
+        "hosts": jax.process_count(),
     }
 
 

@@ -1,7 +1,10 @@
 """The stages in order: prepare, train, diagnose, evaluate, report. Each goes on where it stopped.
 
 A stage records the hash of what it was made from. What has not changed is not made again; a folder that was
-made from another config is refused, never mixed.
+made from another config is refused, never mixed. It may grow by seeds and conditions: the runs that are there stay
+as they are.
+
+With several hosts all of them train, and the first one does everything else, while the others wait.
 """
 
 import itertools
@@ -12,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bench_shadows import __version__
-from bench_shadows.config import OPERATIONAL, Config, differences, to_dict
+from bench_shadows.config import OPERATIONAL, Config, differences, grows, to_dict
+from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import TEMPORARY, exclusive, hash_file, hash_json, read_json, remove, write_json
 from bench_shadows.progress import duration, say
 from bench_shadows.provenance import collect, now
+from bench_shadows.training.distributed import is_first_host, on_first_host, watched
 
 Outputs = dict[str, str]  # path under the run's folder -> SHA-256
 
@@ -29,8 +34,7 @@ class Study:
 
     def __init__(self, config: Config, folder: Path, command: list[str]):
         self.config, self.folder = config, folder
-        with exclusive(folder / ".open.lock", f"opening {folder}", wait=True):  # a fleet's clients start together
-            self._open(command)
+        on_first_host(f"opening {folder}", partial(self._open, command))
 
     def run(self) -> None:
         """All stages."""
@@ -44,7 +48,7 @@ class Study:
 
     def prepare(self, beam: Sequence[str] = ()) -> None:
         """Documents, tokenizer, rows, plans and statistics, under data/; by Apache Beam where it gets options."""
-        self._stage("prepare", partial(self._prepare, beam))
+        on_first_host("prepare", partial(self._stage, "prepare", partial(self._prepare, beam)))
 
     def report_data(self) -> None:
         """The page of the data alone, report-data/."""
@@ -77,26 +81,26 @@ class Study:
         seeds = _chosen("seed", seed, self.config.conditions.seeds)
         for seed in seeds:
             for condition in conditions:
-                self._stage(f"train {condition}-seed{seed}", partial(self._train, condition, seed))
+                name, work = f"train {condition}-seed{seed}", partial(self._train, condition, seed)
+                with watched(name, self.config.train.stall_minutes):
+                    if is_first_host():
+                        self._stage(name, work)
+                    else:
+                        work()
 
     def diagnose(self) -> None:
         """diagnostics.parquet and changes.parquet, from the analysed checkpoints."""
-        from bench_shadows.analysis import Analysis
-
-        analysis = Analysis(self.config, self.folder)
-        self._stage("diagnose", analysis.diagnose, analysis.made_from("diagnose"))
+        on_first_host("diagnose", self._diagnose)
 
     def evaluate(self) -> None:
         """evaluation.parquet, from the analysed checkpoints and the held-out rows."""
-        from bench_shadows.analysis import Analysis
-
-        analysis = Analysis(self.config, self.folder)
-        self._stage("evaluate", analysis.evaluate, analysis.made_from("evaluate"))
+        on_first_host("evaluate", self._evaluate)
 
     def report(self) -> None:
         """Tables, figures and the page, from the files of the folder alone."""
-        self._stage("report", self._report, self._report_inputs())
-        say(f"the page: {self.folder / 'report' / 'index.html'}")
+        on_first_host("report", lambda: self._stage("report", self._report, self._report_inputs()))
+        if is_first_host():
+            say(f"the page: {self.folder / 'report' / 'index.html'}")
 
     def _prepare(self, beam: Sequence[str]) -> Outputs:
         from bench_shadows.data.prepare import prepare
@@ -111,12 +115,25 @@ class Study:
         return {f"data/{name}": digest for name, digest in outputs.items()}
 
     def _train(self, condition: str, seed: int) -> Outputs:
+        from bench_shadows.training.checkpoints import checkpoint_folder, written
         from bench_shadows.training.loop import train
 
         run = self.folder / "runs" / f"{condition}-seed{seed}"
         train(self.config, condition, seed, self.folder / "data", run)
-        digests = run.glob("checkpoints/*/digests.json")
-        return {str(path.relative_to(self.folder)): hash_file(path) for path in sorted(digests)}
+        found = written(checkpoint_folder(self.config, run)) if is_first_host() else {}
+        return {path.removeprefix(f"{self.folder.absolute()}/"): digest for path, digest in found.items()}
+
+    def _diagnose(self) -> None:
+        from bench_shadows.analysis import Analysis
+
+        analysis = Analysis(self.config, self.folder)
+        self._stage("diagnose", analysis.diagnose, analysis.made_from("diagnose"))
+
+    def _evaluate(self) -> None:
+        from bench_shadows.analysis import Analysis
+
+        analysis = Analysis(self.config, self.folder)
+        self._stage("evaluate", analysis.evaluate, analysis.made_from("evaluate"))
 
     def _report(self) -> Outputs:
         from bench_shadows.report.page import write_report
@@ -162,12 +179,19 @@ class Study:
         return all(path.is_file() and hash_file(path) == digest for path, digest in paths.items())
 
     def _open(self, command: list[str]) -> None:
+        with exclusive(self.folder / ".open.lock", f"opening {self.folder}", wait=True):
+            self._claim(command)  # one after the other: a fleet's clients start together
+
+    def _claim(self, command: list[str]) -> None:
         path, wanted = self.folder / "config.json", to_dict(self.config)
         provenance = self.folder / "provenance.json"
         if path.exists():
-            found = list(differences(read_json(path), wanted))
+            before = to_dict(from_dict(read_json(path)))  # a field that is younger than the file has its default
+            found = list(differences(before, wanted))
             changed = [
-                f"config.{name} was {old!r}, is {new!r}" for name, old, new in found if name not in OPERATIONAL
+                f"config.{name} was {old!r}, is {new!r}"
+                for name, old, new in found
+                if name not in OPERATIONAL and not grows(name, old, new)
             ]
             if changed and self._records():
                 raise RunError(
@@ -180,7 +204,7 @@ class Study:
                     if made.name != "rewritten":  # a teacher's replies are paid for, and belong to its settings
                         remove(made)
                 remove(provenance)
-            if found:
+            if read_json(path) != wanted:
                 remove(path)
         elif self.folder.exists() and any(_is_content(file) for file in self.folder.iterdir()):
             raise RunError(f"{self.folder} is not empty and no run's folder; name another one with --out")

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.config import OPERATIONAL, Config, differences, to_dict
+from bench_shadows.config import OPERATIONAL, Config, default, differences, grows, to_dict
 from bench_shadows.data.documents import parts
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file, read_json, write_json
@@ -16,10 +16,14 @@ HASHED_BYTES = 2**35
 
 
 def claim(path: Path, config: Config) -> None:
-    """Records the inputs in a new folder's inputs.json; raises RunError if an old one was made from others."""
+    """Records the inputs in a new folder's inputs.json; raises RunError if an old one was made from others.
+
+    More seeds, or conditions that need no other rows, are no other inputs: what is there stays as it is.
+    """
     old = _read(path) if path.exists() else None
     new = _inputs(config, old["files"] if old else {})
-    if old and (changed := [_described(*change) for change in differences(_content(old), _content(new))]):
+    changes = differences(_content(old), _content(new)) if old else ()
+    if changed := [_described(*change) for change in changes if not _harmless(*change)]:
         raise RunError(
             f"{path.parent} was made from other data: {'; '.join(changed)}. "
             "Delete this folder to prepare again, or name another run folder with --out"
@@ -81,6 +85,13 @@ def _hash(paths: tuple[str, ...], hashes: dict[str, str]) -> str:
 def _content(inputs: dict[str, Any]) -> dict[str, Any]:
     """Inputs without what may change while the content is the same."""
     return {**inputs, "files": {name: entry.get("sha256", entry) for name, entry in inputs["files"].items()}}
+
+
+def _harmless(name: str, old: Any, new: Any) -> bool:
+    """Whether what was made from the old value is what the new one would give."""
+    field = name.removeprefix("config.")
+    younger = old is None and field != name and new == default(field)  # a field that inputs.json did not have
+    return younger or grows(field, old, new)
 
 
 def _described(name: str, old: Any, new: Any) -> str:

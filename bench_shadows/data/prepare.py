@@ -26,7 +26,7 @@ from bench_shadows.data.inputs import claim
 from bench_shadows.data.text_statistics import document_statistics
 from bench_shadows.data.workers import LOCAL, Engine
 from bench_shadows.errors import DataError
-from bench_shadows.files import TEMPORARY, atomic_path, hash_file, remove, write_json
+from bench_shadows.files import TEMPORARY, atomic_path, hash_file, read_json, remove, write_json
 from bench_shadows.progress import Progress, say
 
 SETS = (*rows.NAMES, "held_out")
@@ -174,12 +174,13 @@ def _plans(config: Config, folder: Path) -> None:
 
 
 def _statistics(config: Config, folder: Path) -> None:
-    """token_counts.npy of Condition A (first seed) and statistics.json."""
-    if (folder / "statistics.json").exists() and (folder / "token_counts.npy").exists():
+    """token_counts.npy of Condition A (first seed) and statistics.json, where a plan is not in it yet."""
+    plans = {run: load_plan(path) for run, path in _runs(config, folder)}
+    path = folder / "statistics.json"
+    if path.exists() and (folder / "token_counts.npy").exists() and plans.keys() == _described_runs(path):
         return
     store = rows.RowStore.open(folder / "rows")
     words = tokenizer.load(folder / "tokenizer.json", config.model.vocab_size)
-    plans = {run: load_plan(path) for run, path in _runs(config, folder)}
     coverage = load_plan(plan_path(folder, "A", config.conditions.seeds[0]))
     say(f"statistics: what {len(plans)} plans show")
     counts = statistics.count_tokens(store, coverage, config.model.vocab_size)
@@ -187,7 +188,7 @@ def _statistics(config: Config, folder: Path) -> None:
         np.save(file, counts, allow_pickle=False)
     phase = config.phase_steps * config.train.batch_size
     write_json(
-        folder / "statistics.json",
+        path,
         {
             "seq_len": store.seq_len,
             "vocab_size": config.model.vocab_size,
@@ -197,3 +198,11 @@ def _statistics(config: Config, folder: Path) -> None:
             "words": document_statistics(folder / "documents.parquet"),
         },
     )
+
+
+def _described_runs(path: Path) -> set[str]:
+    """The runs in statistics.json."""
+    try:
+        return set(read_json(path)["conditions"])
+    except (ValueError, KeyError, TypeError):
+        return set()  # it is made again

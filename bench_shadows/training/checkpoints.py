@@ -32,7 +32,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.sharding import SingleDeviceSharding
 
-from bench_shadows.config import Config
+from bench_shadows.config import Config, default
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_json
 from bench_shadows.progress import say
@@ -153,11 +153,11 @@ class Checkpoints:
     def _check_made_from(self, step: int) -> None:
         path = self._folder / str(step)
         before = self._orbax.restore(path, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta["made_from"]
-        names = sorted(before.keys() | self._made_from.keys())
+        then = {name: before.get(name, default(name)) for name in self._made_from}  # some fields are younger
         differing = [
-            f"{name} is {before.get(name)!r} there and {self._made_from.get(name)!r} now"
-            for name in names
-            if before.get(name) != self._made_from.get(name)
+            f"{name} is {then[name]!r} there and {value!r} now"
+            for name, value in sorted(self._made_from.items())
+            if then[name] != value
         ]
         if differing:
             raise RunError(
@@ -190,6 +190,12 @@ class Checkpoints:
 def saved_steps(folder: epath.PathLike) -> list[int]:
     """Steps with a checkpoint under its final name, ascending; not looked into."""
     return sorted(int(name) for name in store.names(store.place(folder)) if name.isdigit())
+
+
+def written(folder: epath.PathLike) -> dict[str, str]:
+    """The hash of every checkpoint's digests in a run's folder, by the path of the file."""
+    paths = [store.place(folder) / str(step) / DIGESTS for step in saved_steps(folder)]
+    return {str(path): hash_json(store.read_json(path)) for path in paths}
 
 
 def find_fault(folder: epath.PathLike) -> str | None:

@@ -83,6 +83,7 @@ def initialize() -> None:
         ) from error
     _catch_abort()
     _watch.start()
+    jax.devices()  # the hosts meet once more here, and later some of them may be at work alone
     say(f"host {host()} of {hosts()} (from 0): joined")
 
 
@@ -109,10 +110,14 @@ def own_folder(run: Path) -> Path:
     return run if is_first_host() else run / "hosts" / str(host())
 
 
-def _jax_state() -> Any:
-    from jax._src.distributed import global_state  # no public name gives the numbers without starting a backend
+class _Alone:
+    process_id, num_processes, client = 0, 1, None
 
-    return global_state
+
+def _jax_state() -> Any:
+    """JAX's own state: no public name gives the numbers without starting a backend. Nothing is imported for it."""
+    module = sys.modules.get("jax._src.distributed")
+    return module.global_state if module else _Alone
 
 
 def _named() -> int | None:
