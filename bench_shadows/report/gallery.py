@@ -20,6 +20,11 @@ class Picture:
     caption: str
     absent: str
 
+    @property
+    def title(self) -> str:
+        """Its name in words, for links."""
+        return self.name.replace("_", " ")
+
 
 NO_DIAGNOSTICS = "Not drawn: diagnostics.parquet has nothing for it."
 NO_CHANGES = "Not drawn: changes.parquet has nothing for it."

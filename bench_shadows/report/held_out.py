@@ -75,13 +75,14 @@ def _lines(
     base = end.where(condition=BASELINE)
     compared = bool(others and len(base))
     figure, grid = new_figure(title, 1, 2 if compared else 1, 3.4)
+    whole = len(tasks) - (tasks[-1] == "all")  # `all` is no range among the others: a mark of its own
     ticks = [task.rpartition("-")[2] if task.startswith("decile-") else task.replace("-", "–") for task in tasks]
     places = np.arange(1, len(tasks) + 1)
     left = grid[0, 0]
     for name in run.conditions:
         _, found, values = end.where(condition=name).pivot("seed", "task", "value")
         if found:
-            draw_line(left, places, _arrange(tasks, found, values), name)
+            _draw_apart(left, places, _arrange(tasks, found, values), name, whole)
     if chance is not None:
         left.axhline(chance, color=GREY, linewidth=1, linestyle=(0, (6, 2)), zorder=1)
     left.set_title(label[0])
@@ -91,13 +92,23 @@ def _lines(
         right.axhline(0, color=colour(BASELINE), linewidth=1.4)
         for name in others:
             _, found, values = difference(end.where(condition=name), base)
-            draw_line(right, places, _arrange(tasks, found, values), name)
+            _draw_apart(right, places, _arrange(tasks, found, values), name, whole)
         right.set_title(f"difference to A ({better} the line is better)")
     for axes in grid[0]:
         axes.set_xticks(places, ticks, fontsize=8 if max(map(len, ticks)) < 8 else 6.5)
         axes.set_xlabel(axis)
     legend(figure, [name for name in run.conditions if len(end.where(condition=name))])
     return figure
+
+
+def _draw_apart(axes: Axes, places: np.ndarray, values: np.ndarray, condition: str, whole: int) -> None:
+    """The first `whole` places as a line, what is left as marks with their intervals."""
+    draw_line(axes, places[:whole], values[:, :whole], condition)
+    for place in range(whole, len(places)):
+        draw_line(axes, places[place : place + 1], values[:, place : place + 1], condition)
+        half = half_width(values[:, place : place + 1])
+        if np.isfinite(half).any():
+            axes.errorbar(places[place], mean(values)[place], yerr=half, color=colour(condition), elinewidth=1.2)
 
 
 def _arrange(tasks: Sequence[str], found: Sequence[str], values: np.ndarray) -> np.ndarray:

@@ -17,40 +17,42 @@ from bench_shadows.report.style import (
 from bench_shadows.report.tables import BASELINE, at_end, order_tasks
 
 PANELS = (
-    ("canonical", "bits_per_byte", "text: bits per byte, minus A\n(left is better)"),
+    ("canonical", "bits_per_byte", "text", "bits per byte\n(left is better)"),
     (
         "exercises",
         "answer_loss_nats_per_token",
-        "exercises: loss of the answer, nats per\ntoken, minus A (left is better)",
+        "exercises: loss of the answer",
+        "nats per token\n(left is better)",
     ),
-    ("exercises", "exact_match", "exercises: share answered exactly,\nminus A (right is better)"),
+    ("exercises", "exact_match", "exercises: answered exactly", "share\n(right is better)"),
 )
 
 
 def narrow_and_broad(run: Run) -> Figure | None:
     """Canonical and original text, narrow and broad exercises at the end: difference to A, a row for each task."""
     panels = []
-    for suite, metric, label in PANELS:
+    for suite, metric, heading, label in PANELS:
         end = at_end(run.evaluation.where(suite=suite, metric=metric))
         others = [name for name in run.conditions if name != BASELINE and len(end.where(condition=name))]
         if others and len(end.where(condition=BASELINE)):
-            panels.append((end, others, label))
+            panels.append((end, others, heading, label))
     if not panels:
         return None
-    most = max(len(end.values("task")) for end, _, _ in panels)
+    most = max(len(end.values("task")) for end, *_ in panels)
     figure, grid = new_figure(
         "Narrow against broad: who gains on what looks like the concentrated half?",
         1,
         len(panels),
         1.9 + 0.3 * most,
     )
-    for axes, (end, others, label) in zip(grid[0], panels, strict=True):
+    for axes, (end, others, heading, label) in zip(grid[0], panels, strict=True):
         tasks = order_tasks(end.values("task"))
         draw_rows(axes, end, end.where(condition=BASELINE), others, tasks)
         axes.set_yticks(range(len(tasks)), [task.replace("/", ": ").replace("_", " ") for task in tasks])
-        axes.set_xlabel(label, fontsize=8.5)
+        axes.set_title(heading, fontsize=8.5)
+        axes.set_xlabel(f"minus A, {label}", fontsize=8.5)
         axes.locator_params(axis="x", nbins=5)
-    legend(figure, [name for name in run.conditions if any(name in others for _, others, _ in panels)])
+    legend(figure, [name for name in run.conditions if any(name in others for _, others, *_ in panels)])
     return figure
 
 

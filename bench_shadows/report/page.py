@@ -7,9 +7,11 @@ from typing import Any
 
 from bench_shadows.config import to_dict
 from bench_shadows.files import atomic_path
-from bench_shadows.report import controls, paper_values, sameness, style, summary, tables
+from bench_shadows.report import controls, paper_values, sameness, score_card, style, summary, tables
+from bench_shadows.report.claims import judge, write_claims
 from bench_shadows.report.data_page import data_context, data_tables
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
+from bench_shadows.report.explorer import payload
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Run, read_run
 from bench_shadows.report.rendering import Placed, environment, place_figures
@@ -17,14 +19,27 @@ from bench_shadows.report.tables import Table
 
 TEMPLATE = "page.html.jinja"
 
+# (name of the table, suite, metric, what its tasks are)
+SUITES = (
+    ("held_out_domains", "likelihood", "bits_per_byte", "Domain"),
+    ("held_out_deciles", "frequency", "loss_nats_per_token", "Token frequency"),
+    ("held_out_positions", "position", "loss_nats_per_token", "Position"),
+    ("rare_words", "rare_words", "accuracy", "Rare words"),
+    ("canonical", "canonical", "bits_per_byte", "Text"),
+    ("exercises_exact_match", "exercises", "exact_match", "Exercises"),
+    ("exercises_answer_loss", "exercises", "answer_loss_nats_per_token", "Exercises"),
+    ("shadow", "shadow", "score", "Shadow score"),
+)
+
 
 def write_report(run_folder: Path) -> Path:
-    """Writes RUN/report (index.html, figures/*.png and *.pdf, tables/*.csv) and returns the path of index.html.
+    """Writes RUN/report (index.html, figures/*.png and *.pdf, tables/*.csv) and RUN/claims.json; returns the page.
 
     Measures nothing; the same files give the same bytes. Missing inputs become notes on the page. The folder
     appears whole or stays as it was. Raises RunError for a folder that is no run or holds unreadable files.
     """
     run = read_run(run_folder)
+    write_claims(run_folder)
     with atomic_path(run_folder / "report") as folder:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True)
@@ -39,15 +54,17 @@ def write_report(run_folder: Path) -> Path:
 
 def build_tables(run: Run) -> dict[str, Table]:
     """Every table of the report by its name."""
-    bits, nats = "bits_per_byte", "loss_nats_per_token"
+    claims = judge(run)
     found = [
+        score_card.claims_table(claims),
+        score_card.parts_table(claims),
+        score_card.observed_table(claims),
         tables.share_table(run),
         tables.module_table(run),
         tables.missing_table(run.diagnostics, run.changes),
         tables.profile_table(run),
         tables.depth_variation_table(run),
-        tables.evaluation_table(run, "held_out_domains", "likelihood", bits, "Domain"),
-        tables.evaluation_table(run, "held_out_deciles", "frequency", nats, "Token frequency"),
+        *(tables.evaluation_table(run, *suite) for suite in SUITES),
         *data_tables(run),
         controls.controls_table(run),
         controls.levels_table(run),
@@ -62,6 +79,9 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         run=run,
         figures=placed,
         tables=found,
+        claims=judge(run),
+        card=score_card,
+        explorer=payload(run),
         share=_share_grid(run, found["share_in_range"]),
         paper=paper_values,
         facts=summary.facts(run),

@@ -38,7 +38,7 @@ def place_figures(pictures: Iterable[Picture], subject: Any, folder: Path) -> di
 
 
 def environment() -> jinja2.Environment:
-    """Templates of this folder: everything from outside is escaped, an unknown name is an error."""
+    """Templates of this folder for one page: everything from outside is escaped, an unknown name is an error."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -46,6 +46,16 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    shown: set[str] = set()
+
+    def first_time(name: str) -> bool:
+        """Whether a figure has not been on the page yet: a second place links to it."""
+        first = name not in shown
+        shown.add(name)
+        return first
+
+    made.globals["first_time"] = first_time
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     made.filters |= {"number": write_number, "cell": _cell, "plain": _plain, "unbroken": _unbroken}
     return made
 

@@ -78,8 +78,8 @@ def size_notice(run: Run) -> str | None:
         f"This is a small run: {write_count(count_parameters(run.config.model))} parameters and "
         f"{write_count(count_tokens(run.config))} tokens, where the paper has "
         f"{write_count(count_parameters(PAPER.model))} and {write_count(count_tokens(PAPER))} ({_times(model)} "
-        f"and {_times(text)} as many). It shows how the instruments work and what they say at this size; it "
-        "neither confirms nor refutes the paper."
+        f"and {_times(text)} as many). What it finds holds for this size; whether the paper holds at "
+        "its own is not decided here."
     )
 
 
@@ -176,8 +176,8 @@ def unseen(run: Run) -> list[str]:
             )
     if len(run.seeds) >= SEEDS_FOR_INTERVAL:
         found.append(
-            f"Tests of the paper's claims: intervals here are over {len(run.seeds)} seeds, one comparison at a "
-            "time, not corrected for how many there are."
+            f"Which single difference is real: intervals in figures and tables are over {len(run.seeds)} seeds, "
+            "one comparison at a time, not corrected for how many there are. Only the verdicts on the claims are."
         )
     found.append(
         "How larger models behave: alpha, ranks and their differences depend on the size of the matrices."

@@ -235,14 +235,14 @@ def evaluation_table(run: Run, name: str, suite: str, metric: str, label: str) -
     for task in order_tasks(end.values("task")):
         there = end.where(task=task)
         values = {condition: by_seed(there.where(condition=condition), "value") for condition in run.conditions}
-        row: dict[str, Any] = {"task": task, "tokens": int(np.nanmax(there["count"], initial=0))}
+        row: dict[str, Any] = {"task": task, "count": int(np.nanmax(there["count"], initial=0))}
         for condition, found in values.items():
             row[condition] = estimate(found.values())
             if condition != BASELINE and BASELINE in values:
                 row[f"{condition}_minus_A"] = paired(found, values[BASELINE])
         rows.append(row)
     first, *columns = _compared("task", label, run.conditions, 3)
-    return Table(name, (first, Column("tokens", "Tokens"), *columns), tuple(rows))
+    return Table(name, (first, Column("count", "Count"), *columns), tuple(rows))
 
 
 def order_tasks(tasks: Sequence[str]) -> list[str]:

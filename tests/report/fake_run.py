@@ -116,6 +116,7 @@ def _diagnostics(
                 depth = layer / max(config.model.num_layers - 1, 1)
                 pull = {"A": 0.0, "B": 1.2, "C": 0.3 * (1 - fraction), "D": 1.5 * depth}[data] * ("attn" in module)
                 alpha = float(3.2 + pull + 4.5 * np.exp(-5 * fraction) + draw.gamma(1.2, 0.9))
+                rank_noise = 0.2 * draw.standard_normal()
                 fitted = bool(draw.random() >= missing)
                 least = min(height, width)
                 rows.append(
@@ -135,7 +136,9 @@ def _diagnostics(
                         "x_min": float(0.6 + 0.2 * draw.random()) if fitted else None,
                         "x_min_over_mean": float(1.1 + 0.3 * draw.random()) if fitted else None,
                         "spikes": int(draw.integers(12, least // 2)) if fitted else None,
-                        "effective_rank": float(least * (0.93 - 0.15 * fraction - 0.05 * depth * (data == "D"))),
+                        "effective_rank": float(
+                            least * (0.93 - 0.15 * fraction - 0.05 * depth * (data == "D")) + rank_noise
+                        ),
                         "stable_rank": float(least * 0.2),
                         "participation_ratio": float(least * 0.5),
                         "lambda_max": float(4 + draw.random()),
