@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from etils import epath
 
 from bench_shadows import __version__
 from bench_shadows.config import Config, to_dict
@@ -25,7 +26,7 @@ from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows
 from bench_shadows.evaluation.table import Row
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
-from bench_shadows.training.checkpoints import restore_params, sound_digest
+from bench_shadows.training.checkpoints import checkpoint_folder, restore_params, sound_digest
 from bench_shadows.training.compile_cache import use_compile_cache
 
 
@@ -136,11 +137,11 @@ class Analysis:
         files = (data / "rows" / "held_out" / "rows.json", data / "token_counts.npy", data / "tokenizer.json")
         return [to_dict(self.config.evaluation), to_dict(self.config.model), *map(hash_file, files)]
 
-    def _checkpoints(self, point: Point) -> Path:
-        return self.folder / "runs" / point.model / "checkpoints"
+    def _checkpoints(self, point: Point) -> epath.Path:
+        return checkpoint_folder(self.config, self.folder / "runs" / point.model)
 
     def _weights(self, point: Point) -> Weights:
-        return open_weights(self._checkpoints(point) / str(point.step) / "params")
+        return open_weights(str(self._checkpoints(point) / str(point.step) / "params"))
 
     def _references(self, point: Point) -> Iterator[tuple[str, Point]]:
         """What a checkpoint's changes are measured from: its initial weights, the one before, condition A."""

@@ -131,8 +131,8 @@ class TrainConfig:
     checkpoints: str = ""
     """A folder or `gs://BUCKET/FOLDER` for the checkpoints: STUDY/RUN in it. Empty: beside each run's metrics."""
     stall_minutes: float = 30.0
-    """Several hosts end with a message after so long without a step: twice what compiling (5 minutes) and restoring
-    8 GB at 100 Mbit/s (11 minutes) may take together."""
+    """Several hosts end with a message after so long without a step: about twice what compiling (5 minutes) and
+    restoring 8 GB at 100 Mbit/s (11 minutes) take together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +231,7 @@ def default(name: str) -> Any:
 
 
 def grows(name: str, old: Any, new: Any) -> bool:
-    """Whether a change of `conditions.seeds` or `.names` leaves the runs that are there as they are, and adds others.
+    """Whether a change of `conditions.seeds` or `.names` leaves the runs that are there as they are and adds others.
 
     The first seed stays the first: frequencies are counted in its condition A. Condition D cannot be added: the
     text that both halves of it need was not drawn.

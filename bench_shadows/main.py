@@ -65,6 +65,17 @@ def _study(call: Call) -> Any:
     return Study(config, call.out, command=call.words)
 
 
+def _on_all_hosts(work: Callable[[Call], None]) -> Callable[[Call], None]:
+    def run(call: Call) -> None:
+        call.config()  # what is wrong with it is said before the hosts join
+        from bench_shadows.training.distributed import together
+
+        with together():
+            work(call)
+
+    return run
+
+
 def _prepare(call: Call) -> None:
     study = _study(call)
     study.prepare(call.options.beam)
@@ -258,10 +269,12 @@ def _dedupe_options(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS = {
-    "study": Command("all stages, in order; resumes where it stopped", _stage("run")),
+    "study": Command("all stages, in order; resumes where it stopped", _on_all_hosts(_stage("run"))),
     "prepare": Command("documents, tokenizer, rows and plans", _prepare, _prepare_options),
     "rewrite": Command("condition D's rewriting by an endpoint alone, for a fleet", _rewrite, _rewrite_options),
-    "train": Command("train the conditions (or one: --condition, --seed)", _train, _train_options),
+    "train": Command(
+        "train the conditions (or one: --condition, --seed)", _on_all_hosts(_train), _train_options
+    ),
     "diagnose": Command("spectra of the analysed checkpoints", _stage("diagnose")),
     "evaluate": Command("held-out likelihood of the analysed checkpoints", _stage("evaluate")),
     "report": Command("tables, figures and the page", _stage("report")),

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from bench_shadows.diagnostics import families, safetensors
 from bench_shadows.diagnostics.families import Cut, Place, Shaped
@@ -108,6 +109,8 @@ def open_weights(source: Path | str | Any, embeddings: bool = False) -> Weights:
     """The matrices of an Orbax item folder, a .safetensors file or a folder of them, or a live tree of arrays."""
     if not isinstance(source, str | Path):
         return open_tree(source)
+    if "://" in str(source):
+        return open_orbax(source)
     path = Path(source)
     if not path.exists():
         raise RunError(f"{path}: no such checkpoint; name an Orbax `params` folder or .safetensors files")
@@ -135,10 +138,11 @@ def open_orbax(folder: Path | str) -> Weights:
     """An Orbax PyTree item (`<step>/params`); Orbax restores only the tensors that are read, onto the host."""
     import orbax.checkpoint as ocp  # slow to import, and only needed here
 
-    folder = Path(folder).absolute()
-    checkpointer = ocp.PyTreeCheckpointer()
+    remote = "://" in str(folder)  # Orbax reads buckets itself
+    folder = epath.Path(folder) if remote else Path(folder).absolute()
+    handler = ocp.PyTreeCheckpointHandler()  # a checkpointer would wait for the other hosts of a run
     try:
-        tree = checkpointer.metadata(folder).item_metadata.tree
+        tree = handler.metadata(folder).tree
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise RunError(
@@ -155,7 +159,7 @@ def open_orbax(folder: Path | str) -> Weights:
             tree,
         )
         restore = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
-        restored = checkpointer.restore(folder, args=ocp.args.PyTreeRestore(item=item, restore_args=restore))
+        restored = handler.restore(folder, args=ocp.args.PyTreeRestore(item=item, restore_args=restore))
         return {_name(path): leaf for path, leaf in _flatten(restored) if leaf is not ocp.PLACEHOLDER}
 
     def load_small(names: list[str]) -> dict[str, Array]:
@@ -163,7 +167,8 @@ def open_orbax(folder: Path | str) -> Weights:
             kept.update(load(list(leaves)))
         return kept
 
-    files = tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
+    inside = () if remote else (path for path in folder.rglob("*") if path.is_file())
+    files = tuple(sorted(inside))
     return _collect(str(folder), leaves, load_small if size <= SMALL else load, files=files)
 
 
