@@ -9,20 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
 from bench_shadows import __version__
-from bench_shadows.config import Config, to_dict
-from bench_shadows.data import tokenizer as tokenizers
-from bench_shadows.data.rows import RowSet
-from bench_shadows.data.statistics import frequency_deciles
+from bench_shadows.config import Config
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.weights import Weights, open_weights
 from bench_shadows.evaluation import table as evaluation_table
-from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows
+from bench_shadows.evaluation.shadow import shadow_rows
+from bench_shadows.evaluation.suites import Suites
+from bench_shadows.evaluation.suites import inputs as suite_inputs
 from bench_shadows.evaluation.table import Row
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
@@ -97,24 +95,11 @@ class Analysis:
 
     def evaluate(self) -> dict[str, str]:
         """Writes evaluation.parquet; returns its hash."""
-        data, model = self.folder / "data", self.config.model
-        tokenizer = tokenizers.load(data / "tokenizer.json", model.vocab_size)
-        held_out = RowSet(data / "rows" / "held_out")
-        domains = {
-            domain: np.arange(start, min(stop, start + self.config.evaluation.rows))
-            for domain, (start, stop) in held_out.domains.items()
-        }
-        rows_NxT = held_out.read(np.concatenate(list(domains.values())))
-        domains_N = np.repeat(list(domains), [len(indices) for indices in domains.values()])
-        lengths_V, deciles_V = tokenizer.token_bytes, frequency_deciles(np.load(data / "token_counts.npy"))
-        losses = build_losses(model, self.config.train.loss_chunk)
+        suites = Suites(self.config, self.folder)
 
         def compute(point: Point) -> Iterator[Row]:
-            losses_NxT = losses(restore_params(self._checkpoints(point), point.step), rows_NxT)
             identity = {"model": point.model, "condition": point.condition, "seed": point.seed, "step": point.step}
-            for row in likelihood_rows(
-                losses_NxT, rows_NxT, domains_N, lengths_V, deciles_V, tokenizer.end_of_text
-            ):
+            for row in suites.rows(restore_params(self._checkpoints(point), point.step)):
                 yield identity | row
 
         table: list[Row] = []
@@ -126,6 +111,7 @@ class Analysis:
                     point, "evaluation", made_from, evaluation_table.SCHEMA, partial(compute, point)
                 )
                 progress.add()
+        table += list(shadow_rows(table))
         return self._write("evaluation.parquet", table, evaluation_table.SCHEMA)
 
     @property
@@ -133,9 +119,7 @@ class Analysis:
         return self.config.diagnostics.precision
 
     def _evaluation_inputs(self) -> list[Any]:
-        data = self.folder / "data"
-        files = (data / "rows" / "held_out" / "rows.json", data / "token_counts.npy", data / "tokenizer.json")
-        return [to_dict(self.config.evaluation), to_dict(self.config.model), *map(hash_file, files)]
+        return suite_inputs(self.config, self.folder / "data")
 
     def _checkpoints(self, point: Point) -> epath.Path:
         return checkpoint_folder(self.config, self.folder / "runs" / point.model)

@@ -7,11 +7,15 @@ from typing import Any, Literal
 from bench_shadows.files import hash_json
 
 CONDITIONS = ("A", "B", "C", "D")
-OPERATIONAL = tuple(
-    f"data.teacher.{name}"
-    for name in ("base_url", "concurrency", "timeout_seconds", "input_price", "output_price")
+OPERATIONAL = (
+    *(
+        f"data.teacher.{name}"
+        for name in ("base_url", "concurrency", "timeout_seconds", "input_price", "output_price")
+    ),
+    "train.on_spike",
 )
-"""Fields that say where and how fast work is done, not what comes out: they may change while a study goes on."""
+"""Fields that say where and how fast work is done, or what follows where a run would end: what has come out
+already is the same with any value, so they may change while a study goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +117,9 @@ class TrainConfig:
     epsilon: float = 1e-8
     weight_decay: float = 0.1
     clip_norm: float = 1.0
+    on_spike: Literal["stop", "skip"] = "stop"
+    """At a loss that is not finite or far above the last ones (the rule: training/spikes.py): end the run with a
+    message; or leave weights and optimizer as they are and go on. A run that stopped may go on with `skip`."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto` is bfloat16 where the device computes in it, float32 on a CPU. Parameters stay float32."""
     remat: Literal["none", "gate_up", "gate", "attention", "full"] = "full"
@@ -168,10 +175,14 @@ class DiagnosticsConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """Held-out likelihood at every analysed checkpoint."""
+    """What every analysed checkpoint is asked, all of it made from held-out text."""
 
     rows: int = 64
     """Held-out rows of each domain that are read (at most `data.held_out_rows`)."""
+    rare_word_pairs: int = 2000
+    """Pairs of sentences whose rare words change places."""
+    passages: int = 64
+    """Passages of each domain that are read as they are and as condition D's rules rewrite them."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _run(config: Config) -> Iterator[str]:
             f"config: {config.steps} steps are too few for {len(fractions)} different fractions; they fall on "
             f"steps {config.analysed_steps}"
         )
-    yield from _not_positive(config.evaluation, "evaluation", "rows")
+    yield from _not_positive(config.evaluation, "evaluation", "rows", "rare_word_pairs", "passages")
     if config.evaluation.rows > config.data.held_out_rows:
         yield (
             f"config.evaluation.rows={config.evaluation.rows} is more than "

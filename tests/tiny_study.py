@@ -35,6 +35,8 @@ def get_config():
     config.train.remat = "none"
     config.train.scan_layers = False
     config.evaluation.rows = 8
+    config.evaluation.rare_word_pairs = 8
+    config.evaluation.passages = 4
     return config
 """
 

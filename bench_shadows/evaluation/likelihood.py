@@ -63,9 +63,9 @@ def sequence_losses(
     for length in np.unique(padded).tolist():
         [members] = np.nonzero(padded == length)
         rows = np.full((len(members), length), padding, np.int32)
-        for place, member in enumerate(members):
+        for place, member in enumerate(members.tolist()):
             rows[place, : lengths[member]] = sequences[member]
-        for member, row_losses in zip(members, losses(params, rows), strict=True):
+        for member, row_losses in zip(members.tolist(), losses(params, rows), strict=True):
             found[member] = row_losses[: lengths[member] - 1]
     return found
 

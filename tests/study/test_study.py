@@ -40,7 +40,14 @@ def test_one_command_makes_the_tables_and_the_page(finished: tuple[Path, Path]) 
     # Five checkpoints against the initial weights and the one before; three conditions against A.
     assert len(changes) == (4 * 5 * 2 + 3 * 5) * 2 * 7
     evaluation = pq.read_table(run / "evaluation.parquet").to_pylist()
-    assert {row["suite"] for row in evaluation} == {"likelihood", "frequency", "position"}
+    assert {row["suite"] for row in evaluation} == {
+        "likelihood",
+        "frequency",
+        "position",
+        "rare_words",
+        "canonical",
+        "shadow",
+    }
     assert (run / "report" / "index.html").is_file()
 
 

@@ -1,0 +1,140 @@
+"""All suites of a run: what is made once from its data, and the rows that they give for one checkpoint.
+
+What is made lies in RUN/data/evaluation/, to be read by people too, with the hash of what it was made from: all
+checkpoints are asked the same.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow.parquet as pq
+
+from bench_shadows.config import Config, to_dict
+from bench_shadows.data import tokenizer as tokenizers
+from bench_shadows.data.document import FIELDS, Document
+from bench_shadows.data.rows import RowSet
+from bench_shadows.data.statistics import frequency_deciles
+from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages
+from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows, sequence_losses
+from bench_shadows.evaluation.rare_words import (
+    Text,
+    count_words,
+    make_pairs,
+    pairs_from_json,
+    pairs_to_json,
+    rare_word_rows,
+)
+from bench_shadows.evaluation.table import Row
+from bench_shadows.files import hash_file, hash_json, read_json, write_json
+from bench_shadows.progress import say
+
+VERSION = 1
+"""Of what the suites ask of the same data; raised with every change to it."""
+
+
+class Suites:
+    """The evaluations of one run folder."""
+
+    def __init__(self, config: Config, folder: Path):
+        self.config, self.data = config, folder / "data"
+        self.words = tokenizers.load(self.data / "tokenizer.json", config.model.vocab_size)
+        self.losses = build_losses(config.model, config.train.loss_chunk)
+        self._suites: list[Callable[[Mapping[str, Any]], Iterator[Row]]] = [
+            self._likelihood(),
+            self._rare_words(),
+            self._canonical(),
+        ]
+
+    def rows(self, params: Mapping[str, Any]) -> Iterator[Row]:
+        """The rows of one checkpoint (suite, task, metric, value, count), from its weights."""
+        on_device = jax.device_put(params)
+        return itertools.chain.from_iterable(suite(on_device) for suite in self._suites)
+
+    def _likelihood(self) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
+        held_out = RowSet(self.data / "rows" / "held_out")
+        domains = {
+            domain: np.arange(start, min(stop, start + self.config.evaluation.rows))
+            for domain, (start, stop) in held_out.domains.items()
+        }
+        rows_NxT = held_out.read(np.concatenate(list(domains.values())))
+        domains_N = np.repeat(list(domains), [len(indices) for indices in domains.values()])
+        deciles_V = frequency_deciles(np.load(self.data / "token_counts.npy"))
+        lengths_V, end = self.words.token_bytes, self.words.end_of_text
+        return lambda params: likelihood_rows(
+            self.losses(params, rows_NxT), rows_NxT, domains_N, lengths_V, deciles_V, end
+        )
+
+    def _rare_words(self) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
+        pairs = pairs_from_json(self._made("rare_words", self._make_pairs))
+        sequences = self._sequences([text for pair in pairs for text in (*pair.true, *pair.swapped)])
+
+        def rows(params: Mapping[str, Any]) -> Iterator[Row]:
+            found = sequence_losses(self.losses, params, sequences, self.words.end_of_text)
+            nats = np.array([one.astype(np.float64).sum() for one in found])
+            return rare_word_rows(pairs, nats.reshape(len(pairs), 4))
+
+        return rows
+
+    def _make_pairs(self) -> list[dict[str, Any]]:
+        texts = [Text(one.text, one.domain, one.language) for one in self._held_out() if one.kind == "text"]
+        counts = count_words(self.data / "documents.parquet")
+        wanted = self.config.evaluation.rare_word_pairs
+        pairs = make_pairs(texts, counts, wanted, self.config.data.seed)
+        if len(pairs) < wanted:
+            say(f"evaluate: the held-out text has {len(pairs)} of {wanted} pairs of rare words")
+        return pairs_to_json(pairs)
+
+    def _canonical(self) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
+        passages = [Passage(**entry) for entry in self._made("canonical", self._make_passages)]
+        sequences = {form: self._sequences([getattr(one, form) for one in passages]) for form in FORMS}
+        lengths_V, end = self.words.token_bytes, self.words.end_of_text
+        sizes = {form: sum(int(lengths_V[one[1:]].sum()) for one in found) for form, found in sequences.items()}
+
+        def rows(params: Mapping[str, Any]) -> Iterator[Row]:
+            found = sequence_losses(self.losses, params, [*itertools.chain(*sequences.values())], end)
+            halves = found[: len(passages)], found[len(passages) :]
+            return canonical_rows(dict(zip(FORMS, halves, strict=True)), sizes)
+
+        return rows
+
+    def _make_passages(self) -> list[dict[str, Any]]:
+        evaluation, data = self.config.evaluation, self.config.data
+        passages = make_passages(self._held_out(), data.seq_len, evaluation.passages, data.seed)
+        return [passage._asdict() for passage in passages]
+
+    def _sequences(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids behind an end of text, as at the beginning of a document, cut to the row's length."""
+        end = np.array([self.words.end_of_text], np.uint32)
+        return [np.concatenate([end, ids])[: self.config.data.seq_len] for ids in self.words.encode_batch(texts)]
+
+    def _held_out(self) -> list[Document]:
+        """The run's held-out documents; they stand first in documents.parquet."""
+        found: list[Document] = []
+        for batch in pq.ParquetFile(self.data / "documents.parquet").iter_batches(256, columns=[*FIELDS, "split"]):
+            entries = [entry for entry in batch.to_pylist() if entry.pop("split") == "held_out"]
+            found += [Document(**entry) for entry in entries]
+            if len(entries) < len(batch):
+                break
+        return found
+
+    def _made(self, name: str, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The questions of a suite: those kept if they were made from the same, else made and kept."""
+        path, made_from = self.data / "evaluation" / f"{name}.json", hash_json(inputs(self.config, self.data))
+        if path.is_file() and (kept := read_json(path))["made_from"] == made_from:
+            return kept["entries"]
+        say(f"evaluate: choosing {name.replace('_', ' ')} from the held-out text")
+        entries = make()
+        write_json(path, {"made_from": made_from, "entries": entries})
+        return entries
+
+
+def inputs(config: Config, data: Path) -> list[Any]:
+    """Everything that the questions and the scores of a checkpoint depend on, besides its weights."""
+    files = [data / "rows" / name / "rows.json" for name in ("held_out", "first", "second")]
+    files += [data / "token_counts.npy", data / "tokenizer.json"]
+    own = [to_dict(config.evaluation), to_dict(config.model), config.data.seed, config.train.loss_chunk]
+    return [VERSION, *own, *map(hash_file, files)]
