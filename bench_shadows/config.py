@@ -242,7 +242,7 @@ def default(name: str) -> Any:
 
 
 def grows(name: str, old: Any, new: Any) -> bool:
-    """Whether a change of `conditions.seeds` or `.names` leaves the runs that are there as they are and adds others.
+    """Whether a change of `conditions.seeds` or `.names` adds runs and leaves those that are there as they are.
 
     The first seed stays the first: frequencies are counted in its condition A. Condition D cannot be added: the
     text that both halves of it need was not drawn.

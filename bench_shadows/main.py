@@ -272,9 +272,7 @@ COMMANDS = {
     "study": Command("all stages, in order; resumes where it stopped", _on_all_hosts(_stage("run"))),
     "prepare": Command("documents, tokenizer, rows and plans", _prepare, _prepare_options),
     "rewrite": Command("condition D's rewriting by an endpoint alone, for a fleet", _rewrite, _rewrite_options),
-    "train": Command(
-        "train the conditions (or one: --condition, --seed)", _on_all_hosts(_train), _train_options
-    ),
+    "train": Command("train the conditions (or one: --condition, --seed)", _on_all_hosts(_train), _train_options),
     "diagnose": Command("spectra of the analysed checkpoints", _stage("diagnose")),
     "evaluate": Command("held-out likelihood of the analysed checkpoints", _stage("evaluate")),
     "report": Command("tables, figures and the page", _stage("report")),

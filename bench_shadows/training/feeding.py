@@ -28,8 +28,8 @@ def place(rows_HxT: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
     size = local.shape[1] * ways // len(_columns(mesh, ways))
     held = _columns(mesh, size)
 
-    def part(index: tuple[slice, ...]) -> np.ndarray:
-        start, stop, _ = index[1].indices(size)
+    def part(index: tuple[slice, ...] | None) -> np.ndarray:
+        start, stop, _ = (index or (slice(None),) * 2)[1].indices(size)
         first = int(np.searchsorted(held, start))
         return local[:, first : first + stop - start]
 
@@ -40,6 +40,6 @@ def place(rows_HxT: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
 def _columns(mesh: Mesh, size: int) -> np.ndarray:
     """Of the `size` rows of one micro-batch, those that this host's devices hold, ascending."""
     held = np.zeros(size, bool)
-    for _, index in batch_sharding(mesh).addressable_devices_indices_map((1, size)).values():
-        held[index] = True
+    for index in batch_sharding(mesh).addressable_devices_indices_map((1, size)).values():
+        held[(index or (slice(None),) * 2)[1]] = True
     return np.flatnonzero(held)
