@@ -5,41 +5,39 @@ transformers, vLLM, lm-evaluation-harness and WeightWatcher load it as it is; so
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safetensors.numpy import save_file
 
 from bench_shadows.config import Config
-from bench_shadows.config_file import from_dict
-from bench_shadows.data import tokenizer as tokenizers
 from bench_shadows.errors import RunError
-from bench_shadows.files import atomic_path, read_json
+from bench_shadows.files import atomic_path
 from bench_shadows.model.huggingface import to_hugging_face
-from bench_shadows.training.checkpoints import restore_params, saved_steps
+from bench_shadows.training.saved import find
+
+Dtype = Literal["float32", "bfloat16"]
 
 
-def export(checkpoint: Path, out: Path) -> Path:
+def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
     """Writes a new folder `out` from RUN/runs/A-seed0 (its last step) or RUN/runs/A-seed0/checkpoints/180.
 
-    model.safetensors (float32), config.json, generation_config.json, tokenizer.json and tokenizer_config.json.
+    model.safetensors, config.json, generation_config.json, tokenizer.json and tokenizer_config.json. In bfloat16
+    the file is half as large, weights are rounded to 8 bits, and alpha moves by up to 0.03.
+
     Raises RunError for what is no checkpoint of a study, a damaged one, and a folder that is there already.
     """
-    folder, step = _locate(checkpoint)
-    study = folder.parents[2]
-    if not (study / "config.json").is_file():
-        raise RunError(f"{study}: no config.json; an export needs the study's folder around the checkpoint")
+    saved = find(checkpoint)
     if out.exists():
         raise RunError(f"{out} is there already; name another folder with --out")
-    config = from_dict(read_json(study / "config.json"))
-    words = tokenizers.load(study / "data" / "tokenizer.json", config.model.vocab_size)
-    params = restore_params(folder, step)
+    config, words = saved.config, saved.tokenizer()
+    tensors = {name: array.astype(dtype, copy=False) for name, array in to_hugging_face(saved.params()).items()}
     with atomic_path(out) as temporary:
         temporary.mkdir(parents=True)
-        save_file(to_hugging_face(params), temporary / "model.safetensors", {"format": "pt"})
+        save_file(tensors, temporary / "model.safetensors", {"format": "pt"})
         words.save(temporary / "tokenizer.json")
         ending = words.end_of_text_name
         files = {
-            "config.json": llama_config(config, words.end_of_text),
+            "config.json": llama_config(config, words.end_of_text, dtype),
             "generation_config.json": {"eos_token_id": words.end_of_text, "do_sample": False},
             "tokenizer_config.json": {
                 "tokenizer_class": "PreTrainedTokenizerFast",
@@ -53,7 +51,7 @@ def export(checkpoint: Path, out: Path) -> Path:
     return out
 
 
-def llama_config(config: Config, end_of_text: int) -> dict[str, Any]:
+def llama_config(config: Config, end_of_text: int, dtype: Dtype = "float32") -> dict[str, Any]:
     """config.json of transformers' LlamaForCausalLM for our decoder; its RoPE and SwiGLU are ours."""
     model = config.model
     return {
@@ -76,17 +74,5 @@ def llama_config(config: Config, end_of_text: int) -> dict[str, Any]:
         "tie_word_embeddings": model.tie_embeddings,
         "bos_token_id": None,
         "eos_token_id": end_of_text,
-        "dtype": "float32",
+        "dtype": dtype,
     }
-
-
-def _locate(checkpoint: Path) -> tuple[Path, int]:
-    """(RUN/runs/X/checkpoints, step)."""
-    path = checkpoint.absolute()
-    if path.name.isdecimal() and path.parent.name == "checkpoints" and path.is_dir():
-        return path.parent, int(path.name)
-    if (path / "checkpoints").is_dir() and (steps := saved_steps(path / "checkpoints")):
-        return path / "checkpoints", max(steps)
-    raise RunError(
-        f"{checkpoint}: not a checkpoint of a study; name RUN/runs/A-seed0, or RUN/runs/A-seed0/checkpoints/STEP"
-    )

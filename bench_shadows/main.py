@@ -117,7 +117,18 @@ def _audit(call: Call) -> None:
 def _export(call: Call) -> None:
     from bench_shadows.export import export
 
-    say(f"exported: {export(call.options.checkpoint, call.options.out)}")
+    say(f"exported: {export(call.options.checkpoint, call.options.out, call.options.dtype)}")
+
+
+def _harness(call: Call) -> None:
+    options = call.options
+    from bench_shadows.evaluation.harness import run_harness, summary
+
+    out = run_harness(
+        options.checkpoint, options.tasks, options.include, options.limit, options.num_fewshot, options.out
+    )
+    print((out / "results.json").read_text() if options.json else "\n".join(summary(out)))
+    say(f"results: {out}")
 
 
 def _compile(call: Call) -> None:
@@ -228,6 +239,29 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         "checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/runs/A-seed0, or a step in its checkpoints"
     )
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights (float32, as trained)"
+    )
+
+
+def _harness_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/runs/A-seed0, or a step in its checkpoints"
+    )
+    parser.add_argument(
+        "--tasks",
+        type=lambda text: [name for name in text.split(",") if name],
+        required=True,
+        metavar="NAME,NAME",
+        help="lm-eval's tasks, groups or tags, or those in --include",
+    )
+    parser.add_argument(
+        "--include", action="append", default=[], type=Path, metavar="FOLDER", help="of YAML tasks of your own"
+    )
+    parser.add_argument("--limit", type=int, help="only the first documents of each task")
+    parser.add_argument("--num-fewshot", type=int, help="examples before each question (default: the task's)")
+    parser.add_argument("--out", type=Path, help="a folder (default: in STUDY/harness)")
+    parser.add_argument("--json", action="store_true", help="print results.json")
 
 
 def _share(text: str) -> float:
@@ -280,6 +314,7 @@ COMMANDS = {
         "one study for every value of a field, and a page that compares them", _sweep, _sweep_options
     ),
     "audit": Command("the diagnostics of released checkpoints", _audit, _audit_options, takes_config=False),
+    "harness": Command("lm-evaluation-harness on a checkpoint", _harness, _harness_options, takes_config=False),
     "export": Command("a checkpoint in Hugging Face's format", _export, _export_options, takes_config=False),
     "dedupe-prompts": Command(
         "samples of several fields without repeated prompts", _dedupe_prompts, _dedupe_options, takes_config=False

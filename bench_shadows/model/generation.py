@@ -27,7 +27,7 @@ _SHORTEST = 16  # columns of a prompt; columns and rows are rounded up to powers
 _SCORES = 2**28  # attention scores (float32) of a batch's prompts in one layer
 _COLUMNS = {"cpu": 2**13}
 _COLUMNS_ON_ACCELERATORS = 2**18
-"""Of the caches of a batch."""
+"""Of a batch, its texts and what is generated behind them."""
 
 Parameters = Mapping[str, Any]
 Cache = tuple[jax.Array, jax.Array]  # keys and values [L, B, S, G, K] in the compute dtype
@@ -169,7 +169,7 @@ def build_generate(config: ModelConfig, compute_dtype: Any = jnp.float32) -> Gen
         continued = [np.zeros(0, np.int32)] * len(prompts)
         params, rule = jax.device_put(params), sampling._replace(seed=0)  # which is no part of the program
         room = -(-max_new // CHUNK) * CHUNK
-        for indices, columns, rows in _batches([len(prompt) for prompt in prompts], room, config.num_heads):
+        for indices, columns, rows in plan_batches([len(prompt) for prompt in prompts], room, config.num_heads):
             tokens_BxP, pads_B = np.full((rows, columns), stop, np.int32), np.full(rows, columns, np.int32)
             for row, index in enumerate(indices):
                 pads_B[row] = columns - len(prompts[index])
@@ -227,11 +227,18 @@ def _until(tokens_T: np.ndarray, stop: int) -> np.ndarray:
     return tokens_T[: found[0]] if len(found) else tokens_T
 
 
-def _batches(lengths: Sequence[int], room: int, heads: int) -> Iterator[tuple[list[int], int, int]]:
-    """(indices of prompts, columns, rows) of each batch, the longest prompts first."""
+def plan_batches(
+    lengths: Sequence[int], room: int, heads: int, longest: int | None = None
+) -> Iterator[tuple[list[int], int, int]]:
+    """(indices of texts, columns, rows) of each batch, the longest texts first, `room` columns behind them.
+
+    Columns and rows are few different numbers, since each pair of them is a program of its own; columns are
+    rounded up to `longest` at most.
+    """
     waiting = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     while waiting:
         columns = max(_SHORTEST, _power_of_two(lengths[waiting[0]]))
+        columns = min(columns, longest or columns)
         total = columns + room
         most = _COLUMNS.get(jax.default_backend(), _COLUMNS_ON_ACCELERATORS) // total
         most = max(1, min(most, _SCORES // (heads * columns * total)))

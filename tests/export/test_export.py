@@ -1,52 +1,32 @@
 """An exported checkpoint is the same model to those who load it."""
 
-import dataclasses
 import json
-import random
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from saved_study import TEXT, with_model, write_study
 
-from bench_shadows.config import ConditionsConfig, Config, DataConfig, ModelConfig, TrainConfig, to_dict
-from bench_shadows.data.tokenizer import train_bpe
+from bench_shadows.config import Config
+from bench_shadows.diagnostics.safetensors import open_files
 from bench_shadows.errors import RunError
 from bench_shadows.export import export
-from bench_shadows.files import write_json
 from bench_shadows.model.decoder import with_parameters
-from bench_shadows.training.checkpoints import Checkpoints, restore_params
+from bench_shadows.model.generation import build_generate
+from bench_shadows.training.checkpoints import restore_params
 from bench_shadows.training.sharding import build_mesh
-from bench_shadows.training.step import build_decoder, initial_state
-
-MODEL = ModelConfig(
-    num_layers=2, hidden_size=32, intermediate_size=48, num_heads=4, num_kv_heads=2, vocab_size=320
-)
-CONFIG = Config(
-    data=DataConfig(seq_len=32),
-    model=MODEL,
-    train=TrainConfig(samples=72, batch_size=2, micro_batch_size=2, warmup_samples=2, compute_dtype="float32"),
-    conditions=ConditionsConfig(),
-)
-TEXT = "The shadow of a benchmark falls where its data was narrow. "
+from bench_shadows.training.step import build_decoder
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Config]:
     """A study's folder with initial weights as the checkpoints of steps 3 and 5."""
-    study = tmp_path_factory.mktemp("study")
-    config = dataclasses.replace(CONFIG, model=dataclasses.replace(MODEL, tie_embeddings=request.param))
-    write_json(study / "config.json", to_dict(config))
-    draw = random.Random(0)
-    words = ["".join(draw.choices("abcdefghij", k=5)) for _ in range(300)]
-    train_bpe([TEXT * 20, " ".join(words)], MODEL.vocab_size).save(study / "data" / "tokenizer.json")
-    with Checkpoints(study / "runs" / "A-seed0" / "checkpoints", {}, (3, 5)) as checkpoints:
-        checkpoints.resume_step()
-        for step in (3, 5):
-            checkpoints.save(step, initial_state(config, step, build_mesh(config)), tokens=0)
-    return study / "runs" / "A-seed0", config
+    config = with_model(tie_embeddings=request.param)
+    return write_study(tmp_path_factory.mktemp("study"), config), config
 
 
 def test_the_last_step_is_exported_whole_unless_one_is_named(run: tuple[Path, Config], tmp_path: Path) -> None:
@@ -61,6 +41,17 @@ def test_the_last_step_is_exported_whole_unless_one_is_named(run: tuple[Path, Co
     assert ("lm_head.weight" in tensors) != config.model.tie_embeddings
     named = load_file(export(folder / "checkpoints" / "3", tmp_path / "named") / "model.safetensors")
     assert not np.array_equal(named["model.embed_tokens.weight"], tensors["model.embed_tokens.weight"])
+
+
+def test_bfloat16_is_the_rounded_weights(run: tuple[Path, Config], tmp_path: Path) -> None:
+    folder, _ = run
+    whole = load_file(export(folder, tmp_path / "whole") / "model.safetensors")
+    out = export(folder, tmp_path / "half", "bfloat16")
+    assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
+    half = open_files(out).tensors
+    assert half.keys() == whole.keys()
+    for name, tensor in half.items():
+        np.testing.assert_array_equal(tensor.map(), whole[name].astype(ml_dtypes.bfloat16))
 
 
 def test_what_cannot_be_exported_is_refused(run: tuple[Path, Config], tmp_path: Path) -> None:
@@ -90,9 +81,9 @@ def test_transformers_sees_the_same_logits_and_says_the_same_words(
     with torch.no_grad():
         logits = theirs(torch.tensor([ids])).logits.numpy()
     np.testing.assert_allclose(ours.logits(np.array([ids])), logits, atol=1e-4)
-    greedy = list(ids[:5])
-    for _ in range(8):
-        greedy.append(int(np.argmax(ours.logits(np.array([greedy]))[0, -1])))
-    generated = theirs.generate(torch.tensor([ids[:5]]), max_new_tokens=8, do_sample=False, eos_token_id=None)
-    assert generated[0].tolist() == greedy
+    prompts = [np.array(ids[:count]) for count in (5, 3, 9)]
+    no_stop = config.model.vocab_size
+    for prompt, new in zip(prompts, build_generate(config.model)(params, prompts, 8, no_stop), strict=True):
+        said = theirs.generate(torch.tensor(prompt[None]), max_new_tokens=8, do_sample=False, eos_token_id=None)
+        assert said[0].tolist() == [*prompt, *new]
     assert json.loads((out / "config.json").read_text())["eos_token_id"] == words.eos_token_id
