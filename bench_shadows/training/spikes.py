@@ -12,9 +12,9 @@ the other end the run in both cases: that is no bad batch.
 
 The shape of the rule is that of OLMo-core's SkipStepOptimizer (mean and standard deviation of 128 losses and
 gradient norms, 6 deviations); PaLM (arXiv 2204.02311, section 5.1) skipped batches around spikes by hand. What
-differs is our choice: a median does not grow with the spikes that it is there to find, and a finite gradient norm is
-no sign of one. In 83 ordinary laptop-size runs of 134 to 240 steps the largest loss lay 4.2 such deviations above
-the median, the largest gradient norm 138: small batches have heavy tails there, and clipping deals with them.
+differs is our choice: a median does not grow with the spikes that it is there to find, and a finite gradient norm
+is no sign of one. In 83 ordinary laptop-size runs of 134 to 240 steps the largest loss lay 4.2 such deviations
+above the median, the largest gradient norm 138: small batches have heavy tails, and clipping deals with them.
 
 What the rule has seen is part of the optimizer's state, so that it is saved, restored and copied with it.
 """

@@ -23,6 +23,7 @@ from bench_shadows.errors import RunError
 from bench_shadows.training import loop
 from bench_shadows.training.checkpoints import restore_params, saved_steps
 from bench_shadows.training.events import Events
+from bench_shadows.training.goodput import WallTime
 from bench_shadows.training.loop import train
 from bench_shadows.training.metrics import MetricsLog
 
@@ -85,12 +86,15 @@ def test_a_run_leaves_its_checkpoints_and_a_line_for_each_step(undisturbed: Path
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert set(lines[0]) == {
         "step", "loss", "learning_rate", "grad_norm", "update_norm", "param_norm", "tokens", "tokens_per_second",
-        "step_seconds", "mfu", "batch_types", "batch_entropy_bits", "batch_top_100_share",
-        "batch_distinct_rows_share",
+        "step_seconds", "mfu", "goodput", "time", "spikes", "loss_bound", "batch_types", "batch_entropy_bits",
+        "batch_top_100_share", "batch_distinct_rows_share",
     }  # fmt: skip
     assert lines[-1]["tokens"] == STEPS * 8 * 16
     assert lines[-1]["learning_rate"] == pytest.approx(CONFIG.train.min_learning_rate)
     assert lines[-1]["mfu"] is None
+    assert lines[-1]["loss_bound"] is None, "twelve losses are too few"
+    assert {line["spikes"] for line in lines} == {0}
+    assert (undisturbed / "spikes.jsonl").read_text() == ""
     assert lines[-1]["loss"] < lines[0]["loss"]
 
 
@@ -114,8 +118,9 @@ def test_sigterm_saves_and_leaves(
     undisturbed: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(RunError, match=r"after step 6 of 12.*same command"):
+    with pytest.raises(RunError, match=r"after step 6 of 12.*SIGTERM.*same command") as caught:
         train_until(monkeypatch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM), data, tmp_path)
+    assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) == handler
     assert saved_steps(tmp_path / "checkpoints") == [0, 4, 6]
     assert metrics(tmp_path)[-1]["step"] == 6
@@ -214,9 +219,10 @@ def test_metrics_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_
     rows = np.zeros((8, 16), np.int32)
     with (
         Events(tmp_path, 0) as events,
-        MetricsLog(tmp_path, CONFIG, after=0, row_ids=np.arange(96), events=events) as log,
+        MetricsLog(tmp_path, CONFIG, 0, np.arange(96), events, WallTime(tmp_path)) as log,
     ):
-        log.add(1, 0.1, rows, dict.fromkeys(("loss", "grad_norm", "update_norm", "param_norm"), jnp.ones(())))
+        names = ("loss", "grad_norm", "update_norm", "param_norm", "loss_bound")
+        log.add(1, 0.1, rows, dict.fromkeys(names, jnp.ones(())) | {"spikes_in_row": jnp.zeros(())})
         with files_no_larger_than(10), pytest.raises(RunError, match=r"metrics\.jsonl.*Checkpoints are kept"):
             log.flush()
 

@@ -62,7 +62,7 @@ def test_a_step_s_estimates_are_those_of_its_rows_gradients() -> None:
     for row in rows:
         state, alone = step(initial_state(single, 0, mesh), place(row[None], 1, mesh), np.float32(0))
         assert "grad_variance" not in alone
-        moments = jax.tree.leaves(state.optimizer[1].mu)
+        moments = jax.tree.leaves(state.optimizer.inner[1].mu)
         gradients.append(np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in moments]))
     variance = np.var(gradients, axis=0, ddof=1).sum()
     square = (np.mean(gradients, axis=0) ** 2).sum() - variance / len(rows)

@@ -57,7 +57,7 @@ def mesh_of(fsdp: int, tensor: int = 1, replica: int = 1) -> AbstractMesh:
 def test_matrices_and_their_moments_are_sharded_alike() -> None:
     state = abstract_state(CONFIG, build_mesh(CONFIG))
     shardings = state_shardings(state, mesh_of(fsdp=4, tensor=2))
-    moments = shardings.optimizer[1]
+    moments = shardings.optimizer.inner[1]
     for tree in (shardings.params, moments.mu, moments.nu):
         assert tree["embed_tokens"]["embedding"].spec == PartitionSpec("tensor", "fsdp")
         assert tree["layers"]["self_attn"]["q_proj"]["kernel"].spec == PartitionSpec(None, "fsdp", "tensor")
