@@ -138,10 +138,10 @@ def _points(run: Run) -> list[tuple[float, int]]:
 def _cube(frame: Frame, column: str, steps: Sequence[int], layers: Sequence[float]) -> Mapping[str, Any] | None:
     means, halves = [], []
     for step in steps:
-        seeds, found, values = frame.where(step=step).pivot("seed", "layer", column)
+        seeds, there, values = frame.where(step=step).pivot("seed", "layer", column)
         full = np.full((max(1, len(seeds)), len(layers)), np.nan)
         if seeds:
-            full[:, np.searchsorted(layers, found)] = values
+            full[:, np.searchsorted(layers, there)] = values
         means.append(mean(full))
         halves.append(half_width(full))
     if not np.isfinite(means).any():

@@ -7,6 +7,7 @@ other package. No host has an address for it, so that a page that asks the netwo
 import base64
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -32,6 +33,7 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 SECONDS = 60.0
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 LOOK = """
 (async () => {
   document.querySelectorAll('details').forEach(one => { one.open = true; });
@@ -76,26 +78,11 @@ def visit(page: Path, width: int = 1300, picture: Path | None = None, **media: s
       page: an HTML file.
       width: of the window, in pixels.
       picture: where to put a PNG of the whole page, to be looked at.
-      media: features, as `prefers_color_scheme="dark"`; `type="print"` for the page as it is printed.
+      media: features, as `prefers_color_scheme="dark"`; `type="print"` for the page as it is printed;
+        `scripts="off"` for a browser that runs none.
     """
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine (looked for " + ", ".join(NAMES) + ")")
-    with _browser(program) as browser:
-        target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
-        browser.session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            browser.ask(f"{domain}.enable")
-        browser.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
-        )
-        kind = media.pop("type", "screen")
-        features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
-        browser.ask("Emulation.setEmulatedMedia", media=kind, features=features)
-        browser.ask("Page.navigate", url=page.resolve().as_uri())
-        browser.until("Page.loadEventFired")
-        seen = browser.ask("Runtime.evaluate", expression=LOOK, awaitPromise=True, returnByValue=True)
-        value = seen["result"]["value"]
+    with _opened(page, width, media) as browser:
+        value = browser.evaluate(LOOK)
         if picture is not None:
             shot = browser.ask("Page.captureScreenshot", captureBeyondViewport=True, **_whole(browser))
             picture.write_bytes(base64.b64decode(shot["data"]))
@@ -107,6 +94,58 @@ def visit(page: Path, width: int = 1300, picture: Path | None = None, **media: s
             overflow=value["overflow"],
             text=value["text"],
         )
+
+
+def ask(page: Path, script: str, width: int = 1300, **media: str) -> Any:
+    """What a JavaScript expression gives in a page that was opened as `visit` does; a promise is waited for."""
+    with _opened(page, width, media) as browser:
+        return browser.evaluate(script)
+
+
+def violations(page: Path, width: int = 1300, **media: str) -> list[str]:
+    """What axe-core finds against WCAG 2.0 and 2.1, A and AA, with all details open: rule, element and reason."""
+    package = importlib.util.find_spec("axe_core_python")
+    assert package is not None, "axe-core-python is not installed (extra: peers)"
+    assert package.origin is not None
+    axe = (Path(package.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+    with _opened(page, width, media) as browser:
+        browser.evaluate(LOOK)
+        browser.evaluate(axe + "; true")
+        found = browser.evaluate(
+            f"axe.run(document, {json.dumps({'runOnly': WCAG, 'resultTypes': ['violations']})})"
+        )
+    assert sum(len(found[kind]) for kind in ("passes", "violations", "inapplicable")) > 30, "axe did not run"
+    return [
+        f"{rule['id']}: {node['html'][:160]}: {' '.join(node['failureSummary'].split())}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+@contextlib.contextmanager
+def _opened(page: Path, width: int, media: dict[str, str]) -> Iterator["_Browser"]:
+    """A Chromium that has loaded a page."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine (looked for " + ", ".join(NAMES) + ")")
+    with _browser(program) as browser:
+        target = browser.ask("Target.createTarget", url="about:blank")["targetId"]
+        browser.session = browser.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            browser.ask(f"{domain}.enable")
+        browser.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        features = [
+            {"name": name.replace("_", "-"), "value": value}
+            for name, value in media.items()
+            if name not in ("type", "scripts")
+        ]
+        browser.ask("Emulation.setEmulatedMedia", media=media.get("type", "screen"), features=features)
+        browser.ask("Emulation.setScriptExecutionDisabled", value=media.get("scripts") == "off")
+        browser.ask("Page.navigate", url=page.resolve().as_uri())
+        browser.until("Page.loadEventFired")
+        yield browser
 
 
 def _whole(browser: "_Browser") -> dict[str, Any]:
@@ -177,6 +216,13 @@ class _Browser:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page; raises RuntimeError for an exception in it."""
+        found = self.ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in found:
+            raise RuntimeError(found["exceptionDetails"].get("exception", {}).get("description", "exception"))
+        return found["result"].get("value")
 
     def until(self, method: str) -> None:
         """Waits for an event."""
