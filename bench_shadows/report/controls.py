@@ -16,7 +16,7 @@ from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import BASELINE, Column, Table
 
 NOISE_SCALE = "noise_scale"
-SKIPPED = "skipped"
+SPIKES = "spikes"  # steps so far that were spikes: skipped ones, where the run went on
 Metrics = Mapping[str, np.ndarray]
 
 # key of metrics.jsonl, or of RATIOS -> (label, unit)
@@ -47,6 +47,11 @@ def parts(key: str) -> tuple[str, ...]:
 def recorded(metrics: Metrics, key: str) -> bool:
     """Whether a run has what a control is made of."""
     return all(part in metrics and np.isfinite(metrics[part]).any() for part in parts(key))
+
+
+def skipped(metrics: Metrics) -> int:
+    """Steps of a run whose update was left out because of a spike."""
+    return int(np.nanmax(metrics[SPIKES], initial=0)) if SPIKES in metrics else 0
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -114,8 +119,8 @@ def levels_table(run: Run) -> Table:
             for half in HALVES:
                 found = [_half_level(run, metrics, key, half) for metrics in mine if recorded(metrics, key)]
                 row[f"{key}_{half}"] = estimate(found)
-        if any(SKIPPED in metrics for metrics in mine):
-            row[SKIPPED] = int(sum(np.nansum(metrics[SKIPPED]) for metrics in mine if SKIPPED in metrics))
+        if any(SPIKES in metrics for metrics in mine):
+            row[SPIKES] = sum(skipped(metrics) for metrics in mine)
         if mine:
             rows.append(row)
     columns = [Column("condition", "Condition", text=True)]
@@ -124,8 +129,8 @@ def levels_table(run: Run) -> Table:
         digits = 1 if key == NOISE_SCALE else 3
         columns += [Column(f"{key}_{half}", f"{heading}, {half} half", digits) for half in HALVES]
     kept = [column for column in columns if column.text or any(row.get(column.key) for row in rows)]
-    if any(SKIPPED in row for row in rows):
-        kept.append(Column(SKIPPED, "steps skipped"))
+    if any(SPIKES in row for row in rows):
+        kept.append(Column(SPIKES, "steps skipped"))
     return Table("control_levels", tuple(kept), tuple(rows) if len(kept) > 1 else ())
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.report.controls import BATCHES, HALVES, SETTINGS, SKIPPED, compare
+from bench_shadows.report.controls import BATCHES, HALVES, SETTINGS, SPIKES, compare, skipped
 from bench_shadows.report.corpus import phase_statistics
 from bench_shadows.report.estimates import estimate, write_number
 from bench_shadows.report.inputs import SPECTRUM, Frame, Run
@@ -213,9 +213,9 @@ def _budget(run: Run) -> Check | None:
 def _skipped(run: Run) -> Check | None:
     """Steps that the loop left out because of a spike."""
     counts = {
-        f"{name}-seed{seed}": int(np.nansum(metrics[SKIPPED]))
+        f"{name}-seed{seed}": skipped(metrics)
         for (name, seed), metrics in sorted(run.metrics.items())
-        if SKIPPED in metrics
+        if SPIKES in metrics
     }
     if not counts:
         return None
