@@ -8,6 +8,7 @@ Not productive are, by cause:
 
     restore     finding a sound checkpoint and reading it, or making the initial weights
     compile     compiling the step
+    open        opening rows and files, and the monitor's first look
     checkpoint  the loop waited while a state was copied, or until the save before it was whole
     again       steps whose results were lost, and that were done again after a resume
     stopped     no process was at work on the run, from the last sign of one to the next one's start
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 from bench_shadows.training.step_lines import StepLines, read_lines
 
-CAUSES = ("restore", "compile", "checkpoint", "again", "stopped")
+CAUSES = ("restore", "compile", "open", "checkpoint", "again", "stopped")
 
 
 class _Done(NamedTuple):

@@ -71,12 +71,13 @@ class MetricsLog:
             return ""
         (step, rate, rows, on_device), self._pending = self._pending, None
         values = {name: float(value) for name, value in jax.device_get(on_device).items()}
-        in_row, bound = int(values.pop("spikes_in_row")), values.pop("loss_bound")
+        spikes, in_row = (int(values.pop(name)) for name in ("spikes", "spikes_in_row"))
+        bound = values.pop("loss_bound")
         if in_row:
             self._spike(step, values, bound, in_row)
         elif bad := [f"{name}={value}" for name, value in values.items() if not math.isfinite(value)]:
             raise RunError(f"step {step}: {', '.join(bad)}. {self._batch(step)}. {_ADVICE}")
-        line = self._line(step, rate, rows, {**values, "loss_bound": bound})
+        line = self._line(step, rate, rows, {**values, "loss_bound": bound, "spikes": spikes})
         self._lines.write(line)
         self._events.add(step, {name: value for name, value in line.items() if name not in ("step", "time")})
         loss = "skipped" if in_row else f"loss {values['loss']:.3f}"

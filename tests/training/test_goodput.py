@@ -45,17 +45,19 @@ def test_an_undisturbed_run_loses_what_is_no_step(clock: Clock, tmp_path: Path) 
         wall.begin(0)
         with wall.lost("compile"):
             clock.now += 8
+        with wall.lost("open"):
+            clock.now += 1
         steps(clock, wall, tmp_path, 1, 10)
         with wall.lost("checkpoint"):
             clock.now += 3
         steps(clock, wall, tmp_path, 11, 20)
-        assert wall.goodput == pytest.approx(20 / 33)
-        clock.now += 7
+        assert wall.goodput == pytest.approx(20 / 34)
+        clock.now += 6
     found = totals(tmp_path)
     assert (found["event"], found["step"]) == ("end", 20)
     assert found["productive_seconds"] == pytest.approx(20)
-    causes = ("restore", "compile", "checkpoint", "again", "stopped", "unknown")
-    assert [found[cause] for cause in causes] == pytest.approx([2, 8, 3, 0, 0, 7])
+    causes = ("restore", "compile", "open", "checkpoint", "again", "stopped", "unknown")
+    assert [found[cause] for cause in causes] == pytest.approx([2, 8, 1, 3, 0, 0, 6])
 
 
 def test_a_killed_process_leaves_lost_steps_and_a_gap(clock: Clock, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_metrics_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_
         MetricsLog(tmp_path, CONFIG, 0, np.arange(96), events, WallTime(tmp_path)) as log,
     ):
         names = ("loss", "grad_norm", "update_norm", "param_norm", "loss_bound")
-        log.add(1, 0.1, rows, dict.fromkeys(names, jnp.ones(())) | {"spikes_in_row": jnp.zeros(())})
+        log.add(1, 0.1, rows, dict.fromkeys(names, jnp.ones(())) | {"spikes": jnp.zeros(()), "spikes_in_row": jnp.zeros(())})
         with files_no_larger_than(10), pytest.raises(RunError, match=r"metrics\.jsonl.*Checkpoints are kept"):
             log.flush()
 
