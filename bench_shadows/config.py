@@ -94,6 +94,10 @@ class ModelConfig:
     norm_eps: float = 1e-6
     tie_embeddings: bool = True
     embedding_std: float = 0.02
+    initial: str = ""
+    """A Hugging Face folder (Llama, safetensors) to start from instead of random weights: continued pretraining
+    under a condition. The fields above must be its own, `data.tokenizer` its tokenizer.json. All seeds then begin
+    with the same weights: intervals over seeds are those of the row order alone."""
 
     @property
     def head_dim(self) -> int:

@@ -49,6 +49,11 @@ def _data(data: DataConfig, model: ModelConfig) -> Iterator[str]:
     yield from _teacher(data.teacher)
     if data.seed < 0:
         yield f"config.data.seed: expected 0 or more, got {data.seed}"
+    if data.tokenizer == "bpe" and model.initial:
+        yield (
+            f"config.data.tokenizer: the weights of config.model.initial={model.initial} know their own tokens: "
+            f"--config.data.tokenizer={model.initial}/tokenizer.json"
+        )
     if data.tokenizer == "bpe" and model.vocab_size < 260:
         yield (
             "config.model.vocab_size: a byte-level BPE needs at least 260 (256 bytes and special tokens), "

@@ -36,26 +36,68 @@ def to_hugging_face(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return tensors
 
 
-def from_hugging_face(tensors: Mapping[str, np.ndarray], config: ModelConfig) -> dict[str, Any]:
-    """Our parameter tree, float32, from Llama's state dict.
+def read_parameter(
+    tensors: Mapping[str, np.ndarray], config: ModelConfig, name: str, index: tuple[slice, ...]
+) -> np.ndarray:
+    """A part of one of our parameters (`layers.mlp.up_proj.kernel`), float32, from Llama's state dict.
 
-    Raises DataError naming a tensor that is missing.
+    Only that part of each tensor is looked at, so that memory-mapped ones need not fit into memory. Rows of the
+    vocabulary that the tensor does not have are the mean of those it has: m rows more than V take at most
+    m / (V + m) of the probability (Jensen's inequality). Raises DataError naming a tensor that is missing or of
+    another shape.
     """
+    if not name.startswith("layers."):
+        return _read(tensors, config, _OUTSIDE_LAYERS[name], name, index)
+    own = name.removeprefix("layers.")
+    layers = range(*index[0].indices(config.num_layers))
+    return np.stack([_read(tensors, config, _layer_name(layer, own), own, index[1:]) for layer in layers])
 
-    def read(ours: str, theirs: str) -> np.ndarray:
-        if theirs not in tensors:
-            raise DataError(f"tensor {theirs} is missing; there are {len(tensors)}, such as {sorted(tensors)[:3]}")
-        return _turned(ours, np.asarray(tensors[theirs], np.float32))
 
-    flat = {
-        name: read(name, theirs)
-        for name, theirs in _OUTSIDE_LAYERS.items()
-        if not (config.tie_embeddings and name == "lm_head.kernel")
+def _read(
+    tensors: Mapping[str, np.ndarray], config: ModelConfig, theirs: str, name: str, index: tuple[slice, ...]
+) -> np.ndarray:
+    if theirs not in tensors:
+        raise DataError(f"tensor {theirs} is missing; there are {len(tensors)}, such as {sorted(tensors)[:3]}")
+    tensor, expected = tensors[theirs], _shape(config, name)
+    if name.endswith("kernel"):
+        index = index[::-1]
+    in_vocabulary = name in ("embed_tokens.embedding", "lm_head.kernel") and len(tensor) <= expected[0]
+    if tensor.shape != expected and not (in_vocabulary and tensor.shape[1:] == expected[1:]):
+        raise DataError(
+            f"tensor {theirs} has the shape {list(tensor.shape)} where config.model has {list(expected)}"
+        )
+    part = np.asarray(tensor[index], np.float32)
+    if in_vocabulary:
+        first, stop, _ = index[0].indices(expected[0])
+        missing = stop - max(first, len(tensor))
+        if missing > 0:
+            mean = np.asarray(np.mean(tensor[:, index[1]], axis=0, dtype=np.float32))
+            part = np.concatenate([part, np.repeat(mean[None], missing, axis=0)])
+    return np.ascontiguousarray(part.T) if name.endswith("kernel") else part
+
+
+def _shape(config: ModelConfig, name: str) -> tuple[int, ...]:
+    """Of the tensor in their layout, [out, in]."""
+    D, F, K = config.hidden_size, config.intermediate_size, config.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "embed_tokens.embedding": (config.vocab_size, D),
+        "lm_head.kernel": (config.vocab_size, D),
+        "self_attn.q_proj.kernel": (config.num_heads * K, D),
+        "self_attn.k_proj.kernel": (config.num_kv_heads * K, D),
+        "self_attn.v_proj.kernel": (config.num_kv_heads * K, D),
+        "self_attn.o_proj.kernel": (D, config.num_heads * K),
+        "mlp.gate_proj.kernel": (F, D),
+        "mlp.up_proj.kernel": (F, D),
+        "mlp.down_proj.kernel": (D, F),
     }
-    for name in sorted(_IN_LAYERS):
-        layers = [read(name, _layer_name(layer, name)) for layer in range(config.num_layers)]
-        flat[f"layers.{name}"] = np.stack(layers)
-    return _nest(flat)
+    return shapes.get(name, (D,))
+
+
+def names_of(config: ModelConfig) -> set[str]:
+    """Every tensor of a network that is ours, by its name there."""
+    inside = {_layer_name(layer, name) for layer in range(config.num_layers) for name in _IN_LAYERS}
+    tied = {"lm_head.weight"} if config.tie_embeddings else set()
+    return inside | set(_OUTSIDE_LAYERS.values()) - tied
 
 
 def _layer_name(layer: int, name: str) -> str:
@@ -73,14 +115,3 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]
         inner = isinstance(value, Mapping)
         flat |= _flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": np.asarray(value)}
     return flat
-
-
-def _nest(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for name, array in flat.items():
-        *parents, last = name.split(".")
-        place = tree
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = array
-    return tree

@@ -14,6 +14,7 @@ from bench_shadows.data.loader import batches
 from bench_shadows.data.rows import NAMES
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
+from bench_shadows.model.pretrained import digest as pretrained_digest
 from bench_shadows.progress import Progress, say
 from bench_shadows.training.checkpoints import Checkpoints, checkpoint_folder
 from bench_shadows.training.compile_cache import use_compile_cache
@@ -132,11 +133,14 @@ def _made_from(config: Config, condition: str, seed: int, plan: np.ndarray, rows
     train = {
         name: value for name, value in to_dict(config.train).items() if name not in (*SPEED_FIELDS, "on_spike")
     }
+    model = {name: value for name, value in to_dict(config.model).items() if name != "initial"}
+    if config.model.initial:
+        model["initial"] = pretrained_digest(Path(config.model.initial))  # its weights, wherever they lie
     return {
         "condition": condition,
         "seed": seed,
         "plan": plan_hash(plan),
         **{f"rows/{name}": hash_file(rows / name / "rows.json") for name in NAMES},
-        **{f"model.{name}": value for name, value in to_dict(config.model).items()},
+        **{f"model.{name}": value for name, value in model.items()},
         **{f"train.{name}": value for name, value in train.items()},
     }

@@ -50,7 +50,8 @@ def find(checkpoint: Path) -> Saved:
         run, step = path, max(steps)
     else:
         raise RunError(
-            f"{checkpoint}: not a checkpoint of a study; name RUN/runs/A-seed0 or RUN/runs/A-seed0/checkpoints/STEP"
+            f"{checkpoint}: not a checkpoint of a study; name RUN/runs/A-seed0, or a step as "
+            "RUN/runs/A-seed0/checkpoints/STEP"
         )
     study = run.parents[1]
     if not (study / "config.json").is_file():

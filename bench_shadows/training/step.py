@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
 from bench_shadows.model.loss import next_tokens
+from bench_shadows.training.initial import read_weights
 from bench_shadows.training.noise_scale import noise, weighted_square
 from bench_shadows.training.optimizer import build_optimizer
 from bench_shadows.training.sharding import (
@@ -80,7 +81,14 @@ def _optimizer(config: Config) -> optax.GradientTransformationExtraArgs:
 
 
 def initial_state(config: Config, seed: int, mesh: Mesh) -> State:
-    """Initial weights, a function of the model's shape and the seed only, and an optimizer that saw nothing."""
+    """Initial weights, a function of the model's shape and the seed only, and an optimizer that saw nothing.
+
+    With `config.model.initial` the weights are that folder's, whatever the seed.
+    """
+    if config.model.initial:
+        abstract = abstract_state(config, mesh)
+        params, shardings = read_weights(config, abstract.params), state_shardings(abstract, mesh)
+        return State(params, jax.jit(_optimizer(config).init, out_shardings=shardings.optimizer)(params))
     return _initialiser(config, mesh)(jax.random.key(seed))
 
 
