@@ -89,9 +89,9 @@ def _training(run: Run) -> list[dict[str, Any]]:
     for label, table, value, scale in sparse:
         curves = {}
         for name in run.conditions:
-            _, steps, values = table.where(condition=name).pivot("seed", "step", value)
+            _, points, values = table.where(condition=name).pivot("seed", "step", value)
             if np.isfinite(values).any():
-                curves[name] = _curve(np.array(steps), scale * values)
+                curves[name] = _curve(np.array(points), scale * values)
         if curves:
             found.append({"label": label, "log": False, "curves": curves})
     return found + [dense[key] for key in CONTROLS if key in dense]
@@ -136,7 +136,8 @@ def _points(run: Run) -> list[tuple[float, int]]:
 
 
 def _cube(frame: Frame, column: str, steps: Sequence[int], layers: Sequence[float]) -> Mapping[str, Any] | None:
-    means, halves = [], []
+    means: list[np.ndarray] = []
+    halves: list[np.ndarray] = []
     for step in steps:
         seeds, there, values = frame.where(step=step).pivot("seed", "layer", column)
         full = np.full((max(1, len(seeds)), len(layers)), np.nan)

@@ -143,9 +143,9 @@ GALLERY = (
         "rare_words",
         held_out.rare_words,
         "Accuracy on minimal pairs of rare words by how frequent the word is, and its difference to condition A.",
-        "Pairs of sentences of held-out text that differ in one rare word, in the spirit of LongTail-Swap "
-        "(arXiv:2510.04268); a pair is right where the model finds the true sentence likelier. Dashed: chance. "
-        f"{SEEDS}",
+        "Two held-out sentences with a rare word each, and the same with the words changed, in the spirit of "
+        "LongTail-Swap (arXiv:2510.04268); a pair is right where the true sentences are the likelier. Dashed: "
+        f"chance. {SEEDS}",
         "Not drawn: evaluation.parquet has no minimal pairs of rare words.",
     ),
     Picture(
@@ -153,9 +153,9 @@ GALLERY = (
         narrow_broad.narrow_and_broad,
         "Differences to condition A at the end on canonical and original text and on narrow and broad exercises, "
         "one row for each task.",
-        "Canonical text is held-out text as Condition D's rules rewrite it; narrow exercises look like those of "
-        "the concentrated half, broad ones come from other generators. The blue line is A. Bars: 95 % interval "
-        "from three seeds on.",
+        "Canonical text is held-out text as Condition D's rules rewrite it; narrow exercises are of "
+        "generators that the training text has exercises of, broad ones of others. The blue line is A. "
+        "Bars: 95 % interval from three seeds on.",
         "Not drawn: evaluation.parquet has neither canonical text nor exercises, or only one condition.",
     ),
     Picture(

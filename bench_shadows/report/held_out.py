@@ -52,7 +52,7 @@ def rare_words(run: Run) -> Figure | None:
         at_end(run.evaluation.where(suite="rare_words", metric="accuracy")),
         "Rare words: is the true sentence likelier than the one with a swapped word?",
         ("accuracy (chance 0.5)", "share of pairs"),
-        "how often A's text has the word",
+        "times the training text has the word",
         better="above",
         chance=0.5,
     )

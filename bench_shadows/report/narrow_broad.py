@@ -74,7 +74,11 @@ def shadow(run: Run) -> Figure | None:
         if task not in tasks:
             empty(axes, "not evaluated")
         mark_phase_shift(axes, run.config.phase_steps)
-        axes.set_title({"likelihood": "from text (canonical and original)", "exercises": "from exercises"}[task])
+        axes.set_title(
+            {"likelihood": "from text: log ratio of bits per byte", "exercises": "from exercises: share answered"}[
+                task
+            ]
+        )
         axes.set_xlabel("step")
     grid[0, 0].set_ylabel("shadow score (above 0: narrow)")
     legend(figure, [name for name in run.conditions if len(frame.where(condition=name))], [phase_shift_key()])

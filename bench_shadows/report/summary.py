@@ -44,7 +44,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         found.append(("training time", f"{duration(seconds)} for {len(run.metrics)} runs together"))
     goodput = [float(metrics["goodput"][-1]) for metrics in run.metrics.values() if "goodput" in metrics]
     if goodput and np.isfinite(goodput).all():
-        found.append(("goodput", f"{100 * statistics.mean(goodput):.0f} % of the wall time went into training steps"))
+        found.append(("goodput", f"{100 * statistics.mean(goodput):.0f} % of the wall time went into steps"))
     if device(run):
         found.append(("device", device(run)))
     return found
