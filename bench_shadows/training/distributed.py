@@ -269,11 +269,12 @@ class _Watch(threading.Thread):
 
     @contextlib.contextmanager
     def over(self, what: str, seconds: float) -> Iterator[None]:
+        around = self._limit
         self._step, self._moved, self._limit = None, time.monotonic(), (what, seconds)
         try:
             yield
         finally:
-            self._limit = None
+            self._moved, self._limit = time.monotonic(), around
 
     def finished(self, step: int) -> None:
         self._step, self._moved = step, time.monotonic()
