@@ -98,13 +98,14 @@ class WallTime:
     def write(self, event: str) -> None:
         """A line of totals in goodput.jsonl; `event` is start, checkpoint or end."""
         if self._lines is not None:
-            unknown = max(0.0, self._wall - self._productive - sum(self._lost.values()))
+            wall = self._wall
+            unknown = max(0.0, wall - self._productive - sum(self._lost.values()))
             self._lines.write(
                 {
                     "event": event,
                     "step": self._step,
                     "time": time.time(),
-                    "wall_seconds": self._wall,
+                    "wall_seconds": wall,
                     "productive_seconds": self._productive,
                     "goodput": self.goodput,
                     "lost_seconds": {**self._lost, "unknown": unknown},

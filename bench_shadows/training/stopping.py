@@ -17,13 +17,13 @@ class StoppedError(RunError):
     scheduler can tell it from a failure.
 
     Args:
-      where: the run and the step that it is saved at.
+      where: the run, and the step that is saved.
       number: the signal that came; None where it came to another host.
     """
 
     def __init__(self, where: str, number: int | None):
         by = "a preemption" if number is None else signal.Signals(number).name
-        super().__init__(f"{where}: stopped by {by}; the same command goes on")
+        super().__init__(f"stopped by {by}: {where}; the same command goes on")
         self.exit_code = 128 + (number or signal.SIGTERM)
 
 

@@ -118,7 +118,7 @@ def test_sigterm_saves_and_leaves(
     undisturbed: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(RunError, match=r"after step 6 of 12.*SIGTERM.*same command") as caught:
+    with pytest.raises(RunError, match=r"SIGTERM.*after step 6 of 12.*same command") as caught:
         train_until(monkeypatch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM), data, tmp_path)
     assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) == handler
@@ -126,6 +126,50 @@ def test_sigterm_saves_and_leaves(
     assert metrics(tmp_path)[-1]["step"] == 6
     train(CONFIG, "A", 0, data, tmp_path)
     assert_same_run(tmp_path, undisturbed)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_first_interrupt_saves_and_leaves(
+    undisturbed: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RunError, match=r"SIGINT.*after step 12 of 12.*same command") as caught:
+        train_until(monkeypatch, 12, interrupt, data, tmp_path)
+    assert caught.value.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) == handler
+    train(CONFIG, "A", 0, data, tmp_path)
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_the_second_interrupt_leaves_at_once(
+    undisturbed: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_until(monkeypatch, 6, lambda: (interrupt(), interrupt()), data, tmp_path)
+    assert saved_steps(tmp_path / "checkpoints") == [0, 4]
+    train(CONFIG, "A", 0, data, tmp_path)
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_goodput_counts_every_step_once_over_all_processes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (7, 11):
+        with pytest.raises(CrashError):
+            train_until(monkeypatch, step, crash, data, tmp_path)
+    train(CONFIG, "A", 0, data, tmp_path)
+    lines = metrics(tmp_path)
+    records = [json.loads(line) for line in (tmp_path / "goodput.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if record["event"] == "start"] == [0, 4, 8]
+    last, lost = records[-1], records[-1]["lost_seconds"]
+    assert last["productive_seconds"] == pytest.approx(sum(line["step_seconds"] for line in lines))
+    assert last["wall_seconds"] == pytest.approx(sum(lost.values()) + last["productive_seconds"])
+    assert last["wall_seconds"] == pytest.approx(last["time"] - records[0]["time"], abs=5)
+    assert min(lost["again"], lost["restore"], lost["stopped"], lost["checkpoint"]) > 0
+    assert 0 < lines[-1]["goodput"] <= 1
 
 
 def test_a_damaged_newest_checkpoint_is_trained_again(
@@ -222,7 +266,8 @@ def test_metrics_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_
         MetricsLog(tmp_path, CONFIG, 0, np.arange(96), events, WallTime(tmp_path)) as log,
     ):
         names = ("loss", "grad_norm", "update_norm", "param_norm", "loss_bound")
-        log.add(1, 0.1, rows, dict.fromkeys(names, jnp.ones(())) | {"spikes": jnp.zeros(()), "spikes_in_row": jnp.zeros(())})
+        counts = dict.fromkeys(("spikes", "spikes_in_row"), jnp.zeros(()))
+        log.add(1, 0.1, rows, dict.fromkeys(names, jnp.ones(())) | counts)
         with files_no_larger_than(10), pytest.raises(RunError, match=r"metrics\.jsonl.*Checkpoints are kept"):
             log.flush()
 
