@@ -38,7 +38,11 @@ def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
         ending = words.end_of_text_name
         files = {
             "config.json": llama_config(config, words.end_of_text, dtype),
-            "generation_config.json": {"eos_token_id": words.end_of_text, "do_sample": False},
+            "generation_config.json": {
+                "eos_token_id": words.end_of_text,
+                "pad_token_id": words.end_of_text,
+                "do_sample": False,
+            },
             "tokenizer_config.json": {
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "eos_token": ending,

@@ -1,6 +1,9 @@
 """An exported checkpoint is the same model to those who load it."""
 
+import contextlib
+import io
 import json
+import warnings
 from pathlib import Path
 
 import jax
@@ -12,7 +15,9 @@ from safetensors.numpy import load_file
 from saved_study import TEXT, with_model, write_study
 
 from bench_shadows.config import Config
+from bench_shadows.diagnostics.analyse import Identity, diagnose
 from bench_shadows.diagnostics.safetensors import open_files
+from bench_shadows.diagnostics.weights import open_weights
 from bench_shadows.errors import RunError
 from bench_shadows.export import export
 from bench_shadows.model.decoder import with_parameters
@@ -87,3 +92,19 @@ def test_transformers_sees_the_same_logits_and_says_the_same_words(
         said = theirs.generate(torch.tensor(prompt[None]), max_new_tokens=8, do_sample=False, eos_token_id=None)
         assert said[0].tolist() == [*prompt, *new]
     assert json.loads((out / "config.json").read_text())["eos_token_id"] == words.eos_token_id
+
+
+@pytest.mark.peers
+def test_weightwatcher_sees_the_alphas_of_our_diagnostics(run: tuple[Path, Config], tmp_path: Path) -> None:
+    weightwatcher = pytest.importorskip("weightwatcher")
+    transformers = pytest.importorskip("transformers")
+    folder, config = run
+    ours = diagnose(open_weights(folder / "checkpoints" / "5" / "params"), Identity("ours"), "float64")
+    model = transformers.AutoModelForCausalLM.from_pretrained(export(folder, tmp_path / "out"))
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = weightwatcher.WeightWatcher(model=model).analyze(plot=False)
+    alphas = dict(zip(theirs["longname"], theirs["alpha"], strict=True))
+    assert len(ours) == 7 * config.model.num_layers
+    for row in ours:
+        assert row["alpha"] == pytest.approx(alphas[f"model.layers.{row['layer']}.{row['module']}"], rel=1e-6)
