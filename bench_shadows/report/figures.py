@@ -119,7 +119,7 @@ def histogram(axes: Axes, frame: Frame, shade: str, counts: bool) -> None:
         axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, linespacing=1.4)
 
 
-def _profiles(frame: Frame, value: str, conditions: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def over_depth(frame: Frame, value: str, conditions: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(layers [n], condition -> values [seeds, n]) of the conditions that have any value."""
     layers = frame.values("layer")
     profiles = {}
@@ -133,7 +133,7 @@ def _profiles(frame: Frame, value: str, conditions: Sequence[str]) -> tuple[np.n
 
 def _depth(axes: Axes, frame: Frame, value: str, conditions: Sequence[str]) -> None:
     """Means of `value` over layers; how wide their intervals are stands at the right, one bar for a condition."""
-    layers, profiles = _profiles(frame, value, conditions)
+    layers, profiles = over_depth(frame, value, conditions)
     if not profiles:
         empty(axes, "nothing recorded")
         return
@@ -146,7 +146,7 @@ def _depth(axes: Axes, frame: Frame, value: str, conditions: Sequence[str]) -> N
 def v_proj_depth(run: Run) -> Figure | None:
     """alpha of v_proj over depth at the end, a panel for each condition, A's mean in each."""
     end = at_end(decoder(run)).where(module="self_attn.v_proj")
-    layers, profiles = _profiles(end, "alpha", run.conditions)
+    layers, profiles = over_depth(end, "alpha", run.conditions)
     if not profiles:
         return None
     title = "v_proj: do C and D leave A's profile, most of all in the upper layers?"
@@ -160,11 +160,11 @@ def v_proj_depth(run: Run) -> Figure | None:
         axes.set_title(NAMES.get(name, name), color=colour(name), fontweight="bold", fontsize=9)
         axes.set_xlabel("layer")
     grid[0, 0].set_ylabel("alpha of self_attn.v_proj")
-    _limit_to_means(grid[0, 0], profiles)
+    limit_to_means(grid[0, 0], profiles)
     return figure
 
 
-def _limit_to_means(axes: Axes, profiles: Mapping[str, np.ndarray]) -> None:
+def limit_to_means(axes: Axes, profiles: Mapping[str, np.ndarray]) -> None:
     """y limits that hold the means and a typical interval: one wide interval does not flatten all the rest."""
     means = np.concatenate([mean(values) for values in profiles.values()])
     halves = np.concatenate([half_width(values) for values in profiles.values()])

@@ -125,22 +125,23 @@ def draw_typical_intervals(axes: Axes, profiles: Mapping[str, np.ndarray]) -> No
 
 def legend(figure: Figure, conditions: Sequence[str], extra: Sequence[Line2D] = (), marks: bool = True) -> None:
     """One legend for the figure, beneath it, conditions in order."""
-    handles: list[Line2D] = [
-        Line2D(
-            [],
-            [],
-            color=colour(name),
-            marker=MARKERS.get(name, "x") if marks else None,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            linestyle="--" if name == "B" and marks else "-",
-            linewidth=1.5 if marks else NESTED.get(name, 1.0),
-            label=NAMES.get(name, name),
-        )
-        for name in conditions
-    ]
-    handles.extend(extra)
+    handles = [*(line_key(name, marks) for name in conditions), *extra]
     figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 5), handlelength=2.2)
+
+
+def line_key(condition: str, marks: bool = True) -> Line2D:
+    """A legend's entry for a condition, drawn as `draw_line` draws it."""
+    return Line2D(
+        [],
+        [],
+        color=colour(condition),
+        marker=MARKERS.get(condition, "x") if marks else None,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        linestyle="--" if condition == "B" and marks else "-",
+        linewidth=1.5 if marks else NESTED.get(condition, 1.0),
+        label=NAMES.get(condition, condition),
+    )
 
 
 def mark_phase_shift(axes: Axes, step: float) -> None:
