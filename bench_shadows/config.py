@@ -133,6 +133,9 @@ class TrainConfig:
     """One compiled layer, scanned. False unrolls: faster on a CPU at small size, slow to compile when deep."""
     loss_chunk: int = 2048
     """Tokens whose logits exist at once."""
+    population: int = 1
+    """Runs that train side by side as one program, on one device: for models that are too small to fill it. One
+    after the other where so many do not fit. Results differ by rounding."""
     fsdp: int = 0
     """Devices that share one copy of the weights; 0: as many as still hold 64 rows of every matrix each."""
     tensor: int = 1

@@ -99,7 +99,7 @@ def _model(model: ModelConfig) -> Iterator[str]:
 def _train(train: TrainConfig) -> Iterator[str]:
     yield from _not_positive(train, "train", "samples", "batch_size", "micro_batch_size", "peak_learning_rate")
     yield from _not_positive(train, "train", "epsilon", "clip_norm", "loss_chunk", "tensor", "checkpoint_minutes")
-    yield from _not_positive(train, "train", "stall_minutes")
+    yield from _not_positive(train, "train", "stall_minutes", "population")
     if "://" in train.checkpoints and not train.checkpoints.startswith("gs://"):
         yield (
             f"config.train.checkpoints: expected a folder or gs://BUCKET/FOLDER, got {train.checkpoints!r}; Orbax "

@@ -1,10 +1,13 @@
 """Training of one run: one condition, one seed. It goes on from its newest sound checkpoint, to the same bits."""
 
 import contextlib
+import functools
 import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -26,14 +29,19 @@ from bench_shadows.training.metrics import MetricsLog
 from bench_shadows.training.monitoring import open_monitor
 from bench_shadows.training.optimizer import learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import State, abstract_state, compile_step, initial_state
+from bench_shadows.training.step import Metrics, State, abstract_state, compile_step, initial_state
 from bench_shadows.training.stopping import StoppedError, StopRequests
 
 SPEED_FIELDS = (
-    *("micro_batch_size", "remat", "scan_layers", "loss_chunk"),
+    *("micro_batch_size", "remat", "scan_layers", "loss_chunk", "population"),
     *("fsdp", "tensor", "checkpoint_minutes", "checkpoints", "stall_minutes"),
 )
 """Of config.train: they change memory and time, and results by rounding at most; a run may go on with others."""
+
+
+Asked = tuple[State, jax.Array, np.float32]
+"""What a run wants computed: a step from this state, with these micro-batches, at this rate."""
+Run = Generator[Asked, tuple[State, Metrics], None]
 
 
 def train(config: Config, condition: str, seed: int, data_folder: Path, run_folder: Path) -> None:
@@ -49,15 +57,38 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
         After both of them the same call goes on.
       ConfigError: a batch that the devices cannot share.
     """
+    mesh = build_mesh(config)
+    compiled = functools.partial(compile_step, config, mesh)
+    with StopRequests() as requests:
+        run = open_run(config, condition, seed, data_folder, run_folder, mesh, compiled, requests)
+        with contextlib.closing(run), contextlib.suppress(StopIteration):
+            asked = next(run)
+            while True:
+                asked = run.send(compiled()(*asked))
+
+
+def open_run(
+    config: Config,
+    condition: str,
+    seed: int,
+    data_folder: Path,
+    run_folder: Path,
+    mesh: Mesh,
+    compile_it: Callable[[], object],
+    requests: StopRequests,
+) -> Run:
+    """All of `train` but the arithmetic: yields what a step is computed from and is sent what comes out.
+
+    `compile_it` is called once before the first of them, so that its time is known for what it is. Closed between
+    two steps, the run keeps its last checkpoint.
+    """
     use_compile_cache()
     name, logs = f"train {condition}-seed{seed}", own_folder(run_folder)
     logs.mkdir(parents=True, exist_ok=True)
     plan = _plan(config, plan_path(data_folder, condition, seed))
-    mesh = build_mesh(config)
     accumulation, batch_size = accumulation_steps(config.train, mesh), config.train.batch_size
     made_from = _made_from(config, condition, seed, plan, data_folder / "rows")
     with contextlib.ExitStack() as stack:
-        requests = stack.enter_context(StopRequests())
         wall = stack.enter_context(WallTime(logs))
         with wall.lost("restore"):
             folder = checkpoint_folder(config, run_folder)
@@ -69,7 +100,7 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
             say(f"{name}: goes on from step {start}")
         wall.begin(start)
         with wall.lost("compile"):
-            train_step = compile_step(config, mesh)
+            compile_it()
         events = stack.enter_context(Events(logs / "tensorboard", start))
         log = stack.enter_context(MetricsLog(logs, config, start, plan, events, wall))
         monitor = stack.enter_context(open_monitor(config, logs, start, events))
@@ -80,7 +111,7 @@ def train(config: Config, condition: str, seed: int, data_folder: Path, run_fold
         monitor(start, state.params)
         for step, rows in enumerate(stream, start + 1):
             rate = learning_rate(config, condition, step)
-            state, metrics = train_step(state, place(rows, accumulation, mesh), np.float32(rate))
+            state, metrics = yield state, place(rows, accumulation, mesh), np.float32(rate)
             monitor(step, state.params)
             progress.add(1, log.add(step, rate, rows, metrics))
             overdue = first_host_says(step, time.monotonic() - saved > 60 * config.train.checkpoint_minutes)

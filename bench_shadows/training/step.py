@@ -112,10 +112,10 @@ def abstract_state(config: Config, mesh: Mesh) -> State:
     )
 
 
-def build_step(config: Config, mesh: Mesh) -> Any:
-    """The jitted step: (state, token ids [N, M, T] int32, learning rate) -> (state, metrics).
+def step_function(config: Config, mesh: Mesh) -> Callable[[State, jax.Array, jax.Array], tuple[State, Metrics]]:
+    """The step, to be jitted: (state, token ids [N, M, T] int32, learning rate) -> (state, metrics).
 
-    The state given is consumed (its memory is used again). Metrics are float32 scalars: loss (nats a token, before
+    Metrics are float32 scalars: loss (nats a token, before
     the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it);
     with two micro-batches or more also grad_square and grad_variance (`noise_scale.Noise`). Those of
     `spike_metrics` say whether the step was a spike, which `config.train.on_spike` may leave out.
@@ -155,9 +155,14 @@ def build_step(config: Config, mesh: Mesh) -> Any:
             metrics |= {"grad_square": estimates.square, "grad_variance": estimates.variance}
         return State(params, optimizer_state), metrics
 
+    return step
+
+
+def build_step(config: Config, mesh: Mesh) -> Any:
+    """`step_function` jitted for a mesh; the state given is consumed (its memory is used again)."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, mesh))
     return jax.jit(
-        step,
+        step_function(config, mesh),
         in_shardings=(shardings, batch_sharding(mesh), replicated(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,

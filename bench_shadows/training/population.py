@@ -1,0 +1,154 @@
+"""Several runs of one config side by side: one program computes a step of each of them.
+
+Conditions and seeds differ in plan, rate and initial weights, which are inputs of the step; so the step is mapped
+over them, and a small model fills a device that one run alone would leave idle. Each run is the run that `train`
+makes, with the same files; only the arithmetic is shared. The runs need not be at the same step, so that a study
+that was killed goes on with all of them at once.
+
+A run of a population differs from the run alone by rounding, since the products are batched. It has the same bits
+whatever its neighbours do, and however often it is stopped: the width of the program is that of the whole group,
+and the place of a run that is finished is computed on and thrown away.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from bench_shadows.config import Config
+from bench_shadows.progress import say
+from bench_shadows.training.loop import Run, open_run, train
+from bench_shadows.training.sharding import accumulation_steps, build_mesh
+from bench_shadows.training.step import Metrics, State, abstract_state, step_function
+from bench_shadows.training.stopping import StoppedError, StopRequests
+
+Inputs = tuple[jax.Array, np.float32]  # of one run's step, besides its state
+PopulationStep = Callable[[tuple[State, ...], tuple[Inputs, ...]], tuple[tuple[State, Metrics], ...]]
+
+
+class _NoRoomError(Exception):
+    """The program for a group needs more memory than the device has."""
+
+
+def train_population(
+    config: Config, runs: Sequence[tuple[str, int]], data_folder: Path, runs_folder: Path
+) -> None:
+    """Trains runs (condition, seed) as `train` does, `config.train.population` of them at once.
+
+    One after the other where that is 1, where the mesh has more than one device, or where so many do not fit.
+
+    Args:
+      data_folder: as for `train`.
+      runs_folder: gets a folder <condition>-seed<seed> for each run, as `train` leaves it. Its time for a step
+        (`step_seconds`, `tokens_per_second`, `mfu`) is that of the whole group's.
+    Raises:
+      As `train`. An error of one run ends the group: the others keep their last checkpoint.
+    """
+    size, mesh = config.train.population, build_mesh(config)
+    for first in range(0, len(runs), size):
+        group = runs[first : first + size]
+        if len(group) > 1 and mesh.size == 1:
+            try:
+                _side_by_side(config, group, data_folder, runs_folder, mesh)
+                continue
+            except _NoRoomError as reason:
+                say(f"train: {len(group)} runs side by side do not fit ({reason}); one after the other")
+        for condition, seed in group:
+            train(config, condition, seed, data_folder, runs_folder / _name(condition, seed))
+
+
+def _name(condition: str, seed: int) -> str:
+    return f"{condition}-seed{seed}"
+
+
+def _side_by_side(
+    config: Config, group: Sequence[tuple[str, int]], data_folder: Path, runs_folder: Path, mesh: Mesh
+) -> None:
+    compiled = functools.cache(lambda: compile_population(config, mesh, len(group)))
+    with contextlib.ExitStack() as stack:
+        requests = stack.enter_context(StopRequests())
+        runs = [
+            open_run(
+                *(config, condition, seed, data_folder, runs_folder / _name(condition, seed)),
+                *(mesh, compiled, requests),
+            )
+            for condition, seed in group
+        ]
+        for run in runs:
+            stack.enter_context(contextlib.closing(run))
+        _take_steps(runs, compiled)
+
+
+def _take_steps(runs: Sequence[Run], compiled: Callable[[], PopulationStep]) -> None:
+    """All steps of all runs; raises the first StoppedError after every run has come to its own."""
+    first = [next(run, None) for run in runs]
+    going = [asked is not None for asked in first]
+    if not any(going):
+        return
+    example = next(filter(None, first))
+    # A run that was finished before has a place as well: the program stays what it was.
+    asked = [asked or (jax.tree.map(jnp.copy, example[0]), *example[1:]) for asked in first]
+    stopped: list[StoppedError] = []
+    while any(going):
+        results = compiled()(tuple(ask[0] for ask in asked), tuple(ask[1:] for ask in asked))
+        for place, result in enumerate(results):
+            asked[place] = result[0], *asked[place][1:]
+            if going[place]:
+                try:
+                    asked[place] = runs[place].send(result)
+                except StopIteration:
+                    going[place] = False
+                except StoppedError as error:
+                    going[place] = False
+                    stopped.append(error)
+    if stopped:
+        raise stopped[0]
+
+
+@functools.lru_cache(maxsize=1)
+def compile_population(config: Config, mesh: Mesh, size: int) -> PopulationStep:
+    """The step of `size` runs as one compiled program; the states given are consumed."""
+    one = step_function(config, mesh)
+
+    def step(states: tuple[State, ...], inputs: tuple[Inputs, ...]) -> tuple[tuple[State, Metrics], ...]:
+        state, (tokens, rate) = (
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees) for trees in (states, inputs)
+        )
+        results = jax.vmap(one)(state, tokens, rate)
+        return tuple(jax.tree.map(lambda leaf, place=place: leaf[place], results) for place in range(size))
+
+    micro_batches = accumulation_steps(config.train, mesh)
+    shape = micro_batches, config.train.batch_size // micro_batches, config.data.seq_len
+    states = (abstract_state(config, mesh),) * size
+    inputs = ((jax.ShapeDtypeStruct(shape, jnp.int32), np.float32(0)),) * size
+    try:
+        compiled = jax.jit(step, donate_argnums=0).lower(states, inputs).compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise _NoRoomError("the compiler says so") from error
+    need, room = _memory(compiled), _room(mesh.devices.flat[0])
+    if need > room:
+        raise _NoRoomError(f"{need / 2**30:.1f} of {room / 2**30:.1f} GiB")
+    return compiled
+
+
+def _memory(compiled: Any) -> int:
+    """Bytes that a program holds besides its arguments, which are there before it is compiled."""
+    analysis = compiled.memory_analysis()
+    return analysis.temp_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+
+
+def _room(device: jax.Device) -> int:
+    """Bytes that are free on a device."""
+    statistics = device.memory_stats()
+    if statistics is None:  # a CPU
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return statistics["bytes_limit"] - statistics["bytes_in_use"]
