@@ -190,6 +190,13 @@ class EvaluationConfig:
     """Pairs of sentences whose rare words change places."""
     passages: int = 64
     """Passages of each domain that are read as they are and as condition D's rules rewrite them."""
+    exercises: int = 100
+    """Exercises of each generator that are asked; 0 leaves them out."""
+    narrow: tuple[str, ...] = ()
+    """reasoning-gym's generators (extra `exercises`) that the training text has exercises of, such as
+    scripts/make_exercises.py writes ..."""
+    broad: tuple[str, ...] = ()
+    """... and some that it has none of. Both empty: those of the built-in corpus, where that is a source."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from bench_shadows.config import (
     Config,
     DataConfig,
     DiagnosticsConfig,
+    EvaluationConfig,
     ModelConfig,
     TeacherConfig,
     TrainConfig,
@@ -22,6 +23,7 @@ def problems(config: Config) -> Iterator[str]:
     yield from _train(config.train)
     yield from _conditions(config.conditions)
     yield from _diagnostics(config.diagnostics)
+    yield from _evaluation(config.evaluation)
     yield from _run(config)
 
 
@@ -161,6 +163,16 @@ def _diagnostics(diagnostics: DiagnosticsConfig) -> Iterator[str]:
     yield from _not_positive(diagnostics, "diagnostics", "monitor_matrices")
 
 
+def _evaluation(evaluation: EvaluationConfig) -> Iterator[str]:
+    yield from _not_positive(evaluation, "evaluation", "rows", "rare_word_pairs", "passages")
+    if not 0 <= evaluation.exercises <= 1000:
+        yield f"config.evaluation.exercises: expected 0 to 1000 of each generator, got {evaluation.exercises}"
+    if bool(evaluation.narrow) != bool(evaluation.broad):
+        yield "config.evaluation: name generators in both narrow and broad, or in neither"
+    if both := sorted(set(evaluation.narrow) & set(evaluation.broad)):
+        yield f"config.evaluation: {both[0]!r} is in narrow and in broad; what training has seen is narrow"
+
+
 def _run(config: Config) -> Iterator[str]:
     conditions, fractions = config.conditions, config.diagnostics.fractions
     if config.warmup_steps >= config.steps:
@@ -182,7 +194,6 @@ def _run(config: Config) -> Iterator[str]:
             f"config: {config.steps} steps are too few for {len(fractions)} different fractions; they fall on "
             f"steps {config.analysed_steps}"
         )
-    yield from _not_positive(config.evaluation, "evaluation", "rows", "rare_word_pairs", "passages")
     if config.evaluation.rows > config.data.held_out_rows:
         yield (
             f"config.evaluation.rows={config.evaluation.rows} is more than "

@@ -39,7 +39,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.loss_chunk = 512
     config.train.checkpoint_minutes = 1.0
     config.evaluation.rows = 16
-    config.evaluation.rare_word_pairs = 128
-    config.evaluation.passages = 6
+    config.evaluation.rare_word_pairs = 96
+    config.evaluation.passages = 4
+    config.evaluation.exercises = 8
     config.diagnostics.monitor_every = 10  # every matrix has its turn within a run as short as this
     return config

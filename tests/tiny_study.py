@@ -37,6 +37,7 @@ def get_config():
     config.evaluation.rows = 8
     config.evaluation.rare_word_pairs = 8
     config.evaluation.passages = 4
+    config.evaluation.exercises = 2
     return config
 """
 

@@ -2,8 +2,9 @@
 
 The recipe pins archives of the ordinary package index and says which of their files are read, how they are split
 and what they are (domain, language, kind, licence). `archives.py` fetches and checks them, `readers.py`
-splits. The documents then live in one Parquet file under a name that holds the hash of the recipe and of the code
-that read it, so what is found there was made by this recipe, whole.
+splits; a few hundred documents of seeded exercises (`exercises.py`) follow. They all live in one Parquet file
+under a name that holds the hash of the recipe and of the code that read it, so what is found there was made by
+this recipe, whole.
 """
 
 import collections
@@ -20,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.data import archives, document, readers
+from bench_shadows.data import archives, document, exercises, readers
 from bench_shadows.data.archives import Archive
 from bench_shadows.data.document import KINDS, Document
 from bench_shadows.errors import DataError
@@ -85,6 +86,11 @@ def load_recipe(path: Path = RECIPE) -> Recipe:
     return recipe
 
 
+def exercise_documents(path: Path = RECIPE) -> int:
+    """How many documents of seeded exercises a recipe adds to its archives."""
+    return int(tomllib.loads(path.read_text(encoding="utf-8")).get("exercises", {}).get("documents", 0))
+
+
 def builtin_documents(recipe: Path | None = None) -> Iterator[Document]:
     """The documents of the built-in corpus, duplicates included, always in the same order.
 
@@ -108,13 +114,13 @@ def counts(recipe: Path | None = None) -> dict[str, Any]:
 def corpus_file(recipe: Path | None = None) -> Path:
     """The corpus's Parquet file, made if it is not there; its counts lie beside it as .json."""
     recipe = recipe or RECIPE
-    code = (archives, document, readers, sys.modules[__name__])
+    code = (archives, document, exercises, readers, sys.modules[__name__])
     key = hash_json([hash_file(recipe), *(hash_file(str(module.__file__)) for module in code)])[:12]
     path = cache_folder() / f"corpus-{key}.parquet"
     if not path.is_file():
         with keeping(path.parent):
             if not path.is_file():  # another process may have made it while this one waited
-                _build(load_recipe(recipe), path)
+                _build(load_recipe(recipe), exercise_documents(recipe), path)
     return path
 
 
@@ -131,7 +137,7 @@ def keeping(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _build(recipe: Recipe, path: Path) -> None:
+def _build(recipe: Recipe, made: int, path: Path) -> None:
     files = archives.fetch([archive for archive, _ in recipe], path.parent / "archives")
     left_out: collections.Counter[str] = collections.Counter()
     total = 0
@@ -145,6 +151,8 @@ def _build(recipe: Recipe, path: Path) -> None:
             writer.write_batch(document.to_batch(documents))
             total += len(documents)
             progress.add(archive.size / 1e6, note=archive.name)
+        writer.write_batch(document.to_batch(exercises.corpus_documents(made)))
+        total += made
         write_json(path.with_suffix(".json"), {"documents": total, "left_out": dict(sorted(left_out.items()))})
     say(f"the built-in corpus is kept in {path}")
 

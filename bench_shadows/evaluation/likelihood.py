@@ -117,5 +117,5 @@ def position_ranges(length: int) -> list[tuple[int, int]]:
 
 
 def _padded(length: int) -> int:
-    """The next of 32, 64, 96, 128, 256, 512, ...: a program is compiled for each."""
-    return -(-length // 32) * 32 if length <= 128 else 1 << (length - 1).bit_length()
+    """The next of 32, 64, 128, ...: a program is compiled for each."""
+    return max(32, 1 << (length - 1).bit_length())

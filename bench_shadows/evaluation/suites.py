@@ -15,10 +15,20 @@ import pyarrow.parquet as pq
 
 from bench_shadows.config import Config, to_dict
 from bench_shadows.data import tokenizer as tokenizers
+from bench_shadows.data.builtin import exercise_documents
 from bench_shadows.data.document import FIELDS, Document
+from bench_shadows.data.exercises import Exercise
 from bench_shadows.data.rows import RowSet
 from bench_shadows.data.statistics import frequency_deciles
 from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages
+from bench_shadows.evaluation.exercises import (
+    SPARE,
+    Question,
+    encode,
+    exercise_rows,
+    is_right,
+    make_questions,
+)
 from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows, sequence_losses
 from bench_shadows.evaluation.rare_words import (
     Text,
@@ -30,8 +40,11 @@ from bench_shadows.evaluation.rare_words import (
 )
 from bench_shadows.evaluation.table import Row
 from bench_shadows.files import hash_file, hash_json, read_json, write_json
+from bench_shadows.model.generation import build_generate
 from bench_shadows.progress import say
 
+Suite = Callable[[Mapping[str, Any]], Iterator[Row]]
+"""Parameters -> rows of the table."""
 VERSION = 1
 """Of what the suites ask of the same data; raised with every change to it."""
 
@@ -43,10 +56,11 @@ class Suites:
         self.config, self.data = config, folder / "data"
         self.words = tokenizers.load(self.data / "tokenizer.json", config.model.vocab_size)
         self.losses = build_losses(config.model, config.train.loss_chunk)
-        self._suites: list[Callable[[Mapping[str, Any]], Iterator[Row]]] = [
+        self._suites: list[Suite] = [
             self._likelihood(),
             self._rare_words(),
             self._canonical(),
+            self._exercises(),
         ]
 
     def rows(self, params: Mapping[str, Any]) -> Iterator[Row]:
@@ -54,7 +68,7 @@ class Suites:
         on_device = jax.device_put(params)
         return itertools.chain.from_iterable(suite(on_device) for suite in self._suites)
 
-    def _likelihood(self) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
+    def _likelihood(self) -> Suite:
         held_out = RowSet(self.data / "rows" / "held_out")
         domains = {
             domain: np.arange(start, min(stop, start + self.config.evaluation.rows))
@@ -68,7 +82,7 @@ class Suites:
             self.losses(params, rows_NxT), rows_NxT, domains_N, lengths_V, deciles_V, end
         )
 
-    def _rare_words(self) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
+    def _rare_words(self) -> Suite:
         pairs = pairs_from_json(self._made("rare_words", self._make_pairs))
         sequences = self._sequences([text for pair in pairs for text in (*pair.true, *pair.swapped)])
 
@@ -88,7 +102,7 @@ class Suites:
             say(f"evaluate: the held-out text has {len(pairs)} of {wanted} pairs of rare words")
         return pairs_to_json(pairs)
 
-    def _canonical(self) -> Callable[[Mapping[str, Any]], Iterator[Row]]:
+    def _canonical(self) -> Suite:
         passages = [Passage(**entry) for entry in self._made("canonical", self._make_passages)]
         sequences = {form: self._sequences([getattr(one, form) for one in passages]) for form in FORMS}
         lengths_V, end = self.words.token_bytes, self.words.end_of_text
@@ -105,6 +119,47 @@ class Suites:
         evaluation, data = self.config.evaluation, self.config.data
         passages = make_passages(self._held_out(), data.seq_len, evaluation.passages, data.seed)
         return [passage._asdict() for passage in passages]
+
+    def _exercises(self) -> Suite:
+        evaluation = self.config.evaluation
+        if not evaluation.exercises:
+            return lambda params: iter(())
+        if not evaluation.narrow and "builtin" not in self.config.data.sources:
+            say(
+                "evaluate: no exercises are asked, for the built-in corpus is no source; config.evaluation.narrow "
+                "and .broad can name reasoning-gym's generators"
+            )
+            return lambda params: iter(())
+        made = self._made("exercises", self._make_questions)
+        questions = [Question(entry["kind"], Exercise(**entry["exercise"])) for entry in made]
+        encoded = encode(questions, self.words)
+        fits = [len(one.whole) + SPARE <= self.config.data.seq_len for one in encoded]
+        if not all(fits):
+            say(
+                f"evaluate: {fits.count(False)} of {len(fits)} exercises are longer than a row of "
+                f"{self.config.data.seq_len} tokens and are left out"
+            )
+        asked = [one for one, good in zip(questions, fits, strict=True) if good]
+        encoded = [one for one, good in zip(encoded, fits, strict=True) if good]
+        tokens = np.array([len(one.answer) for one in encoded], np.int64)
+        generate, end = build_generate(self.config.model), self.words.end_of_text
+
+        def rows(params: Mapping[str, Any]) -> Iterator[Row]:
+            found = sequence_losses(self.losses, params, [one.whole for one in encoded], end)
+            answers = [losses[-len(one.answer) :] for losses, one in zip(found, encoded, strict=True)]
+            nats = np.array([losses.astype(np.float64).sum() for losses in answers])
+            longest = int(tokens.max(initial=0)) + SPARE
+            replies = generate(params, [one.prompt for one in encoded], longest, end)
+            right = [
+                is_right(one.exercise, self.words.decode(reply)) for one, reply in zip(asked, replies, strict=True)
+            ]
+            return exercise_rows(asked, nats, tokens, np.array(right, bool))
+
+        return rows
+
+    def _make_questions(self) -> list[dict[str, Any]]:
+        questions = make_questions(self.config.evaluation, exercise_documents(), self.config.data.seed)
+        return [{"kind": one.kind, "exercise": one.exercise._asdict()} for one in questions]
 
     def _sequences(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids behind an end of text, as at the beginning of a document, cut to the row's length."""
