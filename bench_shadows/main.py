@@ -69,7 +69,9 @@ def _on_all_hosts(work: Callable[[Call], None]) -> Callable[[Call], None]:
     def run(call: Call) -> None:
         call.config()  # what is wrong with it is said before the hosts join
         from bench_shadows.training.distributed import together
+        from bench_shadows.training.xla_flags import set_flags
 
+        set_flags()
         with together():
             work(call)
 
@@ -253,7 +255,7 @@ def _harness_options(parser: argparse.ArgumentParser) -> None:
         type=lambda text: [name for name in text.split(",") if name],
         required=True,
         metavar="NAME,NAME",
-        help="lm-eval's tasks, groups or tags, or those in --include",
+        help="lm-eval's tasks, groups or tags, or those in --include; a path stands for a folder's tasks",
     )
     parser.add_argument(
         "--include", action="append", default=[], type=Path, metavar="FOLDER", help="of YAML tasks of your own"

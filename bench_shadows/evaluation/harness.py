@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.config import Config
-from bench_shadows.config_file import nearest
 from bench_shadows.data.tokenizer import Tokenizer
 from bench_shadows.diagnostics.analyse import write_table
 from bench_shadows.errors import ConfigError, RunError
@@ -45,7 +44,8 @@ def run_harness(
 
     Args:
       checkpoint: RUN/runs/A-seed0 (its last step) or RUN/runs/A-seed0/checkpoints/180.
-      tasks: names of lm-eval's tasks, groups and tags, or of those in `include`.
+      tasks: names of lm-eval's tasks, groups and tags, or of those in `include`; a path (with a /) stands for all
+        tasks of a folder.
       include: folders of YAML tasks.
       limit: documents of each task, the first ones; None: all.
       num_fewshot: examples before each question; None: as the task says.
@@ -115,6 +115,12 @@ def evaluate(
     return {"lm_eval": lm_eval.__version__} | plain
 
 
+def task_rows(params: Mapping[str, Any], config: Config, words: Tokenizer, tasks: Sequence[str]) -> Iterator[Row]:
+    """Rows of one checkpoint, none of no tasks. Raises as `run_harness`."""
+    if tasks:
+        yield from table_rows(evaluate(params, config, words, tasks))
+
+
 def table_rows(found: Mapping[str, Any]) -> Iterator[Row]:
     """Rows (suite, task, metric, value, count) of results; `count` is documents.
 
@@ -149,21 +155,25 @@ def _load(tasks: Sequence[str], include: Sequence[Path]) -> Any:
     """lm-eval's tasks by their names; those of `include` first, since looking through its own takes seconds."""
     from lm_eval.tasks import TaskManager
 
-    for folder in include:
+    folders = [Path(name) for name in tasks if "/" in name]
+    for folder in (*include, *folders):
         if not folder.is_dir():
-            raise ConfigError(f"--include={folder}: no such folder")
-    own = [str(folder.absolute()) for folder in include]
+            raise ConfigError(f"{folder}: no such folder of YAML tasks")
+    own = [str(folder.absolute()) for folder in (*include, *folders)]
+    names = [name for name in tasks if "/" not in name]
+    names += TaskManager(include_path=own[len(include) :], include_defaults=False).all_subtasks
     manager = TaskManager(include_path=own, include_defaults=False)
-    if not set(tasks) <= set(manager.all_tasks):
+    if not set(names) <= set(manager.all_tasks):
         manager = TaskManager(include_path=own)
-    for name in tasks:
+    for name in names:
         if name not in manager.all_tasks:
+            close = difflib.get_close_matches(name, manager.all_tasks, n=1)
             raise ConfigError(
                 f"--tasks={name}: lm-eval has no such task, group or tag"
-                f"{nearest(name, manager.all_tasks) if difflib.get_close_matches(name, manager.all_tasks) else ''}"
+                + (f'; did you mean "{close[0]}"?' if close else "")
             )
     loaded: dict[str, Any] = {"tasks": {}, "groups": {}, "group_map": {}}
-    for name in tasks:
+    for name in names:
         try:
             for part, entries in manager.load(name).items():
                 loaded[part] |= entries

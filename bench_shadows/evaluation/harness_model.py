@@ -182,7 +182,7 @@ class Checkpoint(TemplateLM):
 
 
 def _build_scores(config: ModelConfig, loss_chunk: int) -> Scores:
-    """A function (parameters, token ids [B, T], the token behind each [B, T]) -> what the model says of the latter.
+    """A function (parameters, token ids [B, T], the token behind each [B, T]) -> what the model says of those.
 
     That is their log-probabilities, float32 [B, T], and whether each is the likeliest one, bool [B, T]. Logits of
     `loss_chunk` tokens exist at once.

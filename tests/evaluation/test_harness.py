@@ -117,6 +117,14 @@ def instances(folder: Path, name: str) -> list[Any]:
     return task.instances
 
 
+def test_a_folder_stands_for_all_its_tasks(run: Path, tasks: Path) -> None:
+    saved = find(run)
+    rows = list(harness.task_rows(saved.params(), saved.config, saved.tokenizer(), [str(tasks)]))
+    assert {row["task"] for row in rows} == set(TASKS)
+    assert {row["count"] for row in rows} == {FEW}
+    assert list(harness.task_rows(saved.params(), saved.config, saved.tokenizer(), [])) == []
+
+
 def test_every_likelihood_is_theirs(run: Path, tasks: Path, theirs: Any) -> None:
     requests = instances(tasks, "tiny_choice")
     assert max(len(ours(run).tok_encode("".join(request.args))) for request in requests) > 33  # too long
@@ -185,7 +193,7 @@ def test_the_command_writes_scores_and_rows_of_the_evaluation_table(run: Path, t
 def test_a_task_that_cannot_be_had_is_named(run: Path, tasks: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--tasks=arc_eazy: lm-eval has no such task.*arc_easy"):
         harness.run_harness(run, ["arc_eazy"])
-    with pytest.raises(ConfigError, match=r"--include=.*no such folder"):
+    with pytest.raises(ConfigError, match=r"none: no such folder"):
         harness.run_harness(run, ["tiny_choice"], [tmp_path / "none"])
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     code, output = command("harness", str(run), "--tasks=arc_easy", **offline)
