@@ -88,7 +88,7 @@ def delta_effective_rank(run: Run) -> Evidence:
     Threshold: Above 1.25: D deviates by a quarter more than C does, and that excess is a quarter larger in the
     deep layers (our choice: the paper shows profiles, not numbers).
 
-    Seeds: 5
+    Seeds: 4
 
     Figure: delta_effective_rank_all_modules
     """

@@ -37,7 +37,7 @@ def share_in_range(run: Run) -> Evidence:
     dip of C (below −0.45; −1.8) and its recovery (above −0.45; +1.8). For B and for A half of what separates B
     from A in the paper, 10 points: B − A below −10 (−20.3), A moves by less than 10 (−3.1).
 
-    Seeds: 5
+    Seeds: 76
 
     Figure: trajectories
     """
@@ -77,7 +77,7 @@ def recoverable(run: Run) -> Evidence:
 
     Threshold: Half of the paper's 4.1 points (81.3 − 77.2): above 2.05.
 
-    Seeds: 5
+    Seeds: 30
 
     Figure: trajectories
     """
@@ -122,13 +122,14 @@ def attention_separates(run: Run) -> Evidence:
     noise floor. Matrices with fewer eigenvalues have noisier alphas: plain distances would favour attention where
     nothing differs. Three parts: the square of the attention projections; that less four times the square of the
     MLP ("much weaker": at most half as far); that of v_proj less the mean of the other attention projections'.
+    They are shown as roots in percent of alpha; below zero, nothing repeats.
 
     Test: One-sided t-tests over the jackknife pseudo-values of the seeds; all parts must pass.
 
     Threshold: Attention moves by more than 5 %, a fit's own standard error at the paper's width (alpha 4, 200
     spikes); the two differences are above 0. The paper has no figures in its text.
 
-    Seeds: 5
+    Seeds: 9
 
     Figure: alpha_all_modules
     """
@@ -168,7 +169,7 @@ def raised_upper_v_proj(run: Run) -> Evidence:
     Threshold: D more than 10 % above A; C within 10 % of A (ratio between 1/1.1 and 1.1). The paper's text has no
     numbers for it: our choice, twice a fit's standard error at its width.
 
-    Seeds: 5
+    Seeds: 12
 
     Figure: v_proj_alpha
     """
@@ -205,7 +206,7 @@ def smooth_trend(run: Run) -> Evidence:
     Threshold: Above 0.5 (most of B's profile is trend); the difference above 0.25 (our choice: the paper shows
     profiles, not numbers).
 
-    Seeds: 5
+    Seeds: 3
 
     Figure: alpha_all_modules
     """
@@ -253,7 +254,7 @@ def uneven_spikes(run: Run) -> Evidence:
     Threshold: Above 1.1, a tenth more uneven than each other condition (our choice: the paper's appendix shows
     profiles, not numbers).
 
-    Seeds: 5
+    Seeds: 9
 
     Figure: spikes_all_modules
     """

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.05  # of every test, one-sided, after Holm's correction
-SEEDS_TO_REFUTE = 3  # a clear contradiction needs fewer seeds than a claim with its planned power does
+SEEDS_FOR_TEST = 3
 COVERAGE = 1 - 2 * LEVEL  # of the intervals: each end is the bound of a one-sided test of that level
 
 Verdict = Literal["reproduced", "not reproduced", "undecided", "too few seeds", "not measured"]
@@ -85,8 +85,8 @@ class Claim:
     first of `parts`. `p` is for the claim: the chance of values as clear as these, were the claim false (the
     largest over its parts: all must hold). `p_against` is for its contrary (the smallest, times the number of
     parts: one that fails is enough). Both are corrected by Holm's method over the claims that were tested.
-    Below `min_seeds` no claim is called reproduced; but it may be refuted, from three seeds on: with few seeds the
-    test is as valid, it only sees less.
+    From three seeds on the tests are valid, and what is clear is said. `min_seeds` is what it takes to find the
+    paper's effects in four of five studies: what is not clear below it is `too few seeds`, from it on `undecided`.
     """
 
     id: str
@@ -192,7 +192,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -> Claim:
-    """The claim with its p-values before correction, and the verdict that it has without them."""
+    """The claim with its p-values before correction, and the verdict that it has if nothing is clear."""
     empty = dict.fromkeys(("effect", "interval", "p", "p_corrected", "p_against", "p_against_corrected"))
     common = dataclasses.asdict(registration) | empty
     if isinstance(evidence, NotMeasuredError):
@@ -208,19 +208,18 @@ def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -
     first = parts[0]
     common |= {"effect": first.effect, "interval": first.interval, "unit": first.unit}
     common |= {"seeds": tuple(seeds), "parts": parts, "observed": evidence.observed}
-    if len(seeds) >= SEEDS_TO_REFUTE:
+    if len(seeds) >= SEEDS_FOR_TEST:
+        common["p"] = max(part.p for part in parts if part.p is not None)
         least = min(part.p_against for part in parts if part.p_against is not None)
         common["p_against"] = min(1.0, len(parts) * least)
-    if len(seeds) < registration.min_seeds:
-        found = "no seed has" if not seeds else "1 seed has" if len(seeds) == 1 else f"{len(seeds)} seeds have"
-        reason = (
-            f"{found.capitalize()} all that the claim needs; to find what the paper reports takes "
-            f"{registration.min_seeds}."
-        )
-        return Claim(**common, verdict="too few seeds", reason=reason)
-    common["p"] = max(part.p for part in parts if part.p is not None)
-    reason = f"Neither shown nor excluded: {write_part(_weakest(parts))}."
-    return Claim(**common, verdict="undecided", reason=reason)
+    unclear = f"Neither shown nor excluded: {write_part(_weakest(parts))}."
+    if len(seeds) >= registration.min_seeds:
+        return Claim(**common, verdict="undecided", reason=unclear)
+    found = "No seed has" if not seeds else "1 seed has" if len(seeds) == 1 else f"{len(seeds)} seeds have"
+    reason = f"{found} all that the claim needs; to find what the paper reports takes {registration.min_seeds}."
+    if len(seeds) >= SEEDS_FOR_TEST:
+        reason = f"{unclear} {reason}"
+    return Claim(**common, verdict="too few seeds", reason=reason)
 
 
 def _finite(values: Mapping[int, float]) -> set[int]:
