@@ -1,14 +1,14 @@
 """Flags of XLA that differ from its defaults, each with its reason, set before JAX starts. The user's own win.
 
-What became the default is left out, and on TPUs that is all of it (`TPU_DEFAULTS`, libtpu 0.0.42): in paper.py's
-step for v5e:16x16 13 of 15 gathers of weights run beside products without any flag. Two that are often advised were
-tried on 4 layers of it for v5e:4x4. xla_enable_async_all_reduce with
+What became the default is left out, and on TPUs that is all of it (`TPU_DEFAULTS`, libtpu 0.0.42): in
+paper.py's step for v5e:16x16 13 of 15 gathers of weights run beside products without any flag. Two that are often
+advised were tried on 4 layers of it for v5e:4x4. xla_enable_async_all_reduce with
 xla_tpu_enable_async_collective_fusion_fuse_all_reduce left the collectives as they were;
 xla_tpu_scoped_vmem_limit_kib=98304 made the compiler's own estimate of the rest longer by 1.3 %.
 
-On GPUs jaxlib 0.10.2 has asynchronous collectives, pipelined reduce-scatters, Triton beside cuBLAS in the autotuner,
-and command buffers for fusions, cuBLAS, cuDNN and custom calls by default. One layer of paper.py is 30 MiB in
-bfloat16, which is what the combiners of collectives take at once.
+On GPUs jaxlib 0.10.2 has asynchronous collectives, pipelined reduce-scatters, Triton beside cuBLAS in the
+autotuner, and command buffers for fusions, cuBLAS, cuDNN and custom calls by default. One layer of paper.py is
+30 MiB in bfloat16, which is what the combiners of collectives take at once.
 
 No flag here was timed by us.
 """
@@ -66,8 +66,8 @@ GPU_MEMORY_FRACTION = "0.9"
 def set_flags(environment: MutableMapping[str, str] = os.environ) -> None:
     """Adds the flags for this machine's GPUs, where it has some, to the environment, and says which.
 
-    A flag that the user set stays as it is. One that the installed XLA does not know is left out: XLA would end the
-    process.
+    A flag that the user set stays as it is. One that the installed XLA does not know is left out: XLA would end
+    the process.
     """
     platforms = environment.get("JAX_PLATFORMS") or "cuda"
     if not (_has_gpu() and ("cuda" in platforms or "gpu" in platforms)):
