@@ -1,6 +1,11 @@
 """Continued pretraining starts from the very weights of a Hugging Face folder."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +55,28 @@ def test_all_seeds_begin_alike_with_an_optimizer_that_saw_nothing(tied: bool, tm
     assert jax.tree.map(jnp.shape, one) == jax.tree.map(jnp.shape, random)
     jax.tree.map(np.testing.assert_array_equal, one.optimizer, random.optimizer)
     assert jax.tree.map(lambda leaf: leaf.sharding, one) == jax.tree.map(lambda leaf: leaf.sharding, random)
+
+
+def loaded(folder: str, **layout: int) -> tuple[list[int], list[int]]:
+    """The shape of one device's part of the queries' matrices, and a checksum of every parameter."""
+    config = with_model(initial=folder)
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, **layout))
+    params = initial_state(config, 0, build_mesh(config)).params
+    part = params["layers"]["self_attn"]["q_proj"]["kernel"].addressable_shards[0].data
+    return list(part.shape), [zlib.crc32(np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(params)]
+
+
+def test_devices_that_share_the_weights_read_each_its_part(tmp_path: Path) -> None:
+    folder = str(export(write_study(tmp_path / "study"), tmp_path / "model"))
+    code = f"import json; from test_initial import *; print(json.dumps(loaded({folder!r}, fsdp=2, tensor=2)))"
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shape, checksums = json.loads(done.stdout.splitlines()[-1])
+    assert shape == [2, 16, 16]
+    assert loaded(folder) == ([2, 32, 32], checksums)
 
 
 def test_another_architecture_and_another_tokenizer_are_refused(tmp_path: Path) -> None:
