@@ -36,4 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.loss_chunk = 4096
     config.train.checkpoint_minutes = 5.0
     config.evaluation.rows = 64
+    config.evaluation.rare_word_pairs = 1000
+    config.evaluation.passages = 24
+    config.evaluation.exercises = 40
     return config

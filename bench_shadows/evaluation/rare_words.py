@@ -25,6 +25,7 @@ from bench_shadows.data import words
 from bench_shadows.evaluation.sentences import replaceable, replaced, sentences
 from bench_shadows.evaluation.table import Row, row
 from bench_shadows.evaluation.word_classes import stem, word_class
+from bench_shadows.progress import Progress
 
 BANDS = ((1, 2), (3, 7), (8, 20))
 """First and last count of a frequency band, in the training text that was counted (our choice)."""
@@ -60,15 +61,17 @@ def count_words(documents: Path) -> Counter[str]:
     Every document counts, whatever its kind; words are those of `words.split`.
     """
     file = pq.ParquetFile(documents)
-    metadata = file.metadata
-    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    pieces = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    stride = max(1, math.ceil(sum(piece.total_byte_size for piece in pieces) / COUNTED_BYTES))
     counts: Counter[str] = Counter()
-    for group in range(0, metadata.num_row_groups, max(1, math.ceil(size / COUNTED_BYTES))):
-        table = file.read_row_group(group, columns=["text", "language", "split"])
-        for document in table.to_pylist():
-            if document["split"] != "held_out":
-                language = "zh" if document["language"] == "zh" else "en"
-                counts.update(words.split(document["text"], language, "text"))
+    total = sum(piece.num_rows for piece in pieces[::stride])
+    with Progress("evaluate: counting words", total, "documents") as progress:
+        for number in range(0, file.num_row_groups, stride):
+            for document in file.read_row_group(number, columns=["text", "language", "split"]).to_pylist():
+                if document["split"] != "held_out":
+                    language = "zh" if document["language"] == "zh" else "en"
+                    counts.update(words.split(document["text"], language, "text"))
+                progress.add()
     return counts
 
 
