@@ -190,7 +190,7 @@ GALLERY = (
         control_figures.batches,
         "Learning rate and four token statistics of the batches through training, a line for each condition.",
         f"{NESTED} Points are means over equal stretches of steps. The shaded band is the 95 % interval over "
-        "seeds (Student's t) from three seeds on; schedules and equal batches have none to show.",
+        "seeds (Student's t) from three seeds on.",
         "Not drawn: no metrics.jsonl records them.",
     ),
     Picture(

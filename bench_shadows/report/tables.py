@@ -242,6 +242,7 @@ def evaluation_table(run: Run, name: str, suite: str, metric: str, label: str) -
                 row[f"{condition}_minus_A"] = paired(found, values[BASELINE])
         rows.append(row)
     first, *columns = _compared("task", label, run.conditions, 3)
+    columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     return Table(name, (first, Column("count", "Count"), *columns), tuple(rows))
 
 
