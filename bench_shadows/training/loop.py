@@ -101,14 +101,16 @@ def open_run(
         wall.begin(start)
         with wall.lost("compile"):
             compile_it()
-        events = stack.enter_context(Events(logs / "tensorboard", start))
-        log = stack.enter_context(MetricsLog(logs, config, start, plan, events, wall))
-        monitor = stack.enter_context(open_monitor(config, logs, start, events))
-        stream = batches(data_folder / "rows", plan, batch_size, start, host_rows(batch_size, accumulation, mesh))
+        with wall.lost("open"):
+            events = stack.enter_context(Events(logs / "tensorboard", start))
+            log = stack.enter_context(MetricsLog(logs, config, start, plan, events, wall))
+            monitor = stack.enter_context(open_monitor(config, logs, start, events))
+            monitor(start, state.params)
+            places = host_rows(batch_size, accumulation, mesh)
+            stream = batches(data_folder / "rows", plan, batch_size, start, places)
         stack.enter_context(watched(name, config.train.stall_minutes))
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         saved = time.monotonic()
-        monitor(start, state.params)
         for step, rows in enumerate(stream, start + 1):
             rate = learning_rate(config, condition, step)
             state, metrics = yield state, place(rows, accumulation, mesh), np.float32(rate)

@@ -2,11 +2,7 @@
 
 import json
 import os
-import random
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,6 @@ import numpy as np
 import pytest
 from tiny_run import CONFIG, files_no_larger_than, with_train, write_data
 
-from bench_shadows.config import Config
 from bench_shadows.data.conditions import load_plan, plan_path, save_plan
 from bench_shadows.errors import RunError
 from bench_shadows.training import loop
@@ -275,51 +270,3 @@ def test_metrics_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_
 def test_tensorboard_gets_the_same_numbers(undisturbed: Path) -> None:
     pytest.importorskip("tensorboardX")
     assert list((undisturbed / "tensorboard").glob("events.*"))
-
-
-LONG: Config = with_train(samples=200 * 8, checkpoint_minutes=0.002)
-"""200 steps, saved all the time, so that kills fall into saves."""
-
-
-def start_training(data: Path, run: Path) -> subprocess.Popen[str]:
-    here = Path(__file__)
-    call = f"train(LONG, 'A', 0, Path({str(data)!r}), Path({str(run)!r}))"
-    code = f"from pathlib import Path; from {here.stem} import LONG, train; {call}"
-    paths = os.pathsep.join([str(here.parent), str(here.parents[2])])
-    return subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, stderr=subprocess.PIPE, text=True
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_kills_at_random_moments_end_with_the_same_bits(tmp_path: Path) -> None:
-    data = write_data(tmp_path / "data", LONG)
-    train(LONG, "A", 0, data, tmp_path / "undisturbed")
-    draw, killed, deaths = random.Random(0), tmp_path / "killed", 0
-    for _ in range(40):
-        process = start_training(data, killed)
-        while process.poll() is None and not (killed / "metrics.jsonl").exists():
-            time.sleep(0.01)
-        lines = (killed / "metrics.jsonl").read_text().count("\n")
-        wait_for = lines + draw.randint(1, 40)
-        while process.poll() is None and (killed / "metrics.jsonl").read_text().count("\n") < wait_for:
-            time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.05))
-        if process.poll() is not None:
-            break
-        process.kill()
-        process.wait()
-        deaths += 1
-        if deaths == 3:  # besides, a checkpoint that looks finished and is half written
-            newest = killed / "checkpoints" / str(LONG.steps - 1)
-            (newest / "params").mkdir(parents=True)
-            (newest / "params" / "_METADATA").write_text("{")
-    assert process.returncode == 0, process.stderr.read() if process.stderr else ""
-    assert deaths >= 5
-    for step in (0, *LONG.analysed_steps):
-        both = (restore_params(tmp_path / name / "checkpoints", step) for name in ("undisturbed", "killed"))
-        jax.tree.map(np.testing.assert_array_equal, *both)
-    losses = [[line["loss"] for line in metrics(tmp_path / name)] for name in ("undisturbed", "killed")]
-    assert losses[0] == losses[1]
-    assert len(losses[0]) == LONG.steps
