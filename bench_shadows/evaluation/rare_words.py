@@ -4,12 +4,13 @@ In the spirit of LongTail-Swap (arXiv 2510.04268), built from the run's own held
 language model. A pair is two held-out sentences of one domain, each with a word that is rare in the training text;
 the words are of one class (`word_classes`) and one frequency band, and change places:
 
-    true      The besieged town had no water.       She wore a crimson shawl.
-    swapped   The crimson town had no water.        She wore a besieged shawl.
+    true      Is all thy comfort shut in Gloster's tomb?     Well, I will be so much a sinner ...
+    swapped   Is all thy comfort shut in Gloster's sinner?   Well, I will be so much a tomb ...
 
 A pair is right where the two true sentences together are likelier than the two swapped ones. Both sides hold the
 same words, so neither frequency nor length nor how a word is tokenised decides; a model that knows nothing of the
-words gets one half.
+words gets one half. None gets all: of 20 pairs of the laptop study read by hand, 17 were clearly worse
+when swapped; the words of three were near synonyms or at home in both sentences.
 """
 
 import math

@@ -2,8 +2,9 @@
 
 import functools
 
-_PARTS = ("NOUN", "VERB", "ADJ")  # adverbs stand too freely: with most of them "she wept ..." is a sentence
-_CHINESE = {"n": "noun", "v": "verb", "a": "adjective"}
+# Adjectives and adverbs stand too freely: with most of them "a ... feeling" and "she wept ..." are sentences still.
+_PARTS = ("NOUN", "VERB")
+_CHINESE = {"n": "noun", "v": "verb"}
 _SHORTEST = 4  # letters of an English word; shorter ones are abbreviations and remains of contractions
 
 
