@@ -23,7 +23,7 @@ BELOW = {
     "sweep": {"data", "report", "study"},
     "audit": {"diagnostics", "training", "report"},
     "export": {"data", "model", "training"},
-    "main": {"study", "export", "sweep", "audit", "training"},
+    "main": {"data", "evaluation", "report", "study", "export", "sweep", "audit", "training"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
