@@ -2,7 +2,7 @@
 
 import functools
 
-# Adjectives and adverbs stand too freely: with most of them "a ... feeling" and "she wept ..." are sentences still.
+# Adjectives and adverbs stand too freely: with most of them "a ... feeling" and "she wept ..." stay sentences.
 _PARTS = ("NOUN", "VERB")
 _CHINESE = {"n": "noun", "v": "verb"}
 _SHORTEST = 4  # letters of an English word; shorter ones are abbreviations and remains of contractions
