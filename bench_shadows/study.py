@@ -79,14 +79,11 @@ class Study:
         """
         conditions = _chosen("condition", condition, self.config.conditions.names)
         seeds = _chosen("seed", seed, self.config.conditions.seeds)
-        for seed in seeds:
-            for condition in conditions:
-                name, work = f"train {condition}-seed{seed}", partial(self._train, condition, seed)
-                with watched(name, self.config.train.stall_minutes):
-                    if is_first_host():
-                        self._stage(name, work)
-                    else:
-                        work()
+        runs = [(condition, seed) for seed in seeds for condition in conditions]
+        size = self.config.train.population
+        for first in range(0, len(runs), size):
+            group = runs[first : first + size]
+            self._train(group, group)
 
     def diagnose(self) -> None:
         """diagnostics.parquet and changes.parquet, from the analysed checkpoints."""
@@ -114,12 +111,30 @@ class Study:
         outputs = prepare(self.config, self.folder / "data", engine)
         return {f"data/{name}": digest for name, digest in outputs.items()}
 
-    def _train(self, condition: str, seed: int) -> Outputs:
+    def _train(self, group: Sequence[tuple[str, int]], stages: Sequence[tuple[str, int]]) -> None:
+        """Trains a group within the stages of all its runs, one inside the other, so that all are locked."""
+        from bench_shadows.training.population import train_population
+
+        if not stages:
+            train_population(self.config, group, self.folder / "data", self.folder / "runs")
+            return
+        (condition, seed), *others = stages
+
+        def work() -> Outputs:
+            self._train(group, others)
+            return self._checkpoints(condition, seed)
+
+        name = f"train {condition}-seed{seed}"
+        with watched(name, self.config.train.stall_minutes):
+            if is_first_host():
+                self._stage(name, work)
+            else:
+                work()
+
+    def _checkpoints(self, condition: str, seed: int) -> Outputs:
         from bench_shadows.training.checkpoints import checkpoint_folder, written
-        from bench_shadows.training.loop import train
 
         run = self.folder / "runs" / f"{condition}-seed{seed}"
-        train(self.config, condition, seed, self.folder / "data", run)
         found = written(checkpoint_folder(self.config, run)) if is_first_host() else {}
         return {path.removeprefix(f"{self.folder.absolute()}/"): digest for path, digest in found.items()}
 
