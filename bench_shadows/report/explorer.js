@@ -61,7 +61,7 @@
   function makeChart(name) {
     const box = document.getElementById(name);
     const chart = {
-      name, curves: [], at: 0,
+      name, at: Infinity, // the index that is read: the last one at first
       svg: box.querySelector("svg"), range: box.querySelector("input[type=range]"),
       output: box.querySelector("output"), heading: box.querySelector("h3"),
     };
@@ -82,76 +82,99 @@
     return chart;
   }
 
+  const FLOOR = SIZE.height - SIZE.bottom;
+  const EDGE = SIZE.width - SIZE.right;
+  const INNER = { width: EDGE - SIZE.left, height: FLOOR - SIZE.top };
+
+  function line(parent, name, x1, y1, x2, y2) {
+    return element(parent, "line", { class: name, x1, y1, x2, y2 });
+  }
+
+  function label(svg, x, y, anchor, text) {
+    element(svg, "text", { x, y, "text-anchor": anchor }, text);
+  }
+
+  // Places of values on the chart: { x, y }, and whether a value can be placed at all.
+  function places(content, [low, high]) {
+    const first = Math.min(...content.xs);
+    const span = Math.max(...content.xs) - first || 1;
+    const scale = content.log ? Math.log : (value) => value;
+    const [bottom, range] = [scale(low), scale(high) - scale(low)];
+    return {
+      x: (value) => SIZE.left + 8 + ((INNER.width - 16) * (value - first)) / span,
+      y: (value) => (content.log && value <= 0 ? SIZE.height
+        : SIZE.top + INNER.height * (1 - (scale(value) - bottom) / range)),
+      drawn: (value) => value !== null && (!content.log || value > 0),
+    };
+  }
+
+  function drawAxes(svg, content, [low, high], { x, y }) {
+    for (const tick of content.log ? decades(low, high) : ticks(low, high, 6)) {
+      line(svg, "grid", SIZE.left, y(tick), EDGE, y(tick));
+      label(svg, SIZE.left - 6, y(tick) + 4, "end", write(tick));
+    }
+    const [first, last] = [Math.min(...content.xs), Math.max(...content.xs)];
+    const whole = content.xs.every(Number.isInteger);
+    for (const tick of ticks(first, last || 1, 7)) {
+      if (tick > last || (whole && !Number.isInteger(tick))) continue;
+      line(svg, "axis", x(tick), FLOOR, x(tick), FLOOR + 4);
+      label(svg, x(tick), FLOOR + 18, "middle", write(tick));
+    }
+    line(svg, "axis", SIZE.left, FLOOR, EDGE, FLOOR);
+    label(svg, SIZE.left + INNER.width / 2, SIZE.height - 4, "middle", content.axis);
+    if (content.phase) line(svg, "phase", x(content.phase), SIZE.top, x(content.phase), FLOOR);
+  }
+
+  function drawBand(plot, xs, one, { x, y }) {
+    if (!one.half) return;
+    const known = xs.map((value, index) => [value, one.mean[index], one.half[index]])
+      .filter(([, mean, half]) => mean !== null && half !== null);
+    const border = (sign) => known.map(([value, mean, half]) => `${x(value)},${y(mean + sign * half)}`);
+    const points = [...border(1), ...border(-1).reverse()].join(" ");
+    if (known.length > 1) element(plot, "polygon", { points, fill: one.condition.colour, opacity: 0.13 });
+  }
+
+  function drawCurve(plot, xs, one, { x, y, drawn }) {
+    const { name, colour } = one.condition;
+    let path = "";
+    let pen = false; // a missing value is a gap
+    xs.forEach((value, index) => {
+      const mean = one.mean[index];
+      if (drawn(mean)) {
+        path += `${pen ? "L" : "M"}${x(value)},${y(mean)}`;
+        if (xs.length <= 40) element(plot, "circle", { cx: x(value), cy: y(mean), r: 2.6, fill: colour });
+      }
+      pen = drawn(mean);
+    });
+    const dashes = name === "B" ? "6 3" : "none";
+    element(plot, "path", { d: path, fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": dashes });
+  }
+
   // content: { title, axis, xs, names (of xs), curves: [{condition, mean, half}], log, phase }
   function draw(chart, content) {
+    const { svg } = chart;
     chart.content = content;
     chart.heading.textContent = content.title;
-    chart.svg.replaceChildren();
+    svg.replaceChildren();
+    svg.setAttribute("aria-label", `${content.title}, over ${content.axis}. The slider below gives its values.`);
     const curves = content.curves.filter((one) => shown.has(one.condition.name));
     const range = limits(curves, content.log);
+    chart.range.disabled = !range;
     chart.places = null;
-    chart.svg.setAttribute("aria-label", `${content.title}, over ${content.axis}. The slider below gives its values.`);
     if (!range) {
-      element(chart.svg, "text", { x: SIZE.width / 2, y: SIZE.height / 2, "text-anchor": "middle" }, "nothing recorded");
+      label(svg, SIZE.width / 2, SIZE.height / 2, "middle", "nothing recorded");
       chart.output.textContent = "";
-      chart.range.disabled = true;
       return;
     }
-    const [low, high] = range;
-    const first = Math.min(...content.xs);
-    const last = Math.max(...content.xs);
-    const inner = { width: SIZE.width - SIZE.left - SIZE.right, height: SIZE.height - SIZE.top - SIZE.bottom };
-    const x = (value) => SIZE.left + 8 + ((inner.width - 16) * (value - first)) / (last - first || 1);
-    const scale = content.log ? Math.log : (value) => value;
-    const y = (value) => SIZE.top + inner.height * (1 - (scale(value) - scale(low)) / (scale(high) - scale(low)));
-    const clip = `clip-${chart.name}`;
-    element(element(chart.svg, "clipPath", { id: clip }), "rect",
-      { x: SIZE.left, y: SIZE.top, width: inner.width, height: inner.height });
-    for (const tick of content.log ? decades(low, high) : ticks(low, high, 6)) {
-      element(chart.svg, "line", { class: "grid", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y(tick), y2: y(tick) });
-      element(chart.svg, "text", { x: SIZE.left - 6, y: y(tick) + 4, "text-anchor": "end" }, write(tick));
-    }
-    const whole = content.xs.every(Number.isInteger);
-    for (const tick of ticks(first, last || 1, 7).filter((value) => !whole || Number.isInteger(value))) {
-      if (tick > last) continue;
-      element(chart.svg, "line", { class: "axis", x1: x(tick), x2: x(tick), y1: SIZE.height - SIZE.bottom, y2: SIZE.height - SIZE.bottom + 4 });
-      element(chart.svg, "text", { x: x(tick), y: SIZE.height - SIZE.bottom + 18, "text-anchor": "middle" }, write(tick));
-    }
-    element(chart.svg, "line", { class: "axis", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: SIZE.height - SIZE.bottom, y2: SIZE.height - SIZE.bottom });
-    element(chart.svg, "text", { x: SIZE.left + inner.width / 2, y: SIZE.height - 4, "text-anchor": "middle" }, content.axis);
-    if (content.phase) element(chart.svg, "line", { class: "phase", x1: x(content.phase), x2: x(content.phase), y1: SIZE.top, y2: SIZE.height - SIZE.bottom });
-    const plot = element(chart.svg, "g", { "clip-path": `url(#${clip})` });
-    for (const one of curves) {
-      const places = content.xs.map((value, index) => [x(value), one.mean[index], one.half ? one.half[index] : null]);
-      const band = places.filter(([, mean, half]) => mean !== null && half !== null);
-      if (band.length > 1) {
-        const edge = (sign) => band.map(([px, mean, half]) => {
-          const end = mean + sign * half;
-          return `${px},${content.log && end <= 0 ? SIZE.height : y(end)}`;
-        });
-        element(plot, "polygon", { points: [...edge(1), ...edge(-1).reverse()].join(" "), fill: one.condition.colour, opacity: 0.13 });
-      }
-    }
-    for (const one of curves) {
-      const places = content.xs.map((value, index) => [x(value), one.mean[index]]);
-      let path = "";
-      let pen = false;
-      for (const [px, mean] of places) {
-        const drawn = mean !== null && (!content.log || mean > 0);
-        if (drawn) path += `${pen ? "L" : "M"}${px},${y(mean)}`;
-        pen = drawn;
-      }
-      element(plot, "path", { d: path, fill: "none", stroke: one.condition.colour, "stroke-width": 2,
-        "stroke-dasharray": one.condition.name === "B" ? "6 3" : "none" });
-      if (content.xs.length <= 40) {
-        for (const [px, mean] of places) {
-          if (mean !== null && (!content.log || mean > 0)) element(plot, "circle", { cx: px, cy: y(mean), r: 2.6, fill: one.condition.colour });
-        }
-      }
-    }
-    chart.places = content.xs.map(x);
-    chart.hair = element(chart.svg, "line", { class: "hair", y1: SIZE.top, y2: SIZE.height - SIZE.bottom });
-    chart.range.disabled = false;
+    const place = places(content, range);
+    const clip = element(svg, "clipPath", { id: `clip-${chart.name}` });
+    element(clip, "rect", { x: SIZE.left, y: SIZE.top, width: INNER.width, height: INNER.height });
+    drawAxes(svg, content, range, place);
+    const plot = element(svg, "g", { "clip-path": `url(#clip-${chart.name})` });
+    curves.forEach((one) => drawBand(plot, content.xs, one, place));
+    curves.forEach((one) => drawCurve(plot, content.xs, one, place));
+    chart.places = content.xs.map(place.x);
+    chart.hair = line(svg, "hair", 0, SIZE.top, 0, FLOOR);
     chart.range.max = content.xs.length - 1;
     chart.at = Math.min(chart.at, content.xs.length - 1);
     chart.range.value = chart.at;
@@ -168,7 +191,8 @@
     const spoken = [];
     for (const one of content.curves.filter((curve) => shown.has(curve.condition.name))) {
       const half = one.half ? one.half[chart.at] : null;
-      const text = `${one.condition.name} ${write(one.mean[chart.at])}${half === null ? "" : ` ± ${write(half, 2)}`}`;
+      const spread = half === null ? "" : ` ± ${write(half, 2)}`;
+      const text = `${one.condition.name} ${write(one.mean[chart.at])}${spread}`;
       const item = document.createElement("span");
       const sign = document.createElement("span");
       sign.className = `sign ${one.condition.name}`;
@@ -186,7 +210,8 @@
   }
 
   function of(table, pick) {
-    return data.conditions.filter((one) => table[one.name]).map((condition) => ({ condition, ...pick(table[condition.name]) }));
+    const there = data.conditions.filter((one) => table[one.name]);
+    return there.map((condition) => ({ condition, ...pick(table[condition.name]) }));
   }
 
   const get = (name) => document.getElementById(`choose-${name}`);
@@ -218,6 +243,7 @@
     fill(get("module"), modules, Math.max(0, modules.indexOf("self_attn.v_proj")));
     fill(get("point"), steps.map((one) => one.label), steps.length - 1);
     fill(get("layer"), layers.map(String), layers.length - 1);
+    const column = (rows, index) => rows.map((one) => one[index]);
     const update = () => {
       const quantity = quantities[get("quantity").value];
       const module = modules[get("module").value];
@@ -228,7 +254,7 @@
         curves: of(table, (cube) => ({ mean: cube.mean[at], half: cube.half && cube.half[at] })) });
       draw(layer, { title: `${quantity.label}: ${module}, layer ${layers[row]} through training`, axis: "step",
         xs: steps.map((one) => one.step), names: steps.map((one) => `step ${one.step}`),
-        curves: of(table, (cube) => ({ mean: cube.mean.map((one) => one[row]), half: cube.half && cube.half.map((one) => one[row]) })),
+        curves: of(table, (cube) => ({ mean: column(cube.mean, row), half: cube.half && column(cube.half, row) })),
         phase: data.phase });
     };
     for (const name of ["quantity", "module", "point", "layer"]) get(name).addEventListener("change", update);
