@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench_shadows.training.hlo import Collective, collectives
 
-LOOP = """HloModule step
+LOOP = """HloModule step, num_partitions=8
 
 %fused (p: f32[8,4]) -> f32[8,4] {
   %p = f32[8,4]{1,0} parameter(0)
@@ -42,36 +44,77 @@ ENTRY %main (a: f32[8,4]) -> f32[] {
 
 def test_loops_count_as_often_as_they_run_and_a_split_collective_once() -> None:
     assert collectives(LOOP) == [
-        Collective("all-gather", "f32", count=5, bytes=5 * 8 * 4 * 4),
-        Collective("reduce-scatter", "bf16", count=5, bytes=5 * 2 * 4 * 2),
-        Collective("all-reduce", "f32", count=1, bytes=4),
+        Collective("all-gather", "f32", count=5, bytes=5 * 8 * 4 * 4, sent=5 * 8 * 4 * 4 * 7 // 8),
+        Collective("reduce-scatter", "bf16", count=5, bytes=5 * 2 * 4 * 2, sent=5 * 2 * 4 * 2 * 7),
+        Collective("all-reduce", "f32", count=1, bytes=4, sent=2 * 4 * 7 // 8),
     ]
 
 
+@pytest.mark.parametrize(
+    ("groups", "size"),
+    [
+        ("replica_groups={{0,1},{2,3}}", 2),
+        ("replica_groups=[2,4]<=[4,2]T(1,0)", 4),
+        ("replica_groups=mesh['x'=16,'y'=1,'z'=16], device_ids=([16,16]T(1,0)) {'x'}, dimensions={1}", 16),
+        ("replica_groups=mesh['x'=8,'y'=2] {'x':(2)4,'y'}", 8),
+        ("replica_groups={}", 32),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "times_the_result"),
+    [("all-gather", (1, 0)), ("all-reduce", (2, 0)), ("reduce-scatter", (1, 1)), ("all-to-all", (1, 0))],
+)
+def test_a_ring_sends_all_but_ones_own_part(
+    groups: str, size: int, kind: str, times_the_result: tuple[int, int]
+) -> None:
+    line = f"  %c = f32[320] {kind}(%p), {groups}"
+    text = f"HloModule m, num_partitions=32\n\nENTRY %e (p: f32[320]) -> f32[320] {{\n{line}\n}}\n"
+    (found,) = collectives(text)
+    passes, is_a_part = times_the_result
+    assert found.sent == passes * (size - 1) * 320 * 4 // (1 if is_a_part else size)
+
+
 STEP = """
-import dataclasses, json, jax, jax.numpy as jnp, numpy as np
+import dataclasses, json, sys, jax, jax.numpy as jnp, numpy as np
 from tiny_run import CONFIG, with_train
 from bench_shadows.training.hlo import collectives
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import abstract_state, build_step
-config = with_train(micro_batch_size=1, fsdp=4, scan_layers=True)
+config = with_train(batch_size=16, samples=192, warmup_samples=32, micro_batch_size=1, fsdp=4, scan_layers=True,
+                    remat="full", loss_chunk=16)
+model = dataclasses.replace(config.model, num_layers=3, hidden_size=128, intermediate_size=512, vocab_size=1000)
+config = dataclasses.replace(config, model=model, data=dataclasses.replace(config.data, seq_len=32))
 mesh = build_mesh(config)
-count = accumulation_steps(config.train, mesh)
-tokens = jax.ShapeDtypeStruct((count, config.train.batch_size // count, config.data.seq_len), jnp.int32)
-text = build_step(config, mesh).lower(abstract_state(config, mesh), tokens, np.float32(0)).compile().as_text()
-print(json.dumps([config.model.num_layers * count, [dataclasses.astuple(one) for one in collectives(text)]]))
+assert tuple(mesh.shape.values()) == (2, 4, 1)
+state, micro_batches = abstract_state(config, mesh), accumulation_steps(config.train, mesh)
+tokens = jax.ShapeDtypeStruct((micro_batches, config.train.batch_size // micro_batches, 32), jnp.int32)
+text = build_step(config, mesh).lower(state, tokens, np.float32(0)).compile().as_text()
+print(json.dumps({
+    "micro_batches": micro_batches,
+    "layers": sum(4 * leaf.size for leaf in jax.tree.leaves(state.params["layers"]) if leaf.ndim == 3),
+    "embedding": 4 * state.params["embed_tokens"]["embedding"].size,
+    "collectives": [dataclasses.astuple(one) for one in collectives(text)],
+}))
 """
+"""3 layers of the paper's proportions on 2 x 4 devices, two micro-batches, two chunks of the loss in each."""
 
 
 def test_the_step_gathers_weights_and_reduces_gradients_and_moves_nothing_else() -> None:
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    flags += " --xla_backend_optimization_level=0"  # of the code that is not run
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    layers, found = json.loads(done.stdout.splitlines()[-1])
-    moved = {kind: (count, size) for kind, dtype, count, size in found if dtype == "f32"}
-    # An activation that followed the weights would show as an all-to-all, a permutation or more gathers.
-    assert set(moved) <= {"all-gather", "all-reduce", "reduce-scatter"}
-    matrices = 7
-    assert moved["all-gather"][0] <= 2 * matrices * layers + 4  # forward and backward; the embedding, the head
+    found = json.loads(done.stdout.splitlines()[-1])
+    moved = {(kind, dtype): (count, size) for kind, dtype, count, size, _ in found["collectives"]}
+    # An activation that followed the weights would show as an all-to-all, a permutation or one more gather.
+    assert set(moved) == {("all-gather", "f32"), ("all-reduce", "f32")}
+    turns, matrices = found["micro_batches"], 7
+    layers, embedding = found["layers"], found["embedding"]
+    # Every matrix of every layer twice for a micro-batch (forward and backward), the embedding once for the step.
+    assert moved["all-gather", "f32"] == (turns * 2 * 3 * matrices + 1, turns * 2 * layers + embedding)
+    # Every gradient once for a micro-batch; a CPU reduces matrices whole, then their parts over the replicas. The
+    # embedding has two, as table and as head. Vectors and numbers are the rest.
+    gradients = turns * (layers * (1 + 1 / 4) + 2 * embedding)
+    assert gradients <= moved["all-reduce", "f32"][1] <= 1.01 * gradients

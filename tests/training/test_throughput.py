@@ -1,9 +1,21 @@
 """FLOPs of a token by our own formula, and the share of a device's peak."""
 
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import pytest
+from flax import nnx
 
 from bench_shadows.config import ModelConfig
-from bench_shadows.training.throughput import flops_per_token, model_flops_utilization, peak_flops
+from bench_shadows.model.decoder import Decoder, Remat, parameters, with_parameters
+from bench_shadows.training.throughput import (
+    flops_per_token,
+    model_flops_utilization,
+    peak_flops,
+    recomputed_flops_per_token,
+)
 
 PAPER = ModelConfig()
 
@@ -43,3 +55,44 @@ def test_mfu_is_arithmetic_done_over_arithmetic_possible() -> None:
     rate = 0.4 * 4 * 197e12 / flops_per_token(PAPER, 4096)
     assert model_flops_utilization(rate, PAPER, 4096, "TPU v5 lite", 4) == pytest.approx(0.4)
     assert model_flops_utilization(rate, PAPER, 4096, "cpu", 4) is None
+
+
+SMALL = ModelConfig(
+    num_layers=3, hidden_size=32, intermediate_size=128, num_heads=4, num_kv_heads=2, vocab_size=64
+)
+ROWS, POSITIONS = 2, 16
+
+
+def products(jaxpr: Any) -> int:
+    """Floating-point operations of all matrix products of a traced program, loops as often as they run."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            contracted = equation.params["dimension_numbers"][0][0]
+            inner = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+            total += 2 * math.prod(equation.outvars[0].aval.shape) * inner
+        times = equation.params["length"] if equation.primitive.name == "scan" else 1
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(part := getattr(part, "jaxpr", part), "eqns"):
+                    total += times * products(part)
+    return total
+
+
+def traced(remat: Remat, scan_layers: bool) -> int:
+    """What forward and backward of the layers (without the output matrix) compute under a policy."""
+    decoder = nnx.eval_shape(lambda: Decoder(SMALL, rngs=nnx.Rngs(0), scan_layers=scan_layers, remat=remat))
+    tokens = jax.ShapeDtypeStruct((ROWS, POSITIONS), jnp.int32)
+    gradient = jax.grad(lambda params, tokens: with_parameters(decoder, params)(tokens).sum())
+    return products(jax.make_jaxpr(gradient)(parameters(decoder), tokens).jaxpr)
+
+
+@pytest.mark.parametrize("scan_layers", [True, False])
+@pytest.mark.parametrize("remat", ["full", "attention", "gate", "gate_up", "none"])
+def test_recomputation_is_what_the_policies_repeat(remat: Remat, scan_layers: bool) -> None:
+    tokens, head = ROWS * POSITIONS, 6 * SMALL.vocab_size * SMALL.hidden_size
+    # The reference attention computes the masked half, too, and keeps no scores under a policy but `none`.
+    scores = 2 * SMALL.num_layers * SMALL.hidden_size * POSITIONS * (remat != "none")
+    once = flops_per_token(SMALL, POSITIONS, causal=False) - head
+    again = recomputed_flops_per_token(SMALL, POSITIONS, remat) + scores
+    assert traced(remat, scan_layers) == tokens * (once + again)

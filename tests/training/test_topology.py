@@ -1,15 +1,17 @@
 """A pod that is not there says whether the step fits it. Needs libtpu (extra: tpu), no TPU."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from tiny_run import CONFIG, with_train
 
 from bench_shadows.config import Config
 from bench_shadows.errors import ConfigError
+from bench_shadows.training.throughput import peak_flops
 
 pytest.importorskip("libtpu")
-from bench_shadows.training import topology
+from bench_shadows.training import topology, topology_text
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
@@ -36,25 +38,83 @@ def test_a_small_model_fits_and_moves_what_it_must() -> None:
     assert report["devices"] == 4
     assert report["mesh"] == {"replica": 1, "fsdp": 4, "tensor": 1}
     # 12 bytes of state for each weight, over four devices; what is not sharded is small
-    weights = report["run"]["parameters"] * 12 / 4
-    assert report["memory"]["arguments"] == pytest.approx(weights, rel=0.02)
-    assert report["memory"]["peak"] < report["memory"]["available"]
-    kinds = {(moved["kind"], moved["dtype"]) for moved in report["collectives"]}
-    assert ("all-gather", "bf16") in kinds, "weights are cast before they travel"
-    assert not any(kind == "all-to-all" for kind, _ in kinds)
-    assert "fits" in "\n".join(topology.describe(report))
+    memory, weights = report["memory"], report["run"]["parameters"]
+    assert sum(memory["state"].values()) == pytest.approx(12 * weights / 4, rel=0.02)
+    # ... which is what the compiler says of the parameters of the program
+    assert memory["parts"]["weights"] == pytest.approx(memory["state"]["weights"], rel=0.02)
+    assert memory["parts"]["optimizer"] == pytest.approx(memory["state"]["optimizer"], rel=0.02)
+    assert memory["parts"]["gradients"] >= memory["state"]["weights"], "the accumulators, in float32"
+    assert memory["parts"]["logits"] > 0
+    assert sum(memory["parts"].values()) <= memory["peak"] < memory["available"]
+    assert memory["parts"]["other"] < 0.05 * memory["peak"]
+    assert "fits" in "\n".join(topology_text.describe(report))
+    only_whats_expected(report)
+
+
+def only_whats_expected(report: dict[str, Any]) -> None:
+    """Weights are gathered and gradients scattered in 16 bits; nothing of the size of an activation moves."""
+    moved = {(one["kind"], one["dtype"]): one for one in report["collectives"]}
+    layers, turns = 2, report["micro_batches"]
+    layer = 12 * 1024 * 1024 + 3 * 1024 * 1024  # weights of one layer's matrices
+    embedding = 32_768 * 1024
+    assert not {kind for kind, _ in moved} & {"all-to-all", "collective-permute"}
+    gathered = moved["all-gather", "bf16"]
+    # Each matrix for the forward and the backward pass of each micro-batch; the embedding once, in either dtype.
+    assert gathered["bytes"] == pytest.approx(2 * turns * layers * layer * 2, abs=1.01 * embedding * 2)
+    assert gathered["count"] <= 2 * turns * layers * 7 + 2
+    assert moved["reduce-scatter", "bf16"]["bytes"] == pytest.approx(turns * layers * layer * 2 / 4, rel=0.01)
+    # The embedding's gradient is reduced as table and as head; no matrix of a layer is reduced whole.
+    reduced = moved["all-reduce", "bf16"]
+    assert reduced["bytes"] == pytest.approx(2 * turns * embedding * 2, rel=0.01)
+    assert moved["all-reduce", "f32"]["bytes"] < 1e6, "vectors and numbers"
 
 
 def test_what_does_not_fit_is_said_with_the_compilers_figures() -> None:
     report = topology.compile_report(config(batch_size=4096, micro_batch_size=1024, remat="none"), "v5e:2x2")
     assert not report["fits"]
-    assert "does not fit" in topology.describe_fit(report)
-    assert "of 15.75G" in topology.describe_fit(report)
+    assert "does not fit" in topology_text.describe_fit(report)
+    assert "of 15.75G" in topology_text.describe_fit(report)
+    parts = report["memory"]["parts"]
+    assert max(parts, key=parts.get) == "activations"
+    assert "at the peak" in "\n".join(topology_text.describe(report))
 
 
-def test_an_unknown_topology_is_refused_with_names_that_work() -> None:
-    with pytest.raises(ConfigError, match=r"v5e-16.*v5e:16x16"):
-        topology.devices_of("v5e-16")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("v5e-16", r"v5e-16.*v5e:16x16"),
+        ("v3:2x2", "no such TPU slice"),
+        ("v5e:4x4x4", "2 dimensions and at most 256"),
+        ("v5e:32x32", "2 dimensions and at most 256"),
+        ("v5e:3x5", "not divisible"),
+        ("v4:2x2", "3 dimensions"),
+    ],
+)
+def test_a_slice_that_is_none_is_refused_with_names_that_work(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        topology.devices_of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "chips"),
+    [
+        ("v4:2x2x2", "TPU v4", 8),
+        ("v5e:4x8", "TPU v5 lite", 32),
+        ("v5e:1x1", "TPU v5 lite", 1),
+        ("v5p:2x2x2", "TPU v5", 8),
+        ("v6e:2x4", "TPU v6 lite", 8),
+    ],
+)
+def test_a_device_is_a_chip(name: str, kind: str, chips: int) -> None:
+    devices = topology.devices_of(name)
+    assert {device.device_kind for device in devices} == {kind}
+    assert len(devices) == chips
+    assert peak_flops(kind)
+
+
+def test_a_batch_that_a_slice_cannot_share_is_refused_with_one_that_it_can() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size=16 does not divide over 32 devices; 32 would"):
+        topology.compile_report(config(), "v5e:4x8")
 
 
 def test_spectra_compile_for_the_chip() -> None:
