@@ -1,12 +1,17 @@
 """Our generators: answers that are right, sets that are disjoint, exercises that no training text has."""
 
+import json
 import random
+import runpy
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from bench_shadows.data.exercises import (
     BROAD,
+    EVALUATION_SEED,
     NARROW,
     Exercise,
     corpus_documents,
@@ -118,3 +123,21 @@ def test_reasoning_gym_gives_its_own_exercises_by_name_and_seed() -> None:
             else:
                 total += sign * int(word)
         assert str(total) == exercise.answer
+
+
+@pytest.mark.peers
+def test_the_script_writes_training_text_that_is_read_as_exercises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("reasoning_gym")
+    out = tmp_path / "exercises.jsonl"
+    script = Path(__file__).parents[2] / "scripts" / "make_exercises.py"
+    options = ["--generators=chain_sum,letter_counting", "--count=60", f"--out={out}"]
+    monkeypatch.setattr(sys, "argv", [str(script), *options])
+    runpy.run_path(str(script), run_name="__main__")
+    records = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert {record["kind"] for record in records} == {"exercise"}
+    text = "\n\n".join(record["text"] for record in records)
+    assert text.count("Question: ") == text.count("\nAnswer: ") == 120
+    asked = reasoning_gym_exercises("chain_sum", 60, EVALUATION_SEED)
+    assert not any(exercise.prompt in text for exercise in asked)

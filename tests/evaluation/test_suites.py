@@ -13,6 +13,7 @@ from bench_shadows.config import Config
 from bench_shadows.config_file import load
 from bench_shadows.data import tokenizer
 from bench_shadows.data.prepare import prepare
+from bench_shadows.evaluation.likelihood import sequence_losses
 from bench_shadows.evaluation.rare_words import pairs_from_json, rare_word_rows
 from bench_shadows.evaluation.suites import Suites, inputs
 from bench_shadows.files import read_json, write_json
@@ -33,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
             text = f"On day {number} it rained.\n\nThe {holder} came early to look for a {noun} in the house.\n"
             record = {"id": f"s{number}", "text": text, "domain": "stories", "language": "en", "kind": "text"}
             file.write(json.dumps(record) + "\n")
-    config = load(path)
+    config = load(path, {"conditions.names": "A"})
     prepare(config, folder / "run" / "data")
     return dataclasses.replace(
         config, data=dataclasses.replace(config.data, sources=(*config.data.sources, "builtin"))
@@ -41,35 +42,52 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
 
 
 @pytest.fixture(scope="module")
+def suites(run: tuple[Config, Path]) -> Suites:
+    return Suites(*run)
+
+
+@pytest.fixture(scope="module")
 def params(run: tuple[Config, Path]) -> dict[str, object]:
     return parameters(Decoder(dataclasses.replace(run[0].model, embedding_std=0.5), rngs=nnx.Rngs(0)))
 
 
-def test_every_suite_gives_its_rows_and_the_same_ones_again(run: tuple[Config, Path], params: dict) -> None:
-    config, folder = run
-    rows = list(Suites(config, folder).rows(params))
+@pytest.fixture(scope="module")
+def rows(suites: Suites, params: dict) -> list[dict]:
+    return list(suites.rows(params))
+
+
+def test_every_suite_gives_its_rows(rows: list[dict]) -> None:
     by_suite = {suite: [row for row in rows if row["suite"] == suite] for suite in {row["suite"] for row in rows}}
     assert set(by_suite) == {"likelihood", "frequency", "position", "rare_words", "canonical", "exercises"}
     assert {row["task"] for row in by_suite["canonical"]} == {"original", "rewritten"}
     assert all(row["value"] > 0 and row["count"] > 0 for row in by_suite["canonical"])
     assert {row["task"] for row in by_suite["position"]} == {"1-7", "8-15", "16-31"}
+
+
+def test_all_checkpoints_are_asked_the_same(
+    run: tuple[Config, Path], suites: Suites, rows: list, params: dict
+) -> None:
+    config, folder = run
     made = {path.name: path.read_bytes() for path in (folder / "data" / "evaluation").iterdir()}
     assert set(made) == {"rare_words.json", "canonical.json", "exercises.json"}
-    assert list(Suites(config, folder).rows(params)) == rows
+    assert list(suites.rows(params)) == rows
+    Suites(config, folder)
     assert {path.name: path.read_bytes() for path in (folder / "data" / "evaluation").iterdir()} == made
 
 
-def test_rare_words_are_judged_by_the_model_s_own_likelihood(run: tuple[Config, Path], params: dict) -> None:
+def test_rare_words_are_judged_by_the_model_s_own_likelihood(
+    run: tuple[Config, Path], suites: Suites, rows: list[dict], params: dict
+) -> None:
     config, folder = run
-    suites = Suites(config, folder)
-    [found] = [row for row in suites.rows(params) if row["suite"] == "rare_words" and row["task"] == "all"]
+    [found] = [row for row in rows if row["suite"] == "rare_words" and row["task"] == "all"]
     pairs = pairs_from_json(read_json(folder / "data" / "evaluation" / "rare_words.json")["entries"])
     assert found["count"] == len(pairs) > 0
     words = tokenizer.load(folder / "data" / "tokenizer.json", config.model.vocab_size)
 
     def nats(text: str) -> float:
         ids = np.concatenate([[words.end_of_text], words.encode_batch([text])[0]])[: config.data.seq_len]
-        return float(suites.losses(params, ids[None]).sum())
+        [losses] = sequence_losses(suites.losses, params, [ids], words.end_of_text)
+        return float(losses.astype(np.float64).sum())
 
     by_hand = np.array([[nats(text) for text in (*pair.true, *pair.swapped)] for pair in pairs])
     assert found["value"] == next(iter(rare_word_rows(pairs, by_hand)))["value"]
@@ -91,22 +109,20 @@ def test_what_is_asked_is_kept_for_its_inputs_and_made_again_for_others(run: tup
     assert inputs(other, folder / "data") != inputs(config, folder / "data")
 
 
+def test_exercises_longer_than_a_row_are_left_out_and_counted(
+    run: tuple[Config, Path], rows: list[dict], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Suites(*run)
+    said = capsys.readouterr().err
+    asked = sum(row["count"] for row in rows if row["metric"] == "exact_match" and "/" not in row["task"])
+    [left_out] = [int(line.split()[1]) for line in said.splitlines() if "are longer than a row" in line]
+    assert asked + left_out == 2 * 12
+
+
 def test_without_exercises_in_the_sources_none_are_asked_and_a_line_says_so(
     run: tuple[Config, Path], params: dict, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, folder = run
     own = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=("corpus.jsonl",)))
-    rows = list(Suites(own, folder).rows(params))
-    assert "exercises" not in {row["suite"] for row in rows}
+    assert "exercises" not in {row["suite"] for row in Suites(own, folder).rows(params)}
     assert "no exercises are asked" in capsys.readouterr().err
-
-
-def test_exercises_longer_than_a_row_are_left_out_and_counted(
-    run: tuple[Config, Path], params: dict, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config, folder = run
-    rows = list(Suites(config, folder).rows(params))
-    said = capsys.readouterr().err
-    asked = sum(row["count"] for row in rows if row["metric"] == "exact_match" and "/" not in row["task"])
-    [left_out] = [int(line.split()[1]) for line in said.splitlines() if "are longer than a row" in line]
-    assert asked + left_out == 2 * 12
