@@ -181,7 +181,7 @@ class Suites:
         path, made_from = self.data / "evaluation" / f"{name}.json", hash_json(inputs(self.config, self.data))
         if path.is_file() and (kept := read_json(path))["made_from"] == made_from:
             return kept["entries"]
-        say(f"evaluate: choosing {name.replace('_', ' ')} from the held-out text")
+        say(f"evaluate: making the suite {name}")
         entries = make()
         write_json(path, {"made_from": made_from, "entries": entries})
         return entries
