@@ -66,6 +66,7 @@ def loaded(folder: str, **layout: int) -> tuple[list[int], list[int]]:
     return list(part.shape), [zlib.crc32(np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(params)]
 
 
+@pytest.mark.slow
 def test_devices_that_share_the_weights_read_each_its_part(tmp_path: Path) -> None:
     folder = str(export(write_study(tmp_path / "study"), tmp_path / "model"))
     code = f"import json; from test_initial import *; print(json.dumps(loaded({folder!r}, fsdp=2, tensor=2)))"
