@@ -12,10 +12,16 @@ OPERATIONAL = (
         f"data.teacher.{name}"
         for name in ("base_url", "concurrency", "timeout_seconds", "input_price", "output_price")
     ),
-    "train.on_spike",
+    *(
+        f"train.{name}"
+        for name in (
+            *("micro_batch_size", "remat", "scan_layers", "loss_chunk", "population"),
+            *("fsdp", "tensor", "checkpoint_minutes", "stall_minutes", "on_spike"),
+        )
+    ),
 )
-"""Fields that say where and how fast work is done, or what follows where a run would end: what has come out
-already is the same with any value, so they may change while a study goes on."""
+"""Fields that say where and how fast work is done, or what follows where a run would end. What has come out
+already is the same with any value, by rounding at most, so they may change while a study goes on."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from bench_shadows.config import Config, to_dict
+from bench_shadows.config import OPERATIONAL, Config, to_dict
 from bench_shadows.data.conditions import load_plan, plan_hash, plan_path
 from bench_shadows.data.loader import batches
 from bench_shadows.data.rows import NAMES
@@ -31,13 +31,6 @@ from bench_shadows.training.optimizer import learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import Metrics, State, abstract_state, compile_step, initial_state
 from bench_shadows.training.stopping import StoppedError, StopRequests
-
-SPEED_FIELDS = (
-    *("micro_batch_size", "remat", "scan_layers", "loss_chunk", "population"),
-    *("fsdp", "tensor", "checkpoint_minutes", "checkpoints", "stall_minutes"),
-)
-"""Of config.train: they change memory and time, and results by rounding at most; a run may go on with others."""
-
 
 Asked = tuple[State, jax.Array, np.float32]
 """What a run wants computed: a step from this state, with these micro-batches, at this rate."""
@@ -162,10 +155,9 @@ def _plan(config: Config, path: Path) -> np.ndarray:
 
 
 def _made_from(config: Config, condition: str, seed: int, plan: np.ndarray, rows: Path) -> dict[str, Any]:
-    """What the run's parameters are a function of. Not `on_spike`: a run that stopped may go on with `skip`."""
-    train = {
-        name: value for name, value in to_dict(config.train).items() if name not in (*SPEED_FIELDS, "on_spike")
-    }
+    """What the run's parameters are a function of."""
+    other = {*OPERATIONAL, "train.checkpoints"}
+    train = {name: value for name, value in to_dict(config.train).items() if f"train.{name}" not in other}
     model = {name: value for name, value in to_dict(config.model).items() if name != "initial"}
     if config.model.initial:
         model["initial"] = pretrained_digest(Path(config.model.initial))  # its weights, wherever they lie
