@@ -71,6 +71,7 @@ def initialize() -> None:
         jax.distributed.initialize(
             num_processes=named,
             process_id=int(os.environ[VARIABLES[2]]) if named else None,
+            cluster_detection_method="deactivate" if named else None,  # Slurm's would take all GPUs but one away
             initialization_timeout=INITIALIZE_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,

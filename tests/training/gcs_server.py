@@ -29,8 +29,12 @@ def serving(log: Path) -> Iterator[dict[str, str]]:
         server = subprocess.Popen([str(program), *words, "-port", str(port)], stdout=file, stderr=file)
     try:
         _make_bucket(url, server)
-        # Without a name it would look for Google's own machines and accounts.
-        yield {"STORAGE_EMULATOR_HOST": url, "TENSORSTORE_GCS_HTTP_URL": url, "NO_GCE_CHECK": "true"}
+        yield {
+            "STORAGE_EMULATOR_HOST": url,
+            "TENSORSTORE_GCS_HTTP_URL": url,
+            "NO_GCE_CHECK": "true",  # else Google's machines and accounts are looked for
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # asks Google itself for the kind of bucket
+        }
     finally:
         server.kill()
         server.wait()

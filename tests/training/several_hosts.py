@@ -70,7 +70,7 @@ class Hosts:
         """A signal to one of them."""
         self.processes[number].send_signal(what)
 
-    def wait(self, seconds: float = 250) -> list[int]:
+    def wait(self, seconds: float = 1200) -> list[int]:
         """The exit codes of all; subprocess.TimeoutExpired where one lives on."""
         deadline = time.monotonic() + seconds
         return [process.wait(max(0.1, deadline - time.monotonic())) for process in self.processes]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gcs_server import BUCKET, environment, serving
 from tiny_run import CONFIG
-from tiny_study import command, write_config
+from tiny_study import start, write_config
 
 from bench_shadows.errors import RunError
 from bench_shadows.training.checkpoints import Checkpoints, find_fault, restore_params, saved_steps, sound_digest
@@ -25,8 +25,8 @@ KEEP = (10, 20)
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The variables of a running server; set in this process, too."""
-    pytest.importorskip("gcsfs")
     with serving(tmp_path_factory.mktemp("server") / "log") as variables, environment(variables):
+        pytest.importorskip("gcsfs")
         yield variables
 
 
@@ -108,14 +108,20 @@ def test_another_config_is_refused(folder: str, state: State) -> None:
         checkpoints.resume_step()
 
 
-@pytest.mark.timeout(600)
+def run(words: list[str], bucket: dict[str, str]) -> tuple[int, str]:
+    process = start(*words, **bucket)
+    output, _ = process.communicate(timeout=800)
+    return process.returncode, output
+
+
+@pytest.mark.timeout(1800)
 def test_a_study_whose_checkpoints_are_in_a_bucket(bucket: dict[str, str], tmp_path: Path) -> None:
     words = ["study", f"--config={write_config(tmp_path)}", f"--out={tmp_path / 'run'}"]
     words += ["--config.conditions.names=A", f"--config.train.checkpoints=gs://{BUCKET}/study"]
-    code, output = command(*words, **bucket)
+    code, output = run(words, bucket)
     assert code == 0, output
     assert saved_steps(f"gs://{BUCKET}/study/run/A-seed0") == [0, 2, 20, 40, 60, 72]
     assert not (tmp_path / "run" / "runs" / "A-seed0" / "checkpoints").exists()
-    code, output = command(*words, **bucket)
+    code, output = run(words, bucket)
     assert code == 0, output
     assert output.count("nothing has changed") == 5, output
