@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from etils import epath
+
 from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.data import tokenizer as tokenizers
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json
-from bench_shadows.training.checkpoints import restore_params, saved_steps, sound_digest
+from bench_shadows.training.checkpoints import checkpoint_folder, restore_params, saved_steps, sound_digest
 
 
 class Saved(NamedTuple):
@@ -21,9 +23,9 @@ class Saved(NamedTuple):
     config: Config
 
     @property
-    def checkpoints(self) -> Path:
-        """The run's checkpoints, all steps."""
-        return self.study / "runs" / self.run / "checkpoints"
+    def checkpoints(self) -> epath.Path:
+        """The run's checkpoints, all steps; in the run's folder, or where the config puts them."""
+        return checkpoint_folder(self.config, self.study / "runs" / self.run)
 
     def params(self) -> dict[str, Any]:
         """The weights, float32. Raises RunError for a damaged checkpoint."""
@@ -43,17 +45,18 @@ def find(checkpoint: Path) -> Saved:
 
     Raises RunError for what is no checkpoint of a study.
     """
-    path = checkpoint.absolute()
-    if path.name.isdecimal() and path.parent.name == "checkpoints" and path.is_dir():
-        run, step = path.parent.parent, int(path.name)
-    elif (path / "checkpoints").is_dir() and (steps := saved_steps(path / "checkpoints")):
-        run, step = path, max(steps)
-    else:
+    path, step = checkpoint.absolute(), None
+    if path.name.isdecimal() and path.parent.name == "checkpoints":
+        path, step = path.parents[1], int(path.name)
+    study = path.parents[1] if path.parent.name == "runs" else path
+    if study == path or not (study / "config.json").is_file():
         raise RunError(
             f"{checkpoint}: not a checkpoint of a study; name RUN/runs/A-seed0, or a step as "
-            "RUN/runs/A-seed0/checkpoints/STEP"
+            "RUN/runs/A-seed0/checkpoints/STEP, in the study's folder with its config.json and data"
         )
-    study = run.parents[1]
-    if not (study / "config.json").is_file():
-        raise RunError(f"{study}: no config.json; the study's folder around the checkpoint is needed")
-    return Saved(study, run.name, step, from_dict(read_json(study / "config.json")))
+    saved = Saved(study, path.name, 0, from_dict(read_json(study / "config.json")))
+    steps = saved_steps(saved.checkpoints)
+    if not steps or step not in (None, *steps):
+        named = f"step {step}" if steps else "checkpoint"
+        raise RunError(f"{checkpoint}: no {named} in {saved.checkpoints}; it has the steps {steps}")
+    return saved._replace(step=max(steps) if step is None else step)

@@ -1,8 +1,10 @@
 """An exported checkpoint is the same model to those who load it."""
 
 import contextlib
+import dataclasses
 import io
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -14,15 +16,17 @@ import pytest
 from safetensors.numpy import load_file
 from saved_study import TEXT, with_model, write_study
 
-from bench_shadows.config import Config
+from bench_shadows.config import Config, to_dict
 from bench_shadows.diagnostics.analyse import Identity, diagnose
 from bench_shadows.diagnostics.safetensors import open_files
 from bench_shadows.diagnostics.weights import open_weights
 from bench_shadows.errors import RunError
 from bench_shadows.export import export
+from bench_shadows.files import write_json
 from bench_shadows.model.decoder import with_parameters
 from bench_shadows.model.generation import build_generate
 from bench_shadows.training.checkpoints import restore_params
+from bench_shadows.training.saved import find
 from bench_shadows.training.sharding import build_mesh
 from bench_shadows.training.step import build_decoder
 
@@ -48,6 +52,19 @@ def test_the_last_step_is_exported_whole_unless_one_is_named(run: tuple[Path, Co
     assert not np.array_equal(named["model.embed_tokens.weight"], tensors["model.embed_tokens.weight"])
 
 
+def test_checkpoints_that_lie_elsewhere_are_found(run: tuple[Path, Config], tmp_path: Path) -> None:
+    folder, config = run
+    elsewhere = dataclasses.replace(
+        config, train=dataclasses.replace(config.train, checkpoints=str(tmp_path / "far"))
+    )
+    study = tmp_path / "study"
+    shutil.copytree(folder.parents[1], study)
+    shutil.move(study / "runs" / "A-seed0" / "checkpoints", tmp_path / "far" / "study" / "A-seed0")
+    write_json(study / "config.json", to_dict(elsewhere))
+    for name in ("runs/A-seed0", "runs/A-seed0/checkpoints/3"):
+        assert find(study / name).digest() == find(folder.parents[1] / name).digest()
+
+
 def test_bfloat16_is_the_rounded_weights(run: tuple[Path, Config], tmp_path: Path) -> None:
     folder, _ = run
     whole = load_file(export(folder, tmp_path / "whole") / "model.safetensors")
@@ -65,8 +82,10 @@ def test_what_cannot_be_exported_is_refused(run: tuple[Path, Config], tmp_path: 
         export(folder, tmp_path)
     with pytest.raises(RunError, match="not a checkpoint of a study"):
         export(tmp_path, tmp_path / "out")
-    with pytest.raises(RunError, match="not a checkpoint of a study"):
+    with pytest.raises(RunError, match=r"no step 4 in .*; it has the steps \[3, 5\]"):
         export(folder / "checkpoints" / "4", tmp_path / "out")
+    with pytest.raises(RunError, match="no checkpoint in"):
+        export(folder.parent / "B-seed0", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
