@@ -53,20 +53,18 @@ def test_a_small_model_fits_and_moves_what_it_must() -> None:
 
 def only_whats_expected(report: dict[str, Any]) -> None:
     """Weights are gathered and gradients scattered in 16 bits; nothing of the size of an activation moves."""
-    moved = {(one["kind"], one["dtype"]): one for one in report["collectives"]}
-    layers, turns = 2, report["micro_batches"]
-    layer = 12 * 1024 * 1024 + 3 * 1024 * 1024  # weights of one layer's matrices
-    embedding = 32_768 * 1024
-    assert not {kind for kind, _ in moved} & {"all-to-all", "collective-permute"}
-    gathered = moved["all-gather", "bf16"]
-    # Each matrix for the forward and the backward pass of each micro-batch; the embedding once, in either dtype.
-    assert gathered["bytes"] == pytest.approx(2 * turns * layers * layer * 2, abs=1.01 * embedding * 2)
-    assert gathered["count"] <= 2 * turns * layers * 7 + 2
-    assert moved["reduce-scatter", "bf16"]["bytes"] == pytest.approx(turns * layers * layer * 2 / 4, rel=0.01)
-    # The embedding's gradient is reduced as table and as head; no matrix of a layer is reduced whole.
-    reduced = moved["all-reduce", "bf16"]
-    assert reduced["bytes"] == pytest.approx(2 * turns * embedding * 2, rel=0.01)
-    assert moved["all-reduce", "f32"]["bytes"] < 1e6, "vectors and numbers"
+    large = [one for one in report["collectives"] if one["bytes"] > 1e6]
+    moved = {(one["kind"], one["dtype"]): one for one in large}
+    layers, turns, fsdp = 2, report["micro_batches"], report["mesh"]["fsdp"]
+    layer, embedding = 15 * 1024 * 1024, 32_768 * 1024  # weights of the matrices
+    assert set(moved) <= {("all-gather", "bf16"), ("all-gather", "f32"), ("reduce-scatter", "bf16")}
+    # Each matrix of a layer for the forward and the backward pass of each micro-batch; the embedding once in a step,
+    # in the dtype that the compiler likes.
+    gathered = sum(one["bytes"] for one in large if one["kind"] == "all-gather")
+    assert gathered - 2 * turns * layers * layer * 2 in (embedding * 2, embedding * 4)
+    # Each gradient once in a micro-batch, the embedding's as table and as head; none of them is reduced whole.
+    gradients = turns * (layers * layer + 2 * embedding) * 2
+    assert moved["reduce-scatter", "bf16"]["bytes"] == pytest.approx(gradients / fsdp, rel=0.01)
 
 
 def test_what_does_not_fit_is_said_with_the_compilers_figures() -> None:
