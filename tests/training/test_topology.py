@@ -58,7 +58,7 @@ def only_whats_expected(report: dict[str, Any]) -> None:
     layers, turns, fsdp = 2, report["micro_batches"], report["mesh"]["fsdp"]
     layer, embedding = 15 * 1024 * 1024, 32_768 * 1024  # weights of the matrices
     assert set(moved) <= {("all-gather", "bf16"), ("all-gather", "f32"), ("reduce-scatter", "bf16")}
-    # Each matrix of a layer for the forward and the backward pass of each micro-batch; the embedding once in a step,
+    # Each matrix of a layer for the forward and the backward pass of each micro-batch; the embedding once a step,
     # in the dtype that the compiler likes.
     gathered = sum(one["bytes"] for one in large if one["kind"] == "all-gather")
     assert gathered - 2 * turns * layers * layer * 2 in (embedding * 2, embedding * 4)
