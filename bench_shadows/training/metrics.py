@@ -38,7 +38,8 @@ class MetricsLog:
 
     A line has the step's metrics as they are (null where one of a skipped step is not finite), `time` (seconds
     since 1970), `step_seconds`, `tokens` read so far, `tokens_per_second`, `mfu`, `goodput`, and `batch_*`, the
-    statistics of its rows. `spikes` counts those so far: with `train.on_spike="skip"` they are the skipped steps.
+    statistics of its rows (of those that this host reads). `spikes` counts those so far: with
+    `train.on_spike="skip"` they are the skipped steps.
 
     Args:
       folder: the run's.
@@ -99,7 +100,7 @@ class MetricsLog:
         return {
             "step": step,
             "time": time.time(),
-            **{name: value if math.isfinite(value) else None for name, value in values.items()},
+            **_as_json(values),
             "learning_rate": rate,
             "tokens": step * batch_tokens,
             "tokens_per_second": tokens_per_second,
@@ -112,18 +113,12 @@ class MetricsLog:
     def _spike(self, step: int, values: dict[str, float], bound: float, in_row: int) -> None:
         """Writes a spike down with all its rows; raises RunError where the run ends with it."""
         loss, grad_norm = values["loss"], values["grad_norm"]
-        finite = math.isfinite(loss) and math.isfinite(grad_norm)
-        what = f"loss={loss:.4g} is above {bound:.4g}" if finite else f"loss={loss:.4g}, grad_norm={grad_norm:.4g}"
+        what = f"loss={loss:.4g}, grad_norm={grad_norm:.4g}"
+        if math.isfinite(loss) and math.isfinite(grad_norm):
+            what = f"loss={loss:.4g} is above {bound:.4g}, far from the last ones"
         first, ids = self._positions(step)
-        numbers = {"loss": loss, "loss_bound": bound, "grad_norm": grad_norm}
-        self._spikes.write(
-            {
-                "step": step,
-                **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
-                "first_position": first,
-                "rows": ids.tolist(),
-            }
-        )
+        numbers = _as_json({"loss": loss, "loss_bound": bound, "grad_norm": grad_norm})
+        self._spikes.write({"step": step, **numbers, "first_position": first, "rows": ids.tolist()})
         if self._config.train.on_spike == "stop":
             raise RunError(
                 f"step {step}: {what}. {self._batch(step)}. {_ADVICE}, or leave such steps out and go on: "
@@ -156,3 +151,8 @@ class MetricsLog:
     ) -> None:
         with self._lines, self._spikes:
             pass
+
+
+def _as_json(values: dict[str, float]) -> dict[str, float | None]:
+    """None for what JSON has no number for."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -30,7 +30,8 @@ class StoppedError(RunError):
 class StopRequests:
     """Listens for SIGTERM and SIGINT while it is entered.
 
-    The first Ctrl-C asks to leave after a checkpoint, the second leaves at once.
+    The first Ctrl-C asks to leave after a checkpoint, the second leaves at once. A signal that nobody left for (it
+    came when nothing was left to do) is passed on at the end.
     Not in a thread that is not the main one, and not with several hosts: there SIGTERM is JAX's, which tells the
     others (`distributed.preemption`), and a Ctrl-C ends them all.
     """
@@ -57,3 +58,5 @@ class StopRequests:
     ) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+        if kind is None and self.signal is not None:
+            signal.raise_signal(self.signal)
