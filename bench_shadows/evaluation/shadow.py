@@ -12,7 +12,8 @@ For a checkpoint X of a condition and the checkpoint of condition A of the same 
   occur in the training text, broad are others. 0.01 is one exercise in a hundred.
 
 Above 0 the condition helps more with what looks like its data than with the rest: its benchmark shadow. Condition
-A has no score, nor has a checkpoint where one of the four values is missing.
+A has no score, nor has a checkpoint where one of the four values is missing, or where neither model answers a
+single exercise: that says nothing of a difference.
 """
 
 import math
@@ -47,7 +48,7 @@ def shadow_rows(table: Sequence[Row]) -> Iterator[Row]:
                 continue
             values = [entry["value"] for entry in (*base, *mine) if entry and entry["value"] is not None]
             score = None
-            if condition != BASELINE and len(values) == 4:
+            if condition != BASELINE and len(values) == 4 and any(values):
                 score = gain(values[0], values[2]) - gain(values[1], values[3])
             yield {
                 "model": model,

@@ -47,6 +47,11 @@ def test_exercises_are_shares_of_right_answers() -> None:
     assert scores(table) == {("A", "exercises"): None, ("D", "exercises"): pytest.approx(0.20)}
 
 
+def test_where_nobody_answers_anything_there_is_no_score() -> None:
+    assert scores(exercises("A", 0.0, 0.0) + exercises("D", 0.0, 0.0))["D", "exercises"] is None
+    assert scores(exercises("A", 0.0, 0.0) + exercises("D", 0.0, 0.1))["D", "exercises"] == pytest.approx(-0.1)
+
+
 def test_the_baseline_is_of_the_same_seed_and_step() -> None:
     table = canonical("A", 3.0, 4.0) + canonical("A", 2.0, 4.0, seed=1) + canonical("A", 1.0, 4.0, step=50)
     table += canonical("D", 1.5, 4.0, seed=1) + canonical("D", 1.5, 4.0, seed=2)
