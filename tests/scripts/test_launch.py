@@ -206,6 +206,7 @@ def test_a_wrong_field_or_slice_is_said_before_anything_is_asked_for() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_hosts_train_the_study_together(tmp_path: Path) -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
