@@ -1,7 +1,8 @@
 """Figures of the controls through training: what was set and read, what came of it, with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -50,6 +51,7 @@ def _panels(run: Run, controls: Mapping[str, tuple[str, str]], title: str) -> Fi
     for axes, (key, (label, unit)) in zip(grid.flat, found.items(), strict=False):
         drawn = draw_curves(axes, run, key, NOISE_POINTS if key == NOISE_SCALE else POINTS)
         if drawn and key in ("grad_norm", "update_norm", NOISE_SCALE):
+            _limit_to_means(axes, [run.config.train.batch_size] if key == NOISE_SCALE else [])
             log_axis(axes)
         if key == NOISE_SCALE:
             _mark_batch(axes, run.config.train.batch_size)
@@ -65,6 +67,15 @@ def _panels(run: Run, controls: Mapping[str, tuple[str, str]], title: str) -> Fi
         keys.append(Line2D([], [], color=GREY, linestyle=(0, (6, 2)), linewidth=1, label="batch size"))
     legend(figure, run.conditions, keys, marks=False)
     return figure
+
+
+def _limit_to_means(axes: Axes, levels: Sequence[float]) -> None:
+    """Limits of a logarithmic axis by means and `levels`: an interval that reaches zero would flatten the rest."""
+    curves = axes.lines[:-1]  # the last one is the phase shift
+    means = np.concatenate([np.asarray(levels, dtype=float), *(np.asarray(line.get_ydata()) for line in curves)])
+    means = means[np.isfinite(means) & (means > 0)]
+    if means.size:
+        axes.set_ylim(means.min() / 1.5, means.max() * 1.5)
 
 
 def _mark_batch(axes: Axes, rows: int) -> None:

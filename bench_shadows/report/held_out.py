@@ -15,9 +15,15 @@ from bench_shadows.report.style import GREY, MARKERS, colour, draw_line, legend,
 from bench_shadows.report.tables import BASELINE, at_end, order_tasks
 
 
+def results(run: Run, suite: str, metric: str) -> Frame:
+    """The values of a suite at the end of training; those that are missing are left out."""
+    end = at_end(run.evaluation.where(suite=suite, metric=metric))
+    return Frame({name: column[np.isfinite(end["value"])] for name, column in end.columns.items()})
+
+
 def domains(run: Run) -> Figure | None:
     """Held-out bits per byte at the end by domain: difference to A, a row for each domain."""
-    end = at_end(run.evaluation.where(suite="likelihood", metric="bits_per_byte"))
+    end = results(run, suite="likelihood", metric="bits_per_byte")
     return rows_against_a(
         run, end, "Which domains pay? Right of the line is worse than A", "bits per byte, difference to A"
     )
@@ -27,7 +33,7 @@ def deciles(run: Run) -> Figure | None:
     """Loss by decile of token frequency at the end, and its difference to A."""
     return _lines(
         run,
-        at_end(run.evaluation.where(suite="frequency", metric="loss_nats_per_token")),
+        results(run, suite="frequency", metric="loss_nats_per_token"),
         "Head against tail: do rare tokens pay more than frequent ones?",
         ("loss", "nats per token"),
         "decile of token frequency (1 = most frequent tokens)",
@@ -38,7 +44,7 @@ def positions(run: Run) -> Figure | None:
     """Loss by position in the row at the end, and its difference to A."""
     return _lines(
         run,
-        at_end(run.evaluation.where(suite="position", metric="loss_nats_per_token")),
+        results(run, suite="position", metric="loss_nats_per_token"),
         "Long context: does a token late in the row profit from what stands before it?",
         ("loss", "nats per token"),
         "position of the token in its row",
@@ -49,7 +55,7 @@ def rare_words(run: Run) -> Figure | None:
     """Accuracy on minimal pairs of rare words at the end, all and by frequency band, and its difference to A."""
     return _lines(
         run,
-        at_end(run.evaluation.where(suite="rare_words", metric="accuracy")),
+        results(run, suite="rare_words", metric="accuracy"),
         "Rare words: is the true sentence likelier than the one with a swapped word?",
         ("accuracy (chance 0.5)", "share of pairs"),
         "times the training text has the word",

@@ -3,18 +3,17 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench_shadows.report.held_out import draw_rows
+from bench_shadows.report.held_out import draw_rows, results
 from bench_shadows.report.inputs import Frame, Run
 from bench_shadows.report.style import (
     GREY,
     draw_line,
-    empty,
     legend,
     mark_phase_shift,
     new_figure,
     phase_shift_key,
 )
-from bench_shadows.report.tables import BASELINE, at_end, order_tasks
+from bench_shadows.report.tables import BASELINE, order_tasks
 
 PANELS = (
     ("canonical", "bits_per_byte", "text", "bits per byte\n(left is better)"),
@@ -32,7 +31,7 @@ def narrow_and_broad(run: Run) -> Figure | None:
     """Canonical and original text, narrow and broad exercises at the end: difference to A, a row for each task."""
     panels = []
     for suite, metric, heading, label in PANELS:
-        end = at_end(run.evaluation.where(suite=suite, metric=metric))
+        end = results(run, suite, metric)
         others = [name for name in run.conditions if name != BASELINE and len(end.where(condition=name))]
         if others and len(end.where(condition=BASELINE)):
             panels.append((end, others, heading, label))
@@ -64,15 +63,13 @@ def shadow(run: Run) -> Figure | None:
     if not tasks:
         return None
     title = "The shadow: gain on the narrow set minus gain on the broad one, against A"
-    figure, grid = new_figure(title, 1, 2, 3.4, sharex=True)
-    for axes, task in zip(grid[0], ("likelihood", "exercises"), strict=True):
+    figure, grid = new_figure(title, 1, len(tasks), 3.4, sharex=True)
+    for axes, task in zip(grid[0], tasks, strict=True):
         axes.axhline(0, color=GREY, linewidth=0.8)
         for name in run.conditions:
             seeds, steps, values = frame.where(condition=name, task=task).pivot("seed", "step", "value")
             if seeds:
                 draw_line(axes, np.array(steps), values, name)
-        if task not in tasks:
-            empty(axes, "not evaluated")
         mark_phase_shift(axes, run.config.phase_steps)
         axes.set_title(
             {"likelihood": "from text: log ratio of bits per byte", "exercises": "from exercises: share answered"}[

@@ -93,6 +93,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         checks=sameness.checks(run),
         checks_verdict=sameness.verdict(sameness.checks(run)),
         limits=sameness.limits(run),
+        noise_recorded=any(controls.recorded(metrics, controls.NOISE_SCALE) for metrics in run.metrics.values()),
         outcomes=controls.outcomes_sentence(run),
         **data_context(run, found),
         settings=[(group, list(tables.flatten(fields).items())) for group, fields in to_dict(run.config).items()],
