@@ -123,7 +123,7 @@ def open_run(
         with wall.lost("checkpoint"):
             checkpoints.wait()
         if leave:
-            raise StoppedError(f"{name}: after step {step} of {config.steps}, which is saved", requests.signal)
+            raise StoppedError(f"{name} after step {step} of {config.steps}, which is saved", requests.signal)
 
 
 def _first_state(config: Config, seed: int, mesh: Mesh, checkpoints: Checkpoints) -> tuple[int, State | None]:
