@@ -11,10 +11,11 @@ the first at which four of five studies with the paper's effects reproduce it wh
 import argparse
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from simulated_studies import NONE, PAPER, simulate
+from scipy.optimize import bisect
+from simulated_studies import NONE, PAPER, Effects, simulate
 
 from bench_shadows.progress import Progress
 from bench_shadows.report.claims import CLAIMS, judge
@@ -22,11 +23,8 @@ from bench_shadows.report.claims_verdict import (
     LEVEL,
     SEEDS_FOR_TEST,
     Claim,
-    Evidence,
     Part,
     TestedPart,
-    correct,
-    examine,
     register,
     t_test,
 )
@@ -40,31 +38,69 @@ def rate(studies: Sequence[Sequence[Claim]], claim: str, verdict: str) -> float:
     return float(np.mean([one.verdict == verdict for study in studies for one in study if one.id == claim]))
 
 
-def at_the_threshold(studies: Sequence[Evidence]) -> tuple[float, float]:
-    """(share called true, share called false) of one claim's studies, uncorrected, where it is hardest.
+def at_the_threshold(claim: str, layers: int, seeds: int, count: int) -> tuple[float, float]:
+    """(share of studies called true, called false) of a claim, uncorrected, where it is hardest.
 
-    The mean of one part over all studies is moved to an end of its claimed region, where true becomes false; the
-    other parts stay as they are. The largest rates over parts and ends.
+    One part lies exactly at an end of its claimed region, where true becomes false, the others where the paper's
+    effects put them; all studies have the same true values (one pattern). The largest rates over parts and ends.
     """
-    rates = [(_share(tested, _p), _share(tested, _p_against)) for tested in _moved(studies)]
+    studies = _studies(claim, PAPER, layers, seeds, count)
+    moved: list[Sequence[Part]]
+    rates = [(0.0, 0.0)]
+    for place, part in enumerate(studies[0]):
+        for end in filter(math.isfinite, (part.low, part.high)):
+            if family := CURVED.get((claim, place)):
+                moved = _studies(claim, _effects_at(claim, place, end, *family, layers), layers, seeds, count)
+            else:
+                centre = np.mean([value for parts in studies for value in parts[place].values.values()])
+                moved = [_shift(parts, place, float(end - centre)) for parts in studies]
+            tested = [[t_test(one) for one in parts] for parts in moved]
+            rates.append((_share(tested, _p), _share(tested, _p_against)))
     return max(yes for yes, _ in rates), max(no for _, no in rates)
 
 
-def _moved(studies: Sequence[Evidence]) -> Iterator[list[list[TestedPart]]]:
-    for place, part in enumerate(studies[0].parts):
-        centre = np.mean([value for study in studies for value in study.parts[place].values.values()])
-        for end in filter(math.isfinite, (part.low, part.high)):
-            yield [
-                [
-                    t_test(_shift(one, float(end - centre)) if index == place else one)
-                    for index, one in enumerate(study.parts)
-                ]
-                for study in studies
-            ]
+# Parts whose values are no plain means: to shift them would keep the shape of their distribution, which changes on
+# the way to the threshold. Their effect is varied instead: (claim, part) -> (effects of a size, sizes around it).
+CURVED: dict[tuple[str, int], tuple[Callable[[float], Effects], float, float]] = {
+    ("C5", 1): (lambda size: dataclasses.replace(PAPER, amplified={**PAPER.amplified, "C": size}), 0.02, 0.4),
+    ("C5", 2): (lambda size: dataclasses.replace(PAPER, amplified={**PAPER.amplified, "D": size}), 0.02, 0.4),
+    ("C6", 0): (
+        lambda size: dataclasses.replace(PAPER, rank={**PAPER.rank, "D": (4 * size, 1.5 * size)}),
+        0.05,
+        2.0,
+    ),
+    ("C6", 1): (lambda size: dataclasses.replace(PAPER, rank={**PAPER.rank, "D": (size, 1.5)}), 0.1, 8.0),
+    ("C7", 0): (lambda size: dataclasses.replace(PAPER, trend={"B": size}), 0.02, 1.5),
+    ("C7", 1): (lambda size: dataclasses.replace(PAPER, trend={**PAPER.trend, "C": size, "D": size}), 0.0, 1.5),
+}
 
 
-def _shift(part: Part, by: float) -> Part:
-    return dataclasses.replace(part, values={seed: value + by for seed, value in part.values.items()})
+def _effects_at(
+    claim: str, place: int, end: float, effects: Callable[[float], Effects], low: float, high: float, layers: int
+) -> Effects:
+    """The effects of a size at which a part's mean over many seeds is `end`."""
+
+    def above(size: float) -> float:
+        (parts,) = _studies(claim, effects(size), layers, seeds=100, count=1)
+        return float(np.mean(list(parts[place].values.values()))) - end
+
+    return effects(float(bisect(above, low, high, xtol=0.005)))
+
+
+def _studies(claim: str, effects: Effects, layers: int, seeds: int, count: int) -> list[Sequence[Part]]:
+    """The parts of a claim in `count` studies with one pattern."""
+    random = np.random.default_rng(seeds)
+    function = CLAIMS[list(REGISTERED).index(claim)]
+    return [
+        function(simulate(effects, layers, seeds, random, np.random.default_rng(0))).parts for _ in range(count)
+    ]
+
+
+def _shift(parts: Sequence[Part], place: int, by: float) -> list[Part]:
+    values = {seed: value + by for seed, value in parts[place].values.items()}
+    return [
+        dataclasses.replace(part, values=values) if index == place else part for index, part in enumerate(parts)
+    ]
 
 
 def _p(parts: Sequence[TestedPart]) -> float:
@@ -80,7 +116,7 @@ def _share(studies: Sequence[Sequence[TestedPart]], p: Callable[[Sequence[Tested
 
 
 def registered_rates(layers: int, count: int) -> None:
-    """Prints, for every claim at its registered number of seeds and at the fewest, how often each verdict falls."""
+    """Prints how often each verdict falls, for every claim at its registered number of seeds and at the fewest."""
     print(
         "claim  seeds  reproduced if true  called false if true  reproduced if nothing differs  at the threshold:"
         " called true, called false"
@@ -89,16 +125,14 @@ def registered_rates(layers: int, count: int) -> None:
     with Progress("simulate", len(numbers) * count, "studies") as progress:
         for seeds in numbers:
             random = np.random.default_rng(seeds)
-            true, none, evidence = [], [], []
+            true, none = [], []
             for _ in range(count):
-                run = simulate(PAPER, layers, seeds, random)
-                evidence.append({name: claim(run) for name, claim in zip(REGISTERED, CLAIMS, strict=True)})
-                true.append(correct([examine(REGISTERED[name], found) for name, found in evidence[-1].items()]))
+                true.append(judge(simulate(PAPER, layers, seeds, random)))
                 none.append(judge(simulate(NONE, layers, seeds, random)))
                 progress.add()
             for claim, one in REGISTERED.items():
                 if seeds in (SEEDS_FOR_TEST, one.min_seeds):
-                    yes, no = at_the_threshold([found[claim] for found in evidence])
+                    yes, no = at_the_threshold(claim, layers, seeds, count)
                     print(
                         f"{claim:5}  {seeds:5}  {rate(true, claim, 'reproduced'):18.1%}"
                         f"  {rate(true, claim, 'not reproduced'):20.1%}  {rate(none, claim, 'reproduced'):29.1%}"

@@ -164,12 +164,12 @@ class Effects:
     """D's alpha in the upper layers' v_proj."""
     irregular: Mapping[str, tuple[float, float, float]] = dataclasses.field(default_factory=dict)
     """Deviation of alpha that fluctuates over layers, the same for all seeds: of v_proj, other attention, MLP."""
-    trend: float = 0.0
-    """B's alpha, last layer against first."""
+    trend: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """alpha of a condition, last layer against first."""
     u_shape: float = 0.0
     """Change variance of the ends of the depth against its middle."""
-    amplified: float = 0.0
-    """B's change variance."""
+    amplified: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Change variance of a condition."""
     rank: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     """Fluctuation of effective rank, in standard deviations between seeds: (upper layers, others)."""
     uneven: float = 1.0
@@ -183,9 +183,9 @@ PAPER = Effects(
     shares={name: TABLE_1[name][0][1:] for name in CONDITIONS},
     raised=np.log(1.25),
     irregular={"C": (0.10, 0.05, 0.02), "D": (0.15, 0.08, 0.02)},
-    trend=0.6,
+    trend={"B": 0.6},
     u_shape=np.log(1.5),
-    amplified=np.log(2.0),
+    amplified={"B": np.log(2.0)},
     rank={"C": (0.5, 0.5), "D": (4.0, 1.5)},
     uneven=1.5,
     evaluation={"score": 5.0, "canonical": -0.03, "domains": 0.03, "rare": -3.0, "tail": 0.1},
@@ -194,14 +194,24 @@ PAPER = Effects(
 
 
 def simulate(
-    effects: Effects, layers: int, seeds: int, random: np.random.Generator, noise: Noise = SMALL_RUNS
+    effects: Effects,
+    layers: int,
+    seeds: int,
+    random: np.random.Generator,
+    pattern: np.random.Generator | None = None,
+    noise: Noise = SMALL_RUNS,
 ) -> Run:
-    """The tables of a study with `seeds` seeds of four conditions, as far as the claims read them."""
+    """The tables of a study with `seeds` seeds of four conditions, as far as the claims read them.
+
+    What is random and the same for all seeds (which layers fluctuate, which matrices lie near a border) is drawn
+    from `pattern`: two studies with equal patterns have the same true values.
+    """
+    pattern = pattern or random
     config = Config(model=ModelConfig(num_layers=layers), conditions=ConditionsConfig(seeds=tuple(range(seeds))))
     shape = (len(CONDITIONS), seeds, len(MODULES), layers)
     last = {
-        "alpha": np.log(4.0) + _alpha_effects(effects, layers, random),
-        "effective_rank": np.log(900.0) + _rank_effects(effects, layers, noise, random),
+        "alpha": np.log(4.0) + _alpha_effects(effects, layers, pattern),
+        "effective_rank": np.log(900.0) + _rank_effects(effects, layers, noise, pattern),
         "spikes": np.log(200.0) + np.zeros((*shape[:1], 1, *shape[2:])),
     }
     last = {name: mean + _noise(noise.spreads[name], shape, random) for name, mean in last.items()}
@@ -210,9 +220,10 @@ def simulate(
     last["spikes"][3][..., upper(layers)] = centre + effects.uneven * (deep - centre)
     depth = np.linspace(-1, 1, layers)
     change = np.log(1e-3) + effects.u_shape * depth**2 + np.zeros((len(CONDITIONS), 1, 1, 1))
-    change[1] += effects.amplified
+    for name, amplified in effects.amplified.items():
+        change[CONDITIONS.index(name)] += amplified
     change = change + _noise(noise.spreads["change_variance"], shape, random)
-    inside = _in_range(effects, shape, noise, random)
+    inside = _in_range(effects, shape, noise, random, pattern)
     steps = [config.analysed_steps[index] for index in (1, 2, 3, 4)]
     columns = {name: np.full((len(steps), *shape), np.nan) for name in last} | {"in_range": inside}
     for name, values in last.items():
@@ -235,13 +246,14 @@ def simulate(
 def _alpha_effects(effects: Effects, layers: int, random: np.random.Generator) -> np.ndarray:
     """[condition, 1, module, layer]; C's and D's fluctuations leave the mean of the upper layers where it is."""
     moved = np.zeros((len(CONDITIONS), 1, len(MODULES), layers))
-    moved[1, 0] = effects.trend * np.linspace(-0.5, 0.5, layers)
     for name, (v_proj, attention, mlp) in effects.irregular.items():
         sizes = np.where(ATTENTION, attention, mlp)
         sizes[V_PROJ] = v_proj
-        pattern = sizes[:, None] * random.standard_normal((len(MODULES), layers))
-        pattern[:, upper(layers)] -= pattern[:, upper(layers)].mean(axis=1, keepdims=True)
-        moved[CONDITIONS.index(name), 0] = pattern
+        layer = sizes[:, None] * random.standard_normal((len(MODULES), layers))
+        layer[:, upper(layers)] -= layer[:, upper(layers)].mean(axis=1, keepdims=True)
+        moved[CONDITIONS.index(name), 0] += layer
+    for name, trend in effects.trend.items():
+        moved[CONDITIONS.index(name), 0] += trend * np.linspace(-0.5, 0.5, layers)
     moved[3, 0, V_PROJ, upper(layers)] += effects.raised
     return moved
 
@@ -275,12 +287,18 @@ def _noise(spreads: tuple[Spread, Spread], shape: tuple[int, ...], random: np.ra
     )
 
 
-def _in_range(effects: Effects, shape: tuple[int, ...], noise: Noise, random: np.random.Generator) -> np.ndarray:
+def _in_range(
+    effects: Effects,
+    shape: tuple[int, ...],
+    noise: Noise,
+    random: np.random.Generator,
+    pattern: np.random.Generator,
+) -> np.ndarray:
     """[point, condition, seed, module, layer], 0 or 1: a normal variable below the expected share's quantile."""
     conditions, seeds, modules, layers = shape
     share = np.array([effects.shares[name] for name in CONDITIONS]).T[:, :, None, None, None] / 100
     size = (len(POINTS), conditions, seeds, modules, layers)
-    hidden = np.sqrt(noise.fixed) * random.standard_normal((modules, layers))
+    hidden = np.sqrt(noise.fixed) * pattern.standard_normal((modules, layers))
     hidden = hidden + np.sqrt(noise.lasting) * random.standard_normal(size[1:])
     hidden = hidden + np.sqrt(1 - noise.fixed - noise.lasting) * random.standard_normal(size)
     hidden += noise.share_run * random.standard_normal(size[:3])[..., None, None]

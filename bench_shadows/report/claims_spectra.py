@@ -37,7 +37,7 @@ def share_in_range(run: Run) -> Evidence:
     dip of C (below −0.45; −1.8) and its recovery (above −0.45; +1.8). For B and for A half of what separates B
     from A in the paper, 10 points: B − A below −10 (−20.3), A moves by less than 10 (−3.1).
 
-    Seeds: 76
+    Seeds: 88, since the gap of D and the dip of C are three and four matrices of 224 in the paper, which had one.
 
     Figure: trajectories
     """
@@ -77,7 +77,7 @@ def recoverable(run: Run) -> Evidence:
 
     Threshold: Half of the paper's 4.1 points (81.3 − 77.2): above 2.05.
 
-    Seeds: 30
+    Seeds: 34, at the paper's 224 matrices.
 
     Figure: trajectories
     """
@@ -129,7 +129,7 @@ def attention_separates(run: Run) -> Evidence:
     Threshold: Attention moves by more than 5 %, a fit's own standard error at the paper's width (alpha 4, 200
     spikes); the two differences are above 0. The paper has no figures in its text.
 
-    Seeds: 9
+    Seeds: 10
 
     Figure: alpha_all_modules
     """
@@ -169,7 +169,7 @@ def raised_upper_v_proj(run: Run) -> Evidence:
     Threshold: D more than 10 % above A; C within 10 % of A (ratio between 1/1.1 and 1.1). The paper's text has no
     numbers for it: our choice, twice a fit's standard error at its width.
 
-    Seeds: 12
+    Seeds: 14
 
     Figure: v_proj_alpha
     """
@@ -206,7 +206,7 @@ def smooth_trend(run: Run) -> Evidence:
     Threshold: Above 0.5 (most of B's profile is trend); the difference above 0.25 (our choice: the paper shows
     profiles, not numbers).
 
-    Seeds: 3
+    Seeds: 4
 
     Figure: alpha_all_modules
     """
@@ -254,7 +254,7 @@ def uneven_spikes(run: Run) -> Evidence:
     Threshold: Above 1.1, a tenth more uneven than each other condition (our choice: the paper's appendix shows
     profiles, not numbers).
 
-    Seeds: 9
+    Seeds: 10
 
     Figure: spikes_all_modules
     """

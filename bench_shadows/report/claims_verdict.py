@@ -3,9 +3,9 @@
 A claim has one or more parts. A part is one number for each seed and the region where the claim says that their
 mean lies: above or below a threshold, or within a margin (an equivalence: "no difference was found" is not
 "equal"). Seeds are the only independent repetitions, and there are few of them: three to a dozen. A permutation of
-signs cannot reach 5 % with fewer than five and Holm's correction needs more; a percentile bootstrap of five values
-covers too rarely. So Student's t it is: exact for normal values at any number of seeds, and each value is a mean
-over tens to hundreds of matrices. scripts/calibrate_claims.py measures how exact it is on noise as in real runs.
+signs cannot reach 2.5 % with fewer than six and Holm's correction needs more; a percentile bootstrap of five
+values covers too rarely. So Student's t it is: exact for normal values at any number of seeds, and each value is a
+mean over tens to hundreds of matrices. scripts/calibrate_claims.py measures how exact on noise as in real runs.
 """
 
 import dataclasses
@@ -18,9 +18,11 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-LEVEL = 0.05  # of every test, one-sided, after Holm's correction
+# Of every one-sided test, after Holm's correction. Half of 5 %, so that it agrees with the page's 95 % intervals
+# and that values which are not quite normal still give less than one false verdict in twenty.
+LEVEL = 0.025
+COVERAGE = 1 - 2 * LEVEL  # of the intervals: each end is the bound of a one-sided test
 SEEDS_FOR_TEST = 3
-COVERAGE = 1 - 2 * LEVEL  # of the intervals: each end is the bound of a one-sided test of that level
 
 Verdict = Literal["reproduced", "not reproduced", "undecided", "too few seeds", "not measured"]
 Scale = Literal["plain", "ratio", "root"]
@@ -81,7 +83,7 @@ class TestedPart:
 class Claim:
     """A claim of the paper and what this run says about it.
 
-    `effect` and `interval` (90 %, not corrected: its ends are the bounds of one-sided tests at 5 %) belong to the
+    `effect` and `interval` (95 %, not corrected: its ends are the bounds of one-sided tests) belong to the
     first of `parts`. `p` is for the claim: the chance of values as clear as these, were the claim false (the
     largest over its parts: all must hold). `p_against` is for its contrary (the smallest, times the number of
     parts: one that fails is enough). Both are corrected by Holm's method over the claims that were tested.
@@ -230,7 +232,7 @@ def correct(claims: Sequence[Claim]) -> list[Claim]:
     """Corrects the p-values for how many claims were tested, and gives a verdict to those that are clear.
 
     Two families, for and against: of a claim and its contrary one is true, so that false verdicts of either kind
-    stay below 5 % for all claims together.
+    together stay below one in twenty.
     """
     supports = _holm_by_id({claim.id: claim.p for claim in claims if claim.p is not None})
     refutes = _holm_by_id({claim.id: claim.p_against for claim in claims if claim.p_against is not None})

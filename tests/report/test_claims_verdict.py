@@ -35,7 +35,7 @@ def test_a_part_with_one_end_is_a_one_sided_t_test() -> None:
     tested = t_test(Part("D − A", VALUES, "points", high=-0.5))
     assert tested.p == pytest.approx(stats.ttest_1samp(LIST, -0.5, alternative="less").pvalue)
     assert tested.p_against == pytest.approx(stats.ttest_1samp(LIST, -0.5, alternative="greater").pvalue)
-    interval = stats.ttest_1samp(LIST, 0).confidence_interval(0.9)
+    interval = stats.ttest_1samp(LIST, 0).confidence_interval(0.95)
     assert tested.interval == pytest.approx((interval.low, interval.high))
     assert tested.effect == pytest.approx(np.mean(LIST))
 
