@@ -41,7 +41,7 @@ HEARTBEAT_SECONDS = 60
 WAIT_SECONDS = 86_400
 """For what the first host does alone: a day. Prepare on a cheap machine before."""
 _WATCH_SECONDS = 2.0  # between two looks of the watch
-_GRACE_SECONDS = 5.0  # for a host to say in its own words what another one has told already
+_GRACE_SECONDS = 5.0  # for a host to end in its own words when another one has told that it ends
 _CALL_SECONDS = 5.0  # for a call to the first host when this one is about to end
 
 _AGAIN = "The same command on all hosts goes on from the last checkpoint"
@@ -267,6 +267,7 @@ class _Watch(threading.Thread):
         self._step: int | None = None
         self._told: int | None = None
         self._moved = 0.0
+        self.ending = False  # this host ends by itself
 
     @contextlib.contextmanager
     def over(self, what: str, seconds: float) -> Iterator[None]:
@@ -282,12 +283,14 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         client = _jax_state().client
-        while True:
+        while not self.ending:
             time.sleep(_WATCH_SECONDS)
             with contextlib.suppress(RuntimeError):  # the first host is gone: JAX's heartbeats end this one
-                if failures := client.key_value_dir_get(_FAILED):
+                if (failures := client.key_value_dir_get(_FAILED)) and not self.ending:
+                    say(f"bench-shadows: host {host()} of {hosts()} ends: {failures[0][1]}")
                     time.sleep(_GRACE_SECONDS)
-                    _exit(failures[0][1])
+                    if not self.ending:
+                        _exit(1)
                 if self._step is not None and self._step != self._told:
                     self._told = self._step
                     client.key_value_set(f"{_STEPS}/{host()}", str(self._told), allow_overwrite=True)
@@ -328,17 +331,15 @@ def _end(error: BaseException) -> NoReturn:
 
 def _tell_and_exit(text: str, code: int = 1) -> NoReturn:
     key = f"{_FAILED}/{host()}"
+    _watch.ending = True
     _bounded(lambda: _jax_state().client.key_value_set(key, f"host {host()} ended: {text}"))
     say(f"bench-shadows: host {host()} of {hosts()}: {text}")
-    if is_first_host():
-        time.sleep(2 * _WATCH_SECONDS)  # what it told is gone with it
-    _exit(None, code)
+    time.sleep(2 * _WATCH_SECONDS + _GRACE_SECONDS)  # the others learn it before they miss this host
+    _exit(code)
 
 
-def _exit(text: str | None, code: int = 1) -> NoReturn:
+def _exit(code: int) -> NoReturn:
     """At once: what Python and JAX do at an ordinary exit waits for the other hosts."""
-    if text:
-        say(f"bench-shadows: host {host()} of {hosts()} ends: {text}")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -175,6 +175,14 @@ def test_a_host_that_lives_and_gets_nowhere_ends_all_of_them(prepared: tuple[Pat
     assert "Steps that the hosts finished: host 0: " in said
 
 
+def test_hosts_that_wait_for_the_first_end_with_its_words(prepared: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["study", f"--config={prepared[0]}", f"--out={tmp_path / 'run'}", "--config.train.samples=80000"]
+    with Hosts(words, 2, tmp_path) as hosts:
+        assert hosts.wait() == [1, 1], hosts.said(0) + hosts.said(1)
+        assert "host 1: waits for host 0: prepare" in hosts.said(1)
+        assert "host 1 of 2 ends: host 0 ended: too little text for the budget" in hosts.said(1)
+
+
 def test_a_host_that_fails_ends_the_others_with_its_words(prepared: tuple[Path, Path], tmp_path: Path) -> None:
     with Hosts(copy(prepared, tmp_path / "run"), 2, tmp_path, before={1: FAILS_AT_30}) as hosts:
         assert hosts.wait() == [1, 1], hosts.said(0) + hosts.said(1)
