@@ -23,6 +23,7 @@ VERDICTS = {
 FURTHER = {"C4": ("up_proj",), "C9": ("deciles", "rare_words", "narrow_and_broad", "shadow")}
 """Figures besides a claim's own that bear on it."""
 INTERVAL = f"{100 * COVERAGE:.0f} %"
+ONE_SIDED = f"{100 * (1 - COVERAGE) / 2:.2g} %"
 
 
 def sentence(claims: Sequence[Claim]) -> str:
