@@ -7,6 +7,7 @@ Python functions, which are run: use tasks that you trust.
 
 import difflib
 import json
+import logging
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,6 +99,9 @@ def evaluate(
             f"lm-evaluation-harness is not installed ({error}): it is the extra `harness` "
             '(uv run --extra harness ..., or pip install "bench-shadows[harness]")'
         ) from error
+    logging.getLogger("lm_eval.api.task").setLevel(
+        logging.ERROR
+    )  # it warns of every default that a task leaves open
     random.seed(DEFAULT_RANDOM_SEED)  # some tasks draw when they are loaded
     np.random.seed(DEFAULT_OTHER_SEED)
     loaded = _load(tasks, include)

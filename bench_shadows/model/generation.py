@@ -30,7 +30,7 @@ _COLUMNS_ON_ACCELERATORS = 2**18
 """Of a batch, its texts and what is generated behind them."""
 
 Parameters = Mapping[str, Any]
-Cache = tuple[jax.Array, jax.Array]  # keys and values [L, B, S, G, K] in the compute dtype
+Cache = tuple[jax.Array, jax.Array]  # keys and values [L, B, S, G, K]
 
 
 class Sampling(NamedTuple):
@@ -85,13 +85,13 @@ class Generate(Protocol):
         """
 
 
-def build_generate(config: ModelConfig, compute_dtype: Any = jnp.float32) -> Generate:
-    """A function that continues prompts, batched on the device.
+def build_generate(config: ModelConfig) -> Generate:
+    """A function that continues prompts, batched on the device, in float32.
 
     One program for the prompts and one for `CHUNK` further tokens are compiled for each rounded length and number
     of rows, whatever the checkpoint.
     """
-    model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0), compute_dtype=compute_dtype))
+    model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0)))
 
     def logits(
         params: Parameters, tokens_BxT: jax.Array, pads_B: jax.Array, cache: Cache, column: jax.Array
@@ -133,7 +133,7 @@ def build_generate(config: ModelConfig, compute_dtype: Any = jnp.float32) -> Gen
     ) -> State:
         B, P = tokens_BxP.shape
         shape = (config.num_layers, B, P + room, config.num_kv_heads, config.head_dim)
-        empty = jnp.zeros(shape, compute_dtype), jnp.zeros(shape, compute_dtype)
+        empty = jnp.zeros(shape, model.compute_dtype), jnp.zeros(shape, model.compute_dtype)
         logits_BxV, cache = logits(params, tokens_BxP, pads, empty, jnp.int32(0))
         state = State(cache, pads, jnp.int32(P), pads == P, pads, keys)  # rows without a prompt are done
         return _choose(state, logits_BxV, stop, rule)

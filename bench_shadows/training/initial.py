@@ -9,7 +9,6 @@ from bench_shadows.config import Config
 from bench_shadows.model.decoder import Parameters
 from bench_shadows.model.huggingface import read_parameter
 from bench_shadows.model.pretrained import open_pretrained
-from bench_shadows.progress import say
 
 
 def read_weights(config: Config, shapes: Parameters) -> Parameters:
@@ -25,7 +24,6 @@ def read_weights(config: Config, shapes: Parameters) -> Parameters:
     """
     folder = Path(config.model.initial)
     tensors = open_pretrained(folder, config.model, config.data.seq_len)
-    say(f"initial weights: {folder}")
 
     def read(path: tuple[jax.tree_util.DictKey, ...], target: jax.ShapeDtypeStruct) -> jax.Array:
         name = ".".join(key.key for key in path)
