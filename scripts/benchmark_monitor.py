@@ -27,8 +27,9 @@ from bench_shadows import config_file
 from bench_shadows.config import Config
 from bench_shadows.diagnostics.monitor import Monitor
 from bench_shadows.training.compile_cache import use_compile_cache
+from bench_shadows.training.feeding import place
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import State, compile_step, initial_state, place
+from bench_shadows.training.step import State, compile_step, initial_state
 
 
 @dataclasses.dataclass

@@ -176,9 +176,3 @@ def compile_step(config: Config, mesh: Mesh) -> Step:
     shape = micro_batches, config.train.batch_size // micro_batches, config.data.seq_len
     tokens = jax.ShapeDtypeStruct(shape, jnp.int32)
     return build_step(config, mesh).lower(abstract_state(config, mesh), tokens, np.float32(0)).compile()
-
-
-def place(rows_BxT: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
-    """This host's rows of a batch as its part of the global micro-batches [N, M, T] int32."""
-    micro_batches = rows_BxT.astype(np.int32, copy=False).reshape(accumulation, -1, rows_BxT.shape[-1])
-    return jax.make_array_from_process_local_data(batch_sharding(mesh), micro_batches)

@@ -58,6 +58,19 @@ def test_an_implementation_equals_the_reference_forward_and_backward(
     )
 
 
+@pytest.mark.skipif(jax.default_backend() != "gpu", reason="cuDNN's kernel runs on an NVIDIA GPU only")
+def test_cudnn_equals_the_reference_forward_and_backward_in_half_precision() -> None:
+    qkv = tuple(array.astype(jnp.bfloat16) for array in inputs(2, 256, 4, 2, 128))
+    (one, ones), (two, twos) = (
+        jax.value_and_grad(lambda qkv, attend=attend: (attend(*qkv).astype(jnp.float32) ** 2).mean())(qkv)
+        for attend in (IMPLEMENTATIONS["cudnn"], einsum_attention)
+    )
+    np.testing.assert_allclose(one, two, rtol=2e-2)
+    for gradient, wanted in zip(ones, twos, strict=True):
+        largest = float(jnp.abs(wanted.astype(jnp.float32)).max())
+        np.testing.assert_allclose(gradient.astype(jnp.float32), wanted.astype(jnp.float32), atol=3e-2 * largest)
+
+
 def test_no_position_sees_a_later_one() -> None:
     q, k, v = inputs(1, 12, 2, 1, 4)
     before = einsum_attention(q, k, v)

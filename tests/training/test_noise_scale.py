@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tiny_run import some_rows, with_train
 
+from bench_shadows.training.feeding import place
 from bench_shadows.training.noise_scale import noise, weighted_square
 from bench_shadows.training.sharding import build_mesh
-from bench_shadows.training.step import build_step, initial_state, place
+from bench_shadows.training.step import build_step, initial_state
 
 STEPS, MICRO_BATCHES, ROWS = 2_000, 8, 4
 CURVATURES = jnp.array([1.0, 3.0, 0.5, 2.0])

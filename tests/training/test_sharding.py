@@ -14,8 +14,9 @@ from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 from tiny_run import CONFIG, some_rows, with_train
 
 from bench_shadows.errors import ConfigError
+from bench_shadows.training.feeding import place
 from bench_shadows.training.sharding import accumulation_steps, build_mesh, state_shardings
-from bench_shadows.training.step import abstract_state, build_step, initial_state, place
+from bench_shadows.training.step import abstract_state, build_step, initial_state
 
 STEPS = 5
 
@@ -33,8 +34,17 @@ def losses(micro_batch_size: int, **layout: int) -> list[float]:
     return found
 
 
+def noise_estimates(micro_batch_size: int, **layout: int) -> list[float]:
+    """Of one step of 16 rows, on all devices of this process."""
+    config = with_train(batch_size=16, samples=12 * 16, micro_batch_size=micro_batch_size, **layout)
+    mesh = build_mesh(config)
+    tokens = place(some_rows(16), accumulation_steps(config.train, mesh), mesh)
+    _, metrics = build_step(config, mesh)(initial_state(config, 0, mesh), tokens, np.float32(1e-2))
+    return [float(metrics[name]) for name in ("grad_square", "grad_variance", "grad_norm")]
+
+
 def on_eight_devices(call: str) -> list[float]:
-    """A call of this file's `losses` in a process with eight host devices."""
+    """A call of one of this file's functions in a process with eight host devices."""
     here = Path(__file__)
     code = f"import json; from {here.stem} import *; assert jax.device_count() == 8; print(json.dumps({call}))"
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -48,6 +58,12 @@ def on_eight_devices(call: str) -> list[float]:
 @pytest.mark.parametrize("call", ["losses(1)", "losses(1, fsdp=8)", "losses(2, fsdp=2, tensor=2)"])
 def test_eight_devices_give_the_losses_of_one(call: str) -> None:
     np.testing.assert_allclose(on_eight_devices(call), losses(8), atol=1e-5)
+
+
+@pytest.mark.parametrize("call", ["noise_estimates(1)", "noise_estimates(2, fsdp=2, tensor=2)"])
+def test_a_micro_batch_is_over_all_devices_and_so_is_its_gradient_s_noise(call: str) -> None:
+    """Two micro-batches of 8 rows in each layout."""
+    np.testing.assert_allclose(on_eight_devices(call), noise_estimates(8), rtol=1e-4)
 
 
 def mesh_of(fsdp: int, tensor: int = 1, replica: int = 1) -> AbstractMesh:

@@ -8,9 +8,10 @@ import pytest
 from tiny_run import CONFIG, some_rows, with_train
 
 from bench_shadows.config import Config
+from bench_shadows.training.feeding import place
 from bench_shadows.training.optimizer import build_optimizer, decays, learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import abstract_state, build_step, compute_dtype, initial_state, place
+from bench_shadows.training.step import abstract_state, build_step, compute_dtype, initial_state
 
 PAPER = Config()
 
