@@ -153,7 +153,8 @@ class Study:
     def _report(self) -> Outputs:
         from bench_shadows.report.page import write_report
 
-        files = (path for path in write_report(self.folder).parent.rglob("*") if path.is_file())
+        folder = write_report(self.folder).parent
+        files = [self.folder / "claims.json", *(path for path in folder.rglob("*") if path.is_file())]
         return {str(path.relative_to(self.folder)): hash_file(path) for path in sorted(files)}
 
     def _report_inputs(self) -> str:

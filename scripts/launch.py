@@ -11,7 +11,7 @@ Every run resumes: one that was preempted or lost a host is started again, and g
 Given again, the same launch goes on, too. `--config.GROUP.FIELD=VALUE` and `--out` are passed on as they are.
 
 Run it with the project's Python, in the checkout. No such cluster was at hand when this was written: the files are
-tested as text and with stand-ins for the clusters' commands; JobSet's schema and gcloud's options were compared once.
+tested as text and with stand-ins for the clusters' commands; JobSet's schema and gcloud's options were looked up.
 """
 
 import argparse
