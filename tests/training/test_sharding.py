@@ -43,10 +43,18 @@ def noise_estimates(micro_batch_size: int, **layout: int) -> list[float]:
     return [float(metrics[name]) for name in ("grad_square", "grad_variance", "grad_norm")]
 
 
-def on_eight_devices(call: str) -> list[float]:
-    """A call of one of this file's functions in a process with eight host devices."""
+LOSSES = "losses(1)", "losses(1, fsdp=8)", "losses(2, fsdp=2, tensor=2)"
+ESTIMATES = "noise_estimates(1)", "noise_estimates(2, fsdp=2, tensor=2)"
+
+
+@pytest.fixture(scope="module")
+def on_eight_devices() -> dict[str, list[float]]:
+    """What those calls return in a process with eight host devices."""
     here = Path(__file__)
-    code = f"import json; from {here.stem} import *; assert jax.device_count() == 8; print(json.dumps({call}))"
+    calls = ", ".join(f"{call!r}: {call}" for call in LOSSES + ESTIMATES)
+    code = (
+        f"import json; from {here.stem} import *; assert jax.device_count() == 8; print(json.dumps({{{calls}}}))"
+    )
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
     paths = os.pathsep.join([str(here.parent), str(here.parents[2])])
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
@@ -55,15 +63,19 @@ def on_eight_devices(call: str) -> list[float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("call", ["losses(1)", "losses(1, fsdp=8)", "losses(2, fsdp=2, tensor=2)"])
-def test_eight_devices_give_the_losses_of_one(call: str) -> None:
-    np.testing.assert_allclose(on_eight_devices(call), losses(8), atol=1e-5)
+def test_eight_devices_give_the_losses_of_one(on_eight_devices: dict[str, list[float]]) -> None:
+    expected = losses(8)
+    for call in LOSSES:
+        np.testing.assert_allclose(on_eight_devices[call], expected, atol=1e-5, err_msg=call)
 
 
-@pytest.mark.parametrize("call", ["noise_estimates(1)", "noise_estimates(2, fsdp=2, tensor=2)"])
-def test_a_micro_batch_is_over_all_devices_and_so_is_its_gradient_s_noise(call: str) -> None:
+def test_a_micro_batch_is_over_all_devices_and_so_is_its_gradient_s_noise(
+    on_eight_devices: dict[str, list[float]],
+) -> None:
     """Two micro-batches of 8 rows in each layout."""
-    np.testing.assert_allclose(on_eight_devices(call), noise_estimates(8), rtol=1e-4)
+    expected = noise_estimates(8)
+    for call in ESTIMATES:
+        np.testing.assert_allclose(on_eight_devices[call], expected, rtol=1e-4, err_msg=call)
 
 
 def mesh_of(fsdp: int, tensor: int = 1, replica: int = 1) -> AbstractMesh:
