@@ -37,7 +37,7 @@ def share_in_range(run: Run) -> Evidence:
     dip of C (below −0.45; −1.8) and its recovery (above −0.45; +1.8). For B and for A half of what separates B
     from A in the paper, 10 points: B − A below −10 (−20.3), A moves by less than 10 (−3.1).
 
-    Seeds: 88, since the gap of D and the dip of C are three and four matrices of 224 in the paper, which had one.
+    Seeds: 108, since the gap of D and the dip of C are three and four matrices of 224 in the paper, which had one.
 
     Figure: trajectories
     """
