@@ -4,6 +4,7 @@ The rows of one checkpoint are kept beside its run as soon as they are known, wi
 from, so that a killed stage goes on with the next checkpoint.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench_shadows.config import Config
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.weights import Weights, open_weights
 from bench_shadows.evaluation import table as evaluation_table
+from bench_shadows.evaluation.harness import task_rows
 from bench_shadows.evaluation.shadow import shadow_rows
 from bench_shadows.evaluation.suites import Suites
 from bench_shadows.evaluation.suites import inputs as suite_inputs
@@ -99,7 +101,9 @@ class Analysis:
 
         def compute(point: Point) -> Iterator[Row]:
             identity = {"model": point.model, "condition": point.condition, "seed": point.seed, "step": point.step}
-            for row in suites.rows(restore_params(self._checkpoints(point), point.step)):
+            params = restore_params(self._checkpoints(point), point.step)
+            tasks = self.config.evaluation.tasks if point.step == self.config.steps else ()
+            for row in itertools.chain(suites.rows(params), task_rows(params, self.config, suites.words, tasks)):
                 yield identity | row
 
         table: list[Row] = []

@@ -203,6 +203,9 @@ class EvaluationConfig:
     scripts/make_exercises.py writes ..."""
     broad: tuple[str, ...] = ()
     """... and some that it has none of. Both empty: those of the built-in corpus, where that is a source."""
+    tasks: tuple[str, ...] = ()
+    """lm-evaluation-harness's tasks (extra `harness`) that the last checkpoint of every run is asked: names, or
+    paths (with a /) of folders with YAML tasks."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""The commands: parses, calls, prints. Exit codes: 0 done, 1 failed while running, 2 cannot be started so."""
+"""The commands: parses, calls, prints. Exit codes: 0 done, 1 failed while running, 2 cannot be started so,
+143 (SIGTERM, a preemption) and 130 (Ctrl-C) left after a checkpoint.
+"""
 
 import argparse
 import errno

@@ -48,6 +48,10 @@ class Study:
 
     def prepare(self, beam: Sequence[str] = ()) -> None:
         """Documents, tokenizer, rows, plans and statistics, under data/; by Apache Beam where it gets options."""
+        if self.config.model.initial:  # before an hour of preparing for weights that do not fit
+            from bench_shadows.model.pretrained import check_architecture
+
+            check_architecture(Path(self.config.model.initial), self.config.model, self.config.data.seq_len)
         on_first_host("prepare", partial(self._stage, "prepare", partial(self._prepare, beam)))
 
     def report_data(self) -> None:
