@@ -332,7 +332,8 @@ def compare(config: Config, options: argparse.Namespace, cores: Sequence[int], f
         "ours": functools.partial(Ours, config, folder),
         "pytorch": functools.partial(Theirs, config, folder),
     }
-    chosen, losses = {}, {}
+    chosen: dict[str, Setting] = {}
+    losses: dict[str, list[float]] = {}
     for name, build in builds.items():
         settings = settings_of(name, config.train, options.gpu, len(cores), options.micro)
         chosen[name], losses[name] = search(name, build, cores, settings)
@@ -340,7 +341,9 @@ def compare(config: Config, options: argparse.Namespace, cores: Sequence[int], f
     print(f"losses of the first {CHECKED_STEPS} steps: ours {losses['ours']}, PyTorch {losses['pytorch']}")
     if apart > (limit := TOLERANCE[config.train.compute_dtype]):
         raise SystemExit(f"the two do not compute the same: losses are {apart:.2e} apart, more than {limit:.0e}")
-    sides = {name: (build, chosen[name], 1) for name, build in builds.items()}
+    sides: dict[str, tuple[Build, Setting, int]] = {
+        name: (build, chosen[name], 1) for name, build in builds.items()
+    }
     return {"losses_apart": apart, "sides": alternate(sides, config, cores, options.rounds, options.steps)}
 
 
@@ -349,7 +352,7 @@ def compare_population(
 ) -> dict[str, Any]:
     """Runs side by side against one after the other, tokens of all runs counted."""
     setting = {name: getattr(config.train, name) for name in ("micro_batch_size", "scan_layers", "remat")}
-    sides = {
+    sides: dict[str, tuple[Build, Setting, int]] = {
         "in a row": (functools.partial(Ours, config, folder), setting, 1),
         "side by side": (functools.partial(Ours, config, folder, options.population), setting, options.population),
     }
