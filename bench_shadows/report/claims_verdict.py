@@ -10,7 +10,6 @@ mean over tens to hundreds of matrices. scripts/calibrate_claims.py measures how
 
 import dataclasses
 import math
-import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
@@ -146,7 +145,7 @@ def register(function: Callable) -> Registration:
         statistic=fields["statistic"],
         test=fields["test"],
         threshold=fields["threshold"],
-        min_seeds=int(re.match(r"\d+", fields["seeds"])[0]),  # type: ignore[index]
+        min_seeds=int(fields["seeds"].split()[0].rstrip(".,;:")),
         figure=fields["figure"].rstrip(".") if "figure" in fields else None,
     )
 
@@ -158,11 +157,10 @@ def t_test(part: Part) -> TestedPart:
     ends: Schuirmann 1987). `p_against`: if it lay inside, corrected for two ends.
     """
     values = np.array([value for value in part.values.values() if math.isfinite(value)])
-    claimed = tuple(part.show(end) if math.isfinite(end) else None for end in (part.low, part.high))
-    common = {"name": part.name, "unit": part.unit, "scale": part.scale, "claimed": claimed, "values": part.values}
+    low, high = (part.show(end) if math.isfinite(end) else None for end in (part.low, part.high))
+    untested = TestedPart(part.name, part.unit, part.scale, (low, high), part.values, None, None, None, None)
     if len(values) < 2:
-        effect = part.show(float(values[0])) if len(values) else None
-        return TestedPart(**common, effect=effect, interval=None, p=None, p_against=None)  # type: ignore[arg-type]
+        return dataclasses.replace(untested, effect=part.show(float(values[0])) if len(values) else None)
     freedom, mean = len(values) - 1, float(values.mean())
     error = float(values.std(ddof=1)) / math.sqrt(len(values))
     half = float(stdtrit(freedom, 1 - LEVEL)) * error
@@ -175,8 +173,8 @@ def t_test(part: Part) -> TestedPart:
 
     inside = [below(part.low)] if math.isfinite(part.low) else []
     inside += [1 - below(part.high)] if math.isfinite(part.high) else []
-    return TestedPart(
-        **common,  # type: ignore[arg-type]
+    return dataclasses.replace(
+        untested,
         effect=part.show(mean),
         interval=(part.show(mean - half), part.show(mean + half)),
         p=max(inside),
