@@ -215,8 +215,8 @@ def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -
     unclear = f"Neither shown nor excluded: {write_part(_weakest(parts))}."
     if len(seeds) >= registration.min_seeds:
         return Claim(**common, verdict="undecided", reason=unclear)
-    found = "No seed has" if not seeds else "1 seed has" if len(seeds) == 1 else f"{len(seeds)} seeds have"
-    reason = f"{found} all that the claim needs; to find what the paper reports takes {registration.min_seeds}."
+    found = "no seed" if not seeds else "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    reason = f"Measured on {found}; to find what the paper reports takes {registration.min_seeds}."
     if len(seeds) >= SEEDS_FOR_TEST:
         reason = f"{unclear} {reason}"
     return Claim(**common, verdict="too few seeds", reason=reason)

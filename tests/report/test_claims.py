@@ -163,7 +163,7 @@ def test_with_few_seeds_what_is_clear_is_said_and_the_rest_is_not_called_undecid
     for claim in unclear:
         assert claim.verdict == "too few seeds"
         assert claim.p is not None
-        assert "3 seeds have" in claim.reason
+        assert "Measured on 3 seeds" in claim.reason
 
 
 @pytest.mark.parametrize(
