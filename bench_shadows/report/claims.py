@@ -1,8 +1,8 @@
 """The paper's claims C1 to C9, judged from a run's tables. Thresholds and tests stand in the claims' docstrings.
 
 They come from the paper and from simulated tables (scripts/calibrate_claims.py). A real run of five seeds was seen
-before the last changes: the tests' level was halved, C5's distance put on its logarithm, the numbers of seeds raised,
-and what is clear is said from three seeds on. No threshold was moved towards what that run showed.
+before the last changes: the tests' level was halved, C5's distance put on its logarithm, the numbers of seeds
+raised, and what is clear is said from three seeds on. No threshold was moved towards what that run showed.
 """
 
 import dataclasses
