@@ -54,6 +54,7 @@ def shadow(run: Run) -> Evidence:
 
     found = parts(early)
     score, canonical, domains, rare, tail = found
+    observed = {name: f"log of {name}" if name in (canonical, domains) else name for name in found}
     return Evidence(
         (
             Part(score, found[score], "%", low=1.0),
@@ -62,8 +63,8 @@ def shadow(run: Run) -> Evidence:
             Part(rare, found[rare], "points", high=-0.5),
             Part(tail, found[tail], "nats per token", low=0.02),
         ),
-        {f"{name}, 10/36": values for name, values in found.items()}
-        | {f"{name}, end": values for name, values in parts(late).items()},
+        {f"{observed[name]}, 10/36": values for name, values in found.items()}
+        | {f"{observed[name]}, end": values for name, values in parts(late).items()},
     )
 
 
