@@ -150,7 +150,7 @@ def test_one_seed_has_effects_but_no_interval_and_no_verdict() -> None:
         assert claim.verdict == "too few seeds"
         assert (claim.interval, claim.p, claim.p_corrected, claim.p_against) == (None, None, None, None)
         assert claim.effect is not None or claim.id == "C3"  # what repeats from seed to seed needs three
-        assert "1 seed has" in claim.reason or claim.id == "C3"
+        assert "Measured on 1 seed;" in claim.reason or claim.id == "C3"
 
 
 def test_with_few_seeds_what_is_clear_is_said_and_the_rest_is_not_called_undecided() -> None:
