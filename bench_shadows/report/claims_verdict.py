@@ -79,7 +79,21 @@ class TestedPart:
 
 
 @dataclasses.dataclass(frozen=True)
-class Claim:
+class Registration:
+    """What stands in a claim function's docstring: see `register`."""
+
+    id: str
+    title: str
+    statement: str
+    statistic: str
+    test: str
+    threshold: str
+    min_seeds: int
+    figure: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim(Registration):
     """A claim of the paper and what this run says about it.
 
     `effect` and `interval` (95 %, not corrected: its ends are the bounds of one-sided tests) belong to the
@@ -90,14 +104,6 @@ class Claim:
     paper's effects in four of five studies: what is not clear below it is `too few seeds`, from it on `undecided`.
     """
 
-    id: str
-    title: str
-    statement: str
-    statistic: str
-    test: str
-    threshold: str
-    min_seeds: int
-    figure: str | None
     seeds: tuple[int, ...]
     effect: float | None
     unit: str
@@ -110,20 +116,6 @@ class Claim:
     reason: str
     parts: tuple[TestedPart, ...]
     observed: Mapping[str, Mapping[int, float]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Registration:
-    """What stands in a claim function's docstring: see `register`."""
-
-    id: str
-    title: str
-    statement: str
-    statistic: str
-    test: str
-    threshold: str
-    min_seeds: int
-    figure: str | None
 
 
 def register(function: Callable) -> Registration:

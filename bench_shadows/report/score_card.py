@@ -28,10 +28,10 @@ ONE_SIDED = f"{100 * (1 - COVERAGE) / 2:.2g} %"
 
 def sentence(claims: Sequence[Claim]) -> str:
     """How many claims have which verdict."""
-    found = Counter(claim.verdict for claim in claims)
+    found = Counter[str](claim.verdict for claim in claims)
     parts = []
     for verdict, (_, _, one, several) in VERDICTS.items():
-        if count := found[verdict]:  # type: ignore[index]
+        if count := found[verdict]:
             parts.append(f"{count} {one if count == 1 else several}")
     return f"Of {len(claims)} claims {', '.join(parts)}."
 
