@@ -7,6 +7,9 @@ from typing import Any, Literal
 from bench_shadows.files import hash_json
 
 CONDITIONS = ("A", "B", "C", "D")
+"""Of the main study (paper, section 4.1)."""
+PROMPT_CONDITIONS = ("baseline", "deduplicated")
+"""Of the study of prompt repetition (paper, section 6): samples as a pipeline repeats their prompts, and without."""
 OPERATIONAL = (
     *(
         f"data.teacher.{name}"
@@ -109,6 +112,50 @@ class ModelConfig:
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_heads
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionConfig:
+    """The image encoder, a ViT as SigLIP has it (arXiv 2010.11929, 2303.15343), before the decoder."""
+
+    image_size: int = 0
+    """Pixels of a side; images are made square. 0: no images, a language model."""
+    patch_size: int = 8
+    num_layers: int = 4
+    hidden_size: int = 128
+    intermediate_size: int = 512
+    num_heads: int = 4
+    norm_eps: float = 1e-6
+
+    @property
+    def image_tokens(self) -> int:
+        """Places that an image takes in a row: one for each patch."""
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptsConfig:
+    """Samples with prompts, for the conditions `baseline` and `deduplicated`; other conditions do not read it."""
+
+    samples: int = 20_000
+    """Training samples that the built-in corpus makes."""
+    tasks: tuple[str, ...] = ()
+    """Weights of the built-in corpus's tasks, such as `("ocr=2", "counting=1")`; the others are left out. Empty:
+    all of them, evenly."""
+    duplication: float = 0.75
+    """Share of the built-in samples whose prompt stands in several fields (paper, section 6.2)."""
+    fields: tuple[str, ...] = ()
+    """Fields in which repeated prompts are looked for, `conversations.*.value`; empty: every text that is no answer
+    and no identifier."""
+    protected: tuple[str, ...] = ()
+    """Fields that are left alone."""
+    minimum: int = 16
+    """Characters of the shortest fragment that counts as a repeated prompt."""
+    ignore_case: bool = True
+    image_field: str = "image"
+    """Of the user's samples: a path below `image_folder`."""
+    image_folder: str = ""
+    """Empty: the folder of the file that names the image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +265,18 @@ class Config:
     conditions: ConditionsConfig = ConditionsConfig()
     diagnostics: DiagnosticsConfig = DiagnosticsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    vision: VisionConfig = VisionConfig()
+    prompts: PromptsConfig = PromptsConfig()
+
+    @property
+    def studies_prompts(self) -> bool:
+        """Whether this is the study of prompt repetition, whose rows are samples and not packed documents."""
+        return set(self.conditions.names) <= set(PROMPT_CONDITIONS)
+
+    @property
+    def reference_condition(self) -> str:
+        """The condition that the others are measured from."""
+        return PROMPT_CONDITIONS[0] if self.studies_prompts else CONDITIONS[0]
 
     @property
     def steps(self) -> int:

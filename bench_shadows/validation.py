@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 from bench_shadows.config import (
     CONDITIONS,
+    PROMPT_CONDITIONS,
     ConditionsConfig,
     Config,
     DataConfig,
     DiagnosticsConfig,
     EvaluationConfig,
     ModelConfig,
+    PromptsConfig,
     TeacherConfig,
     TrainConfig,
+    VisionConfig,
 )
 
 
@@ -24,6 +27,8 @@ def problems(config: Config) -> Iterator[str]:
     yield from _conditions(config.conditions)
     yield from _diagnostics(config.diagnostics)
     yield from _evaluation(config.evaluation)
+    yield from _vision(config.vision)
+    yield from _prompts(config.prompts)
     yield from _run(config)
 
 
@@ -136,9 +141,15 @@ def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
             yield f"config.conditions.{field}: empty; name at least one"
         if len(set(values)) < len(values):
             yield f"config.conditions.{field}: {values} names one twice"
-    unknown = [name for name in conditions.names if name not in CONDITIONS]
+    unknown = [name for name in conditions.names if name not in CONDITIONS + PROMPT_CONDITIONS]
     if unknown:
-        yield f"config.conditions.names: no condition {unknown[0]!r}; there are: {', '.join(CONDITIONS)}"
+        there_are = ", ".join(CONDITIONS + PROMPT_CONDITIONS)
+        yield f"config.conditions.names: no condition {unknown[0]!r}; there are: {there_are}"
+    elif set(conditions.names) & set(CONDITIONS) and set(conditions.names) & set(PROMPT_CONDITIONS):
+        yield (
+            f"config.conditions.names: {', '.join(conditions.names)} are of two studies, one of documents "
+            f"({', '.join(CONDITIONS)}), one of prompts ({', '.join(PROMPT_CONDITIONS)})"
+        )
     if min(conditions.seeds, default=0) < 0:
         yield f"config.conditions.seeds: expected 0 or more, got {conditions.seeds}"
     if not 0 < conditions.phase < 1:
@@ -173,8 +184,42 @@ def _evaluation(evaluation: EvaluationConfig) -> Iterator[str]:
         yield f"config.evaluation: {both[0]!r} is in narrow and in broad; what training has seen is narrow"
 
 
+def _vision(vision: VisionConfig) -> Iterator[str]:
+    if vision.image_size < 0:
+        yield f"config.vision.image_size: expected 0 (no images) or more, got {vision.image_size}"
+    sizes = ("patch_size", "num_layers", "hidden_size", "intermediate_size", "num_heads", "norm_eps")
+    yield from _not_positive(vision, "vision", *sizes)
+    if vision.image_size % vision.patch_size:
+        yield (
+            f"config.vision: image_size={vision.image_size} is not a multiple of patch_size={vision.patch_size}"
+        )
+    if vision.hidden_size % vision.num_heads:
+        yield f"config.vision: hidden_size={vision.hidden_size} is not a multiple of num_heads={vision.num_heads}"
+
+
+def _prompts(prompts: PromptsConfig) -> Iterator[str]:
+    yield from _not_positive(prompts, "prompts", "samples", "minimum")
+    if not 0 <= prompts.duplication <= 1:
+        yield f"config.prompts.duplication: expected in [0, 1], got {prompts.duplication}"
+    for entry in prompts.tasks:
+        name, equals, weight = entry.rpartition("=")
+        if not (name and equals and _is_positive(weight)):
+            yield f"config.prompts.tasks: expected TASK=WEIGHT with a weight above 0, got {entry!r}"
+
+
 def _run(config: Config) -> Iterator[str]:
     conditions, fractions = config.conditions, config.diagnostics.fractions
+    vision = config.vision
+    if vision.image_size and not config.studies_prompts:
+        yield (
+            f"config.vision.image_size={vision.image_size}: the conditions {', '.join(conditions.names)} read text "
+            f"alone; images are for {', '.join(PROMPT_CONDITIONS)}"
+        )
+    if vision.image_size and config.data.seq_len < vision.image_tokens + 8:
+        yield (
+            f"config.data.seq_len={config.data.seq_len}: an image takes {vision.image_tokens} tokens, which leaves "
+            "too few for the text"
+        )
     if config.warmup_steps >= config.steps:
         yield f"config.train: warmup of {config.warmup_steps} steps does not end within the run of {config.steps}"
     if not 0 < config.phase_steps < config.steps:
