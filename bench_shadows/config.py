@@ -9,7 +9,7 @@ from bench_shadows.files import hash_json
 CONDITIONS = ("A", "B", "C", "D")
 """Of the main study (paper, section 4.1)."""
 PROMPT_CONDITIONS = ("baseline", "deduplicated")
-"""Of the study of prompt repetition (paper, section 6): samples as a pipeline repeats their prompts, and without."""
+"""Of the study of prompt repetition (paper, section 6): a pipeline's samples as they are, and cleaned."""
 OPERATIONAL = (
     *(
         f"data.teacher.{name}"
@@ -145,8 +145,8 @@ class PromptsConfig:
     duplication: float = 0.75
     """Share of the built-in samples whose prompt stands in several fields (paper, section 6.2)."""
     fields: tuple[str, ...] = ()
-    """Fields in which repeated prompts are looked for, `conversations.*.value`; empty: every text that is no answer
-    and no identifier."""
+    """Fields in which repeated prompts are looked for, `conversations.*.value`; empty: every text that is no
+    answer and no identifier."""
     protected: tuple[str, ...] = ()
     """Fields that are left alone."""
     minimum: int = 16

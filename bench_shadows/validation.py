@@ -212,13 +212,13 @@ def _run(config: Config) -> Iterator[str]:
     vision = config.vision
     if vision.image_size and not config.studies_prompts:
         yield (
-            f"config.vision.image_size={vision.image_size}: the conditions {', '.join(conditions.names)} read text "
-            f"alone; images are for {', '.join(PROMPT_CONDITIONS)}"
+            f"config.vision.image_size={vision.image_size}: the conditions {', '.join(conditions.names)} read "
+            f"text alone; images are for {', '.join(PROMPT_CONDITIONS)}"
         )
     if vision.image_size and config.data.seq_len < vision.image_tokens + 8:
         yield (
-            f"config.data.seq_len={config.data.seq_len}: an image takes {vision.image_tokens} tokens, which leaves "
-            "too few for the text"
+            f"config.data.seq_len={config.data.seq_len}: an image takes {vision.image_tokens} tokens, which "
+            "leaves too few for the text"
         )
     if config.warmup_steps >= config.steps:
         yield f"config.train: warmup of {config.warmup_steps} steps does not end within the run of {config.steps}"
