@@ -245,7 +245,7 @@ def measure_loader(rows: Path, batch: int, seconds: float = 5.0) -> dict[str, fl
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         for made in batches(rows, plan, batch):
-            size, tokens = size + made.nbytes, tokens + made.size
+            size, tokens = size + made.tokens.nbytes, tokens + made.tokens.size
             if time.monotonic() - began > seconds:
                 break
     spent = time.monotonic() - began

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
+from bench_shadows.config import PROMPT_CONDITIONS, Config
 from bench_shadows.errors import DataError, RunError
 from bench_shadows.files import atomic_path, hash_file, read_json, write_json
 
@@ -25,6 +26,11 @@ SHARD_BYTES = 256 * 2**20
 _IDS_AT_ONCE = 2**22
 NAMES = ("first", "second", "rewritten")
 """Row sets that training reads, in the order of global row ids."""
+
+
+def row_sets(config: Config) -> tuple[str, ...]:
+    """The row sets that a study's training reads, in the order of global row ids."""
+    return PROMPT_CONDITIONS if config.studies_prompts else NAMES
 
 
 def pack(documents: Iterable[np.ndarray], seq_len: int, end_of_text: int) -> Iterator[np.ndarray]:
@@ -196,7 +202,7 @@ class RowSet:
 
 
 class RowStore:
-    """Several row sets as one, by global row id: [first | second | rewritten]."""
+    """Several row sets as one, by global row id: [first | second | rewritten], or [baseline | deduplicated]."""
 
     def __init__(self, sets: Sequence[RowSet]):
         if not sets:
@@ -210,9 +216,9 @@ class RowStore:
         self.starts = np.cumsum([0, *map(len, sets)])
 
     @classmethod
-    def open(cls, folder: Path | str) -> "RowStore":
-        """The sets that training reads, under RUN/data/rows."""
-        return cls([RowSet(Path(folder) / name) for name in NAMES])
+    def open(cls, folder: Path | str, names: Sequence[str] = NAMES) -> "RowStore":
+        """The sets that training reads (`row_sets`), under RUN/data/rows."""
+        return cls([RowSet(Path(folder) / name) for name in names])
 
     def __len__(self) -> int:
         return int(self.starts[-1])

@@ -104,18 +104,18 @@ def open_run(
         stack.enter_context(watched(name, config.train.stall_minutes))
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         saved = time.monotonic()
-        for step, rows in enumerate(stream, start + 1):
+        for step, batch in enumerate(stream, start + 1):
             rate = learning_rate(config, condition, step)
-            state, metrics = yield state, place(rows, accumulation, mesh), np.float32(rate)
+            state, metrics = yield state, place(batch.tokens, accumulation, mesh), np.float32(rate)
             monitor(step, state.params)
-            progress.add(1, log.add(step, rate, rows, metrics))
+            progress.add(1, log.add(step, rate, batch.tokens, metrics))
             overdue = first_host_says(step, time.monotonic() - saved > 60 * config.train.checkpoint_minutes)
             leave = preemption(step) or requests.signal is not None
             if step in config.analysed_steps or overdue or leave:
                 log.sync()
                 with wall.lost("checkpoint"):
                     monitor.flush()
-                    checkpoints.save(step, state, tokens=step * rows.shape[-1] * batch_size)
+                    checkpoints.save(step, state, tokens=step * batch.tokens.shape[-1] * batch_size)
                 wall.write("checkpoint")
                 saved = time.monotonic()
             if leave:

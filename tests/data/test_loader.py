@@ -30,7 +30,7 @@ def plan() -> np.ndarray:
 
 
 def test_a_batch_is_the_rows_of_the_plan(folder: Path, plan: np.ndarray) -> None:
-    first = next(batches(folder, plan, BATCH, 0))
+    first = next(batches(folder, plan, BATCH, 0)).tokens
     assert first.dtype == np.int32
     assert first[:, 0].tolist() == [int(i) // 60 * 1000 + int(i) % 60 * SEQ for i in plan[:BATCH]]
 
@@ -40,15 +40,18 @@ def test_starting_at_a_step_gives_the_tail(folder: Path, plan: np.ndarray, start
     whole, tail = (list(batches(folder, plan, BATCH, step)) for step in (0, start))
     assert len(whole) == STEPS
     assert len(tail) == STEPS - start
-    assert all(np.array_equal(one, other) for one, other in zip(whole[start:], tail, strict=True))
+    assert all(np.array_equal(one.tokens, other.tokens) for one, other in zip(whole[start:], tail, strict=True))
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 8])
 @pytest.mark.parametrize("start", [0, 5])
 def test_hosts_side_by_side_read_the_global_batch(folder: Path, plan: np.ndarray, hosts: int, start: int) -> None:
-    parts = [list(batches(folder, plan, BATCH, start, np.arange(host, BATCH, hosts))) for host in range(hosts)]
+    def read(places: np.ndarray | None = None) -> list[np.ndarray]:
+        return [batch.tokens for batch in batches(folder, plan, BATCH, start, places)]
+
+    parts = [read(np.arange(host, BATCH, hosts)) for host in range(hosts)]
     together = [np.stack(step, axis=1).reshape(BATCH, SEQ) for step in zip(*parts, strict=True)]
-    assert np.array_equal(np.stack(together), np.stack(list(batches(folder, plan, BATCH, start))))
+    assert np.array_equal(np.stack(together), np.stack(read()))
 
 
 def test_closing_stops_the_reading_thread(folder: Path, plan: np.ndarray) -> None:

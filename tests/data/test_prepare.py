@@ -83,8 +83,9 @@ def test_everything_that_a_run_needs_is_there(prepared: Prepared) -> None:
             plan = load_plan(plan_path(folder, name, seed))
             stream = batches(folder / "rows", plan, 16, config.steps - 1)
             [last] = stream
-            assert last.shape == (16, 32)
-            assert np.array_equal(last, store.read(plan[-16:]))
+            assert last.images is None
+            assert last.tokens.shape == (16, 32)
+            assert np.array_equal(last.tokens, store.read(plan[-16:]))
     expected = {"tokenizer.json", "documents.parquet", "documents.json", "statistics.json", "token_counts.npy"}
     expected |= {f"rows/{name}/rows.json" for name in ("first", "second", "rewritten", "held_out")}
     expected |= {f"plans/{name}-seed{seed}.npy" for name in "ACD" for seed in (0, 7)}
