@@ -1,0 +1,134 @@
+"""Tasks about drawn pictures: text, counting, shapes and their relations, boxes, captions."""
+
+import functools
+import itertools
+
+import numpy as np
+
+from bench_shadows.data.vision import words
+from bench_shadows.data.vision.dice import Dice
+from bench_shadows.data.vision.drawing import CHINESE, COLORS, INKS, LATIN, PAPERS, SHAPES, Box, Canvas
+from bench_shadows.data.vision.made import Made
+
+GRID = 10
+"""Boxes are told in tenths of the picture's side."""
+MOST = 6
+"""Things to count at most."""
+
+
+def ocr(dice: Dice, size: int) -> Made:
+    """A number or an English word, in one of several fonts. Larger pictures hold longer ones."""
+    longest = max(3, size // 14)
+    if dice.chance(0.5):
+        digits = dice.randint(1, longest)
+        text = dice.own(_numbers(digits)) if digits > 1 else str(dice.randrange(10))
+    else:
+        text = dice.own(_short_words(longest)).upper()
+    asked = dice.choice(("What does the image say?", "Read the text in the image.", "Which text do you see?"))
+    return Made(asked, text, pixels=_written(dice, size, text, dice.choice(LATIN)), caption="A picture of a sign.")
+
+
+def ocr_zh(dice: Dice, size: int) -> Made:
+    """One or two Chinese characters, in two fonts."""
+    text = dice.choice(words.CHARACTERS) if dice.chance(0.5) else dice.own(words.CHINESE)
+    asked = dice.choice(("图片里写的是什么字？", "请读出图片中的文字。", "你看到了哪些文字？"))
+    pixels = _written(dice, size, text, dice.choice(CHINESE))
+    return Made(asked, text, pixels=pixels, caption="一张写着字的图片。", language="zh")
+
+
+def _written(dice: Dice, size: int, text: str, name: str) -> np.ndarray:
+    canvas = Canvas(size, dice.choice(PAPERS))
+    if dice.chance(0.3):
+        canvas.rectangle((0.03, 0.1, 0.97, 0.9), outline=(150, 150, 150))
+    x, y, scale = dice.uniform(-0.03, 0.03), dice.uniform(-0.08, 0.08), dice.uniform(0.9, 1.0)
+    wide, high = 0.45 * scale, 0.28 * scale
+    canvas.text(text, (0.5 + x - wide, 0.5 + y - high, 0.5 + x + wide, 0.5 + y + high), name, dice.choice(INKS))
+    return canvas.pixels()
+
+
+@functools.cache
+def _numbers(digits: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(10 ** (digits - 1), min(10**digits, 100_000)))
+
+
+@functools.cache
+def _short_words(longest: int) -> tuple[str, ...]:
+    return tuple(word for word in words.NOUNS if len(word) <= max(4, longest))
+
+
+def counting(dice: Dice, size: int) -> Made:
+    """One to six things of one kind."""
+    count, shape, color = dice.randint(1, MOST), dice.choice(SHAPES), dice.choice(list(COLORS))
+    canvas = Canvas(size, dice.choice(PAPERS))
+    radius = dice.uniform(0.09, 0.12)
+    for column, row in dice.some(list(itertools.product(range(3), range(3))), count):
+        center = [(place + 0.5) / 3 + dice.uniform(-0.04, 0.04) for place in (column, row)]
+        canvas.shape(shape, (center[0], center[1]), radius, COLORS[color])
+    things = f"{shape}s" if shape != "cross" else "crosses"
+    asked = dice.choice((f"How many {things} are in the image?", f"Count the {things} in the image."))
+    return Made(asked, str(count), "Answer with a number.", canvas.pixels(), "A drawing of shapes.")
+
+
+def shapes(dice: Dice, size: int) -> Made:
+    """One thing: its shape, its colour, or both."""
+    shape, color = dice.choice(SHAPES), dice.choice(list(COLORS))
+    canvas = Canvas(size, dice.choice(PAPERS))
+    canvas.shape(shape, (dice.uniform(0.3, 0.7), dice.uniform(0.3, 0.7)), dice.uniform(0.15, 0.28), COLORS[color])
+    asked, answer = dice.choice(
+        (
+            ("Which shape is in the image?", shape),
+            ("Which colour does the shape have?", color),
+            ("Name the colour and the shape.", f"{color} {shape}"),
+        )
+    )
+    return Made(asked, answer, pixels=canvas.pixels(), caption="A drawing of a shape.")
+
+
+RELATIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
+
+
+def _pair(dice: Dice, size: int) -> tuple[Canvas, str, list[str]]:
+    """Two different things: (canvas, relation of the first to the second, their names)."""
+    canvas = Canvas(size, dice.choice(PAPERS))
+    relation = dice.choice(list(RELATIONS))
+    across, down = RELATIONS[relation]
+    kinds, colors = dice.some(SHAPES, 2), dice.some(list(COLORS), 2)
+    x, y = dice.uniform(0.4, 0.6), dice.uniform(0.4, 0.6)
+    for sign, kind, color in zip((1, -1), kinds, colors, strict=True):
+        center = x + sign * 0.24 * across, y + sign * 0.24 * down
+        canvas.shape(kind, center, dice.uniform(0.12, 0.15), COLORS[color])
+    return canvas, relation, [f"{color} {kind}" for color, kind in zip(colors, kinds, strict=True)]
+
+
+def relations(dice: Dice, size: int) -> Made:
+    """Where one thing is, seen from the other."""
+    canvas, relation, (first, second) = _pair(dice, size)
+    asked = f"Where is the {first}, seen from the {second}?"
+    answer = {"left": "left of it", "right": "right of it", "above": "above it", "below": "below it"}[relation]
+    return Made("Look at the two shapes.", answer, asked, canvas.pixels(), "A drawing of two shapes.")
+
+
+def captioning(dice: Dice, size: int) -> Made:
+    """What is to be seen, by a template."""
+    canvas, relation, (first, second) = _pair(dice, size)
+    where = {"left": "left of", "right": "right of", "above": "above", "below": "below"}[relation]
+    asked = dice.choice(("Describe what the image shows.", "Write a caption for the image."))
+    return Made(asked, f"a {first} {where} a {second}", pixels=canvas.pixels(), caption="A drawing of shapes.")
+
+
+def grounding(dice: Dice, size: int) -> Made:
+    """The box of one of two things, as text, in tenths of the picture."""
+    canvas = Canvas(size, dice.choice(PAPERS))
+    boxes: list[Box] = []
+    names = []
+    halves = dice.some((0, 1), 2)
+    for half, kind, color in zip(halves, dice.some(SHAPES, 2), dice.some(list(COLORS), 2), strict=True):
+        side = dice.choice((3, 4))
+        left, top = half * 5 + dice.randint(0, 5 - side), dice.randint(0, GRID - side)
+        canvas.shape(kind, ((left + side / 2) / GRID, (top + side / 2) / GRID), side / 2 / GRID, COLORS[color])
+        boxes.append((left, top, left + side, top + side))
+        names.append(f"{color} {kind}")
+    asked = "Give the box of the thing in tenths: left, top, right, bottom."
+    answer = " ".join(str(edge) for edge in boxes[0])
+    caption = "A drawing of two shapes."
+    return Made(asked, answer, names[0], canvas.pixels(), caption, check={"box": list(boxes[0])})
