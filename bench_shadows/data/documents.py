@@ -26,7 +26,7 @@ from bench_shadows.data.sources.part import BadRecordError, Part, Record
 from bench_shadows.errors import DataError
 from bench_shadows.files import hash_file
 
-__all__ = ["Counts", "Document", "Part", "parts", "read_documents", "read_part", "weights"]
+__all__ = ["Counts", "Document", "Part", "parts", "read_part", "weights"]
 
 FORMATS: dict[str, Callable[[Part, FieldsConfig, Counts], Iterator[Record]]] = {
     "json": jsonl.records,
@@ -83,21 +83,6 @@ def _documents(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Doc
             counts.leave_out(record.where, *error.args)
         else:
             yield made
-
-
-def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:
-    """Yields the documents of all parts, one after the other, duplicates included.
-
-    Raises DataError for a source that cannot be read, before the first is; for more bad records than the limit;
-    and at the end where there was no document at all.
-    """
-    for part in parts(config):
-        yield from read_part(part, config, counts)
-    if not counts.documents:
-        raise DataError(
-            f"config.data.sources: {', '.join(config.sources)} hold no usable document; "
-            f"{sum(counts.bad.values())} bad records were left out {counts.bad or ''}".rstrip()
-        )
 
 
 def weights(config: DataConfig) -> dict[str, float]:

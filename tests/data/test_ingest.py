@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reading import read_documents
 
 from bench_shadows.config import DataConfig
 from bench_shadows.data import ingest as module
 from bench_shadows.data import workers
 from bench_shadows.data.counts import Counts
 from bench_shadows.data.document import Document
-from bench_shadows.data.documents import read_documents
 from bench_shadows.data.ingest import ingest
 from bench_shadows.data.store import Store, write_part
 from bench_shadows.errors import DataError, RunError

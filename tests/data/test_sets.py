@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reading import read_documents
 
 from bench_shadows.config import DataConfig, FieldsConfig
-from bench_shadows.data.documents import Counts, Document, parts, read_documents, read_part
+from bench_shadows.data.documents import Counts, Document, parts, read_part
 from bench_shadows.data.sources import hf, tfds
 from bench_shadows.errors import DataError
 
@@ -105,9 +106,9 @@ def test_tensorflow_is_not_imported(prepared: Path) -> None:
     program = f"""
 import sys
 from bench_shadows.config import DataConfig, FieldsConfig
-from bench_shadows.data.documents import Counts, read_documents
+from bench_shadows.data.documents import Counts, parts, read_part
 config = DataConfig(sources=("tfds:{prepared}",), fields=FieldsConfig(text="body"))
-print(len(list(read_documents(config, Counts(0)))), "tensorflow" in sys.modules)
+print(sum(len(list(read_part(part, config, Counts(0)))) for part in parts(config)), "tensorflow" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.stdout, result.returncode) == ("40 False\n", 0), result.stderr
