@@ -25,6 +25,7 @@ import numpy as np
 
 from bench_shadows import config_file
 from bench_shadows.config import Config
+from bench_shadows.data.loader import Batch
 from bench_shadows.diagnostics.monitor import Monitor
 from bench_shadows.training.compile_cache import use_compile_cache
 from bench_shadows.training.feeding import place
@@ -41,8 +42,8 @@ class Training:
     def __post_init__(self) -> None:
         mesh, train = build_mesh(self.config), self.config.train
         shape = train.batch_size, self.config.data.seq_len
-        rows = np.random.default_rng(0).integers(0, self.config.model.vocab_size, shape)
-        self.tokens = place(rows, accumulation_steps(train, mesh), mesh)
+        rows = np.random.default_rng(0).integers(0, self.config.model.vocab_size, shape, dtype=np.int32)
+        self.batch = place(Batch(rows), accumulation_steps(train, mesh), mesh)
         self.step = compile_step(self.config, mesh)
         self.state: State = initial_state(self.config, 0, mesh)
         self.done = 0
@@ -51,7 +52,7 @@ class Training:
         """Steps as the loop takes them: a step's loss is fetched when the next one is under way."""
         pending = None
         for _ in range(steps):
-            self.state, metrics = self.step(self.state, self.tokens, np.float32(1e-3))
+            self.state, metrics = self.step(self.state, self.batch, np.float32(1e-3))
             self.done += 1
             monitor(self.done, self.state.params)
             if pending is not None:

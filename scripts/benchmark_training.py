@@ -71,6 +71,7 @@ class Ours:
         """Compiles; returns the losses of the first steps from the initial weights."""
         import jax
 
+        from bench_shadows.data.loader import Batch
         from bench_shadows.training.feeding import place
         from bench_shadows.training.population import compile_population
         from bench_shadows.training.sharding import accumulation_steps, build_mesh
@@ -78,7 +79,7 @@ class Ours:
 
         config = dataclasses.replace(self._config, train=dataclasses.replace(self._config.train, **setting))
         mesh = build_mesh(config, [self._device])
-        inputs = place(tokens_of(config), accumulation_steps(config.train, mesh), mesh), np.float32(RATE)
+        inputs = place(Batch(tokens_of(config)), accumulation_steps(config.train, mesh), mesh), np.float32(RATE)
         states = [initial_state(config, 0, mesh) for _ in range(self._population)]
         self._save(states[0].params)
         self._block = jax.block_until_ready

@@ -3,7 +3,8 @@
 Row b of a batch is row b % M of micro-batch b // M, for any number of hosts; a host reads the rows that its
 devices hold. Where a mesh splits heads over hosts (`tensor`), several of them read the same rows.
 
-Letters: N micro-batches, M rows of one (over all devices), H rows that a host reads, T positions.
+Letters: N micro-batches, M rows of one (over all devices), H rows that a host reads, T positions, S pixels
+of a side.
 """
 
 import functools
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from bench_shadows.data.loader import Batch
 from bench_shadows.training.sharding import batch_sharding, data_ways
 
 
@@ -21,9 +23,16 @@ def host_rows(batch_size: int, accumulation: int, mesh: Mesh) -> np.ndarray:
     return (np.arange(accumulation)[:, None] * (batch_size // accumulation) + rows).ravel()
 
 
-def place(rows_HxT: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
-    """The rows at `host_rows`, in that order, as this host's part of the global micro-batches [N, M, T] int32."""
-    local = rows_HxT.astype(np.int32, copy=False).reshape(accumulation, -1, rows_HxT.shape[-1])
+def place(batch: Batch, accumulation: int, mesh: Mesh) -> Batch:
+    """The rows at `host_rows`, in that order, as this host's part of the global micro-batches.
+
+    Returns tokens [N, M, T] int32 and images [N, M, S, S, 3] uint8 (or None), on the devices.
+    """
+    return jax.tree.map(functools.partial(_place, accumulation=accumulation, mesh=mesh), batch)
+
+
+def _place(rows_H: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
+    local = rows_H.reshape(accumulation, -1, *rows_H.shape[1:])
     ways = data_ways(mesh)
     size = local.shape[1] * ways // len(_columns(mesh, ways))
     held = _columns(mesh, size)
@@ -33,7 +42,7 @@ def place(rows_HxT: np.ndarray, accumulation: int, mesh: Mesh) -> jax.Array:
         first = int(np.searchsorted(held, start))
         return local[:, first : first + stop - start]
 
-    return jax.make_array_from_callback((accumulation, size, local.shape[-1]), batch_sharding(mesh), part)
+    return jax.make_array_from_callback((accumulation, size, *local.shape[2:]), batch_sharding(mesh), part)
 
 
 @functools.lru_cache(maxsize=8)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from bench_shadows.config import OPERATIONAL, Config, to_dict
 from bench_shadows.data.conditions import load_plan, plan_hash, plan_path
-from bench_shadows.data.loader import batches
+from bench_shadows.data.loader import Batch, batches
 from bench_shadows.data.rows import NAMES
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
@@ -32,7 +31,7 @@ from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import Metrics, State, abstract_state, compile_step, initial_state
 from bench_shadows.training.stopping import StoppedError, StopRequests
 
-Asked = tuple[State, jax.Array, np.float32]
+Asked = tuple[State, Batch, np.float32]
 """What a run wants computed: a step from this state, with these micro-batches, at this rate."""
 Run = Generator[Asked, tuple[State, Metrics], None]
 
@@ -106,7 +105,7 @@ def open_run(
         saved = time.monotonic()
         for step, batch in enumerate(stream, start + 1):
             rate = learning_rate(config, condition, step)
-            state, metrics = yield state, place(batch.tokens, accumulation, mesh), np.float32(rate)
+            state, metrics = yield state, place(batch, accumulation, mesh), np.float32(rate)
             monitor(step, state.params)
             progress.add(1, log.add(step, rate, batch.tokens, metrics))
             overdue = first_host_says(step, time.monotonic() - saved > 60 * config.train.checkpoint_minutes)

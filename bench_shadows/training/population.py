@@ -23,13 +23,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bench_shadows.config import Config
+from bench_shadows.data.loader import Batch
 from bench_shadows.progress import say
 from bench_shadows.training.loop import Run, open_run, train
-from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import Metrics, State, abstract_state, step_function
+from bench_shadows.training.sharding import build_mesh
+from bench_shadows.training.step import Metrics, State, abstract_batch, abstract_state, step_function
 from bench_shadows.training.stopping import StoppedError, StopRequests
 
-Inputs = tuple[jax.Array, np.float32]  # of one run's step, besides its state
+Inputs = tuple[Batch, np.float32]  # of one run's step, besides its state
 PopulationStep = Callable[[tuple[State, ...], tuple[Inputs, ...]], tuple[tuple[State, Metrics], ...]]
 
 
@@ -118,16 +119,14 @@ def compile_population(config: Config, mesh: Mesh, size: int) -> PopulationStep:
     one = step_function(config, mesh)
 
     def step(states: tuple[State, ...], inputs: tuple[Inputs, ...]) -> tuple[tuple[State, Metrics], ...]:
-        state, (tokens, rate) = (
+        state, (batch, rate) = (
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees) for trees in (states, inputs)
         )
-        results = jax.vmap(one)(state, tokens, rate)
+        results = jax.vmap(one)(state, batch, rate)
         return tuple(jax.tree.map(lambda leaf, place=place: leaf[place], results) for place in range(size))
 
-    micro_batches = accumulation_steps(config.train, mesh)
-    shape = micro_batches, config.train.batch_size // micro_batches, config.data.seq_len
     states = (abstract_state(config, mesh),) * size
-    inputs = ((jax.ShapeDtypeStruct(shape, jnp.int32), np.float32(0)),) * size
+    inputs = ((abstract_batch(config, mesh), np.float32(0)),) * size
     try:
         compiled = jax.jit(step, donate_argnums=0).lower(states, inputs).compile()
     except jax.errors.JaxRuntimeError as error:

@@ -19,6 +19,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from bench_shadows.config import Config
+from bench_shadows.data.loader import Batch
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
 from bench_shadows.model.loss import next_tokens
 from bench_shadows.training.initial import read_weights
@@ -46,7 +47,7 @@ class State(NamedTuple):
     optimizer: Watched
 
 
-Step = Callable[[State, jax.Array, np.float32], tuple[State, Metrics]]
+Step = Callable[[State, Batch, np.float32], tuple[State, Metrics]]
 
 
 def compute_dtype(name: str, device: jax.Device) -> jnp.dtype:
@@ -112,8 +113,18 @@ def abstract_state(config: Config, mesh: Mesh) -> State:
     )
 
 
-def step_function(config: Config, mesh: Mesh) -> Callable[[State, jax.Array, jax.Array], tuple[State, Metrics]]:
-    """The step, to be jitted: (state, token ids [N, M, T] int32, learning rate) -> (state, metrics).
+def abstract_batch(config: Config, mesh: Mesh) -> Batch:
+    """Shapes and dtypes of a step's micro-batches, as `feeding.place` leaves them."""
+    micro_batches = accumulation_steps(config.train, mesh)
+    rows = micro_batches, config.train.batch_size // micro_batches
+    tokens: Any = jax.ShapeDtypeStruct((*rows, config.data.seq_len), jnp.int32)
+    return Batch(tokens)
+
+
+def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Array], tuple[State, Metrics]]:
+    """The step, to be jitted: (state, micro-batches, learning rate) -> (state, metrics).
+
+    Micro-batches are token ids [N, M, T] int32.
 
     Metrics are float32 scalars: loss (nats a token, before
     the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it);
@@ -123,21 +134,21 @@ def step_function(config: Config, mesh: Mesh) -> Callable[[State, jax.Array, jax
     decoder, optimizer = build_decoder(config, mesh), _optimizer(config)
     cross_entropy = cross_entropy_over(mesh, config.train.loss_chunk)
 
-    def loss_sum(params: Parameters, tokens_MxT: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def loss_sum(params: Parameters, batch_M: Batch) -> tuple[jax.Array, jax.Array]:
         model = with_parameters(decoder, params)
-        targets, weights = next_tokens(tokens_MxT)
-        return cross_entropy(model(tokens_MxT), model.head(), targets, weights)
+        targets, weights = next_tokens(batch_M.tokens)
+        return cross_entropy(model(batch_M.tokens), model.head(), targets, weights)
 
-    def step(state: State, tokens_NxMxT: jax.Array, rate: jax.Array) -> tuple[State, Metrics]:
-        def accumulate(sums: Any, tokens_MxT: jax.Array) -> tuple[Any, None]:
-            (loss, weight), gradients = jax.value_and_grad(loss_sum, has_aux=True)(state.params, tokens_MxT)
+    def step(state: State, batch_NxM: Batch, rate: jax.Array) -> tuple[State, Metrics]:
+        def accumulate(sums: Any, batch_M: Batch) -> tuple[Any, None]:
+            (loss, weight), gradients = jax.value_and_grad(loss_sum, has_aux=True)(state.params, batch_M)
             total = jax.tree.map(jnp.add, sums[-1], gradients)
             # Read from the sums: a second reader of the gradients makes XLA sum the embedding's in another order.
             square = weighted_square(jax.tree.map(jnp.subtract, total, sums[-1]), weight)
             return (*jax.tree.map(jnp.add, sums[:-1], (loss, weight, square)), total), None
 
         zeros = *(jnp.zeros(()) for _ in range(3)), jax.tree.map(jnp.zeros_like, state.params)
-        (loss, weight, squares, gradients), _ = jax.lax.scan(accumulate, zeros, tokens_NxMxT)
+        (loss, weight, squares, gradients), _ = jax.lax.scan(accumulate, zeros, batch_NxM)
         gradients = jax.tree.map(lambda gradient: gradient / weight, gradients)
         seen = {"loss": loss / weight, "grad_norm": optax.tree.norm(gradients)}
         directions, optimizer_state = optimizer.update(gradients, state.optimizer, state.params, **seen)
@@ -149,7 +160,7 @@ def step_function(config: Config, mesh: Mesh) -> Callable[[State, jax.Array, jax
             "param_norm": optax.tree.norm(params),
             **spike_metrics(state.optimizer, optimizer_state),
         }
-        micro_batches, rows = tokens_NxMxT.shape[:2]
+        micro_batches, rows = batch_NxM.tokens.shape[:2]
         if micro_batches > 1:
             estimates = noise(squares, metrics["grad_norm"], weight, micro_batches, micro_batches * rows)
             metrics |= {"grad_square": estimates.square, "grad_variance": estimates.variance}
@@ -172,7 +183,5 @@ def build_step(config: Config, mesh: Mesh) -> Any:
 @functools.lru_cache(maxsize=1)
 def compile_step(config: Config, mesh: Mesh) -> Step:
     """The step compiled for the config's shapes; once in a process, since it is the same for all conditions."""
-    micro_batches = accumulation_steps(config.train, mesh)
-    shape = micro_batches, config.train.batch_size // micro_batches, config.data.seq_len
-    tokens = jax.ShapeDtypeStruct(shape, jnp.int32)
-    return build_step(config, mesh).lower(abstract_state(config, mesh), tokens, np.float32(0)).compile()
+    inputs = abstract_state(config, mesh), abstract_batch(config, mesh), np.float32(0)
+    return build_step(config, mesh).lower(*inputs).compile()

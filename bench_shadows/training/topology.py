@@ -28,7 +28,7 @@ from bench_shadows.training.budget import data_budget, hours, run_budget
 from bench_shadows.training.hlo import collectives
 from bench_shadows.training.memory import by_part, live_at_peak, state_bytes
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import abstract_state, build_step
+from bench_shadows.training.step import abstract_batch, abstract_state, build_step
 from bench_shadows.training.throughput import flops_per_token, peak_flops, recomputed_flops_per_token
 from bench_shadows.training.topology_text import describe_fit
 
@@ -137,7 +137,7 @@ def compile_report(config: Config, topology: str, utilization: float = ASSUMED_U
         "micro_batch_size": config.train.micro_batch_size,
         "remat": config.train.remat,
     }
-    report |= _compiled(config, mesh, micro_batches)
+    report |= _compiled(config, mesh)
     report["memory"]["available"] = round(chip.memory * _GIB)
     tokens = config.train.batch_size * config.data.seq_len
     flops = tokens * flops_per_token(config.model, config.data.seq_len)
@@ -163,11 +163,10 @@ def compile_report(config: Config, topology: str, utilization: float = ASSUMED_U
     }
 
 
-def _compiled(config: Config, mesh: jax.sharding.Mesh, micro_batches: int) -> dict[str, Any]:
+def _compiled(config: Config, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     """The part of a report that the compiler says."""
     state = abstract_state(config, mesh)
-    tokens = (micro_batches, config.train.batch_size // micro_batches, config.data.seq_len)
-    lowered = build_step(config, mesh).lower(state, jax.ShapeDtypeStruct(tokens, jnp.int32), np.float32(0))
+    lowered = build_step(config, mesh).lower(state, abstract_batch(config, mesh), np.float32(0))
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         try:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny_run import CONFIG, some_rows
 
+from bench_shadows.data.loader import Batch
 from bench_shadows.errors import ConfigError
 from bench_shadows.training import distributed
 from bench_shadows.training.distributed import VARIABLES
@@ -68,5 +69,9 @@ def test_a_host_with_all_devices_reads_the_batch_in_its_order(accumulation: int)
     rows = some_rows(8)
     places = host_rows(8, accumulation, mesh)
     assert places.tolist() == list(range(8))
-    placed = np.asarray(place(rows[places], accumulation, mesh))
-    assert np.array_equal(placed, rows.reshape(accumulation, 8 // accumulation, -1))
+    images = np.arange(8 * 4 * 4 * 3, dtype=np.uint8).reshape(8, 4, 4, 3)
+    placed = place(Batch(rows[places], images[places]), accumulation, mesh)
+    micro_batches = accumulation, 8 // accumulation
+    assert np.array_equal(placed.tokens, rows.reshape(*micro_batches, -1))
+    assert np.array_equal(placed.images, images.reshape(*micro_batches, 4, 4, 3))
+    assert place(Batch(rows[places]), accumulation, mesh).images is None

@@ -78,19 +78,18 @@ STEP = """
 import dataclasses, json, sys, jax, jax.numpy as jnp, numpy as np
 from tiny_run import CONFIG, with_train
 from bench_shadows.training.hlo import collectives
-from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import abstract_state, build_step
+from bench_shadows.training.sharding import build_mesh
+from bench_shadows.training.step import abstract_batch, abstract_state, build_step
 config = with_train(batch_size=16, samples=192, warmup_samples=32, micro_batch_size=1, fsdp=4, scan_layers=True,
                     remat="full", loss_chunk=16)
 model = dataclasses.replace(config.model, num_layers=3, hidden_size=128, intermediate_size=512, vocab_size=1000)
 config = dataclasses.replace(config, model=model, data=dataclasses.replace(config.data, seq_len=32))
 mesh = build_mesh(config)
 assert tuple(mesh.shape.values()) == (2, 4, 1)
-state, micro_batches = abstract_state(config, mesh), accumulation_steps(config.train, mesh)
-tokens = jax.ShapeDtypeStruct((micro_batches, config.train.batch_size // micro_batches, 32), jnp.int32)
-text = build_step(config, mesh).lower(state, tokens, np.float32(0)).compile().as_text()
+state, batch = abstract_state(config, mesh), abstract_batch(config, mesh)
+text = build_step(config, mesh).lower(state, batch, np.float32(0)).compile().as_text()
 print(json.dumps({
-    "micro_batches": micro_batches,
+    "micro_batches": batch.tokens.shape[0],
     "layers": sum(4 * leaf.size for leaf in jax.tree.leaves(state.params["layers"]) if leaf.ndim == 3),
     "embedding": 4 * state.params["embed_tokens"]["embedding"].size,
     "collectives": [dataclasses.astuple(one) for one in collectives(text)],

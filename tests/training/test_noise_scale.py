@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny_run import some_rows, with_train
 
+from bench_shadows.data.loader import Batch
 from bench_shadows.training.feeding import place
 from bench_shadows.training.noise_scale import noise, weighted_square
 from bench_shadows.training.sharding import build_mesh
@@ -55,13 +56,15 @@ def test_a_step_s_estimates_are_those_of_its_rows_gradients() -> None:
     """With micro-batches of one row, the variance is the sample variance of the rows' gradients."""
     config = with_train(micro_batch_size=1)
     mesh, rows = build_mesh(config), some_rows(8)
-    _, metrics = build_step(config, mesh)(initial_state(config, 0, mesh), place(rows, 8, mesh), np.float32(1e-2))
+    _, metrics = build_step(config, mesh)(
+        initial_state(config, 0, mesh), place(Batch(rows), 8, mesh), np.float32(1e-2)
+    )
     # Without momentum, Adam keeps a step's gradient as it was.
     single = with_train(batch_size=1, micro_batch_size=1, beta1=0.0, clip_norm=1e9)
     step = build_step(single, mesh)
     gradients = []
     for row in rows:
-        state, alone = step(initial_state(single, 0, mesh), place(row[None], 1, mesh), np.float32(0))
+        state, alone = step(initial_state(single, 0, mesh), place(Batch(row[None]), 1, mesh), np.float32(0))
         assert "grad_variance" not in alone
         moments = jax.tree.leaves(state.optimizer.inner[1].mu)
         gradients.append(np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in moments]))

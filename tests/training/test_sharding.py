@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
-from tiny_run import CONFIG, some_rows, with_train
+from tiny_run import CONFIG, some_batch, with_train
 
 from bench_shadows.errors import ConfigError
 from bench_shadows.training.feeding import place
@@ -28,8 +28,8 @@ def losses(micro_batch_size: int, **layout: int) -> list[float]:
     step, state = build_step(config, mesh), initial_state(config, 0, mesh)
     found = []
     for number in range(STEPS):
-        tokens = place(some_rows(8, seed=number), accumulation_steps(config.train, mesh), mesh)
-        state, metrics = step(state, tokens, np.float32(1e-2))
+        batch = place(some_batch(8, seed=number), accumulation_steps(config.train, mesh), mesh)
+        state, metrics = step(state, batch, np.float32(1e-2))
         found.append(float(metrics["loss"]))
     return found
 
@@ -38,8 +38,8 @@ def noise_estimates(micro_batch_size: int, **layout: int) -> list[float]:
     """Of one step of 16 rows, on all devices of this process."""
     config = with_train(batch_size=16, samples=12 * 16, micro_batch_size=micro_batch_size, **layout)
     mesh = build_mesh(config)
-    tokens = place(some_rows(16), accumulation_steps(config.train, mesh), mesh)
-    _, metrics = build_step(config, mesh)(initial_state(config, 0, mesh), tokens, np.float32(1e-2))
+    batch = place(some_batch(16), accumulation_steps(config.train, mesh), mesh)
+    _, metrics = build_step(config, mesh)(initial_state(config, 0, mesh), batch, np.float32(1e-2))
     return [float(metrics[name]) for name in ("grad_square", "grad_variance", "grad_norm")]
 
 

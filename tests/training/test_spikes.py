@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 from hypothesis import given, settings
-from tiny_run import CONFIG, some_rows, with_train
+from tiny_run import CONFIG, some_batch, with_train
 
 from bench_shadows.config import Config
 from bench_shadows.training.feeding import place
@@ -85,7 +85,7 @@ def test_the_loss_may_jump_with_the_data_at_the_phase_shift() -> None:
 
 def of_step(config: Config, state: State) -> tuple[State, dict[str, jax.Array]]:
     mesh = build_mesh(config)
-    return build_step(config, mesh)(state, place(some_rows(8), 1, mesh), np.float32(1e-2))
+    return build_step(config, mesh)(state, place(some_batch(8), 1, mesh), np.float32(1e-2))
 
 
 def copied(tree: object) -> object:
@@ -114,6 +114,6 @@ def test_without_spikes_stop_and_skip_give_the_same_bits() -> None:
         mesh = build_mesh(config)
         step, state = build_step(config, mesh), initial_state(config, 0, mesh)
         for number in range(8):
-            state, _ = step(state, place(some_rows(8, seed=number), 1, mesh), np.float32(1e-2))
+            state, _ = step(state, place(some_batch(8, seed=number), 1, mesh), np.float32(1e-2))
         states.append(copied(state))
     jax.tree.map(np.testing.assert_array_equal, *states)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_run import CONFIG, some_rows, with_train
+from tiny_run import CONFIG, some_batch, with_train
 
 from bench_shadows.config import Config
 from bench_shadows.training.feeding import place
@@ -18,8 +18,8 @@ PAPER = Config()
 
 def one_step(config: Config, rate: float = 1e-2) -> tuple:
     mesh = build_mesh(CONFIG)
-    tokens = place(some_rows(config.train.batch_size), accumulation_steps(config.train, mesh), mesh)
-    return build_step(config, mesh)(initial_state(config, 0, mesh), tokens, np.float32(rate))
+    batch = place(some_batch(config.train.batch_size), accumulation_steps(config.train, mesh), mesh)
+    return build_step(config, mesh)(initial_state(config, 0, mesh), batch, np.float32(rate))
 
 
 def test_eight_micro_batches_give_the_step_of_one() -> None:
@@ -42,8 +42,8 @@ def test_metrics_are_what_they_say() -> None:
     np.testing.assert_allclose(metrics["param_norm"], optax.tree.norm(after.params), rtol=1e-6)
     assert abs(metrics["loss"] - np.log(CONFIG.model.vocab_size)) < 0.2
     clipped = build_step(with_train(clip_norm=1e-3), build_mesh(CONFIG))
-    tokens = place(some_rows(8), 1, build_mesh(CONFIG))
-    _, again = clipped(before, tokens, np.float32(1e-2))
+    batch = place(some_batch(8), 1, build_mesh(CONFIG))
+    _, again = clipped(before, batch, np.float32(1e-2))
     np.testing.assert_allclose(again["grad_norm"], metrics["grad_norm"], rtol=1e-6)
 
 
@@ -51,7 +51,7 @@ def test_the_loss_falls_below_the_unigram_entropy() -> None:
     mesh, config = build_mesh(CONFIG), with_train(weight_decay=0.0)
     step, state = build_step(config, mesh), initial_state(config, 0, mesh)
     for number in range(150):
-        state, metrics = step(state, place(some_rows(8, seed=number), 1, mesh), np.float32(1e-2))
+        state, metrics = step(state, place(some_batch(8, seed=number), 1, mesh), np.float32(1e-2))
     assert metrics["loss"] < 0.7 * np.log(CONFIG.model.vocab_size)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench_shadows.config import ConditionsConfig, Config, DataConfig, DiagnosticsConfig, ModelConfig, TrainConfig
 from bench_shadows.data.conditions import plan_path, save_plan
+from bench_shadows.data.loader import Batch
 from bench_shadows.data.rows import NAMES, write_rows
 
 MODEL = ModelConfig(num_layers=2, hidden_size=16, intermediate_size=32, num_heads=4, num_kv_heads=2, vocab_size=64)
@@ -47,6 +48,11 @@ def some_rows(count: int, config: Config = CONFIG, seed: int = 0) -> np.ndarray:
     vocab = config.model.vocab_size
     steps = np.where(draw.random((count, config.data.seq_len)) < 0.9, 3, draw.integers(0, vocab))
     return ((draw.integers(0, vocab, (count, 1)) + steps.cumsum(axis=1)) % vocab).astype(np.int32)
+
+
+def some_batch(count: int, config: Config = CONFIG, seed: int = 0) -> Batch:
+    """`some_rows` as a loader gives them."""
+    return Batch(some_rows(count, config, seed))
 
 
 def write_data(folder: Path, config: Config = CONFIG, seed: int = 0) -> Path:
