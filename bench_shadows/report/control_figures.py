@@ -12,12 +12,13 @@ from bench_shadows.report.curves import draw_curves
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.style import (
     GREY,
+    PHASE_SHIFT,
     grid_shape,
     hide,
     legend,
     log_axis,
     new_figure,
-    phase_shift_key,
+    phase_shift_keys,
 )
 
 POINTS = 72  # fewer than a loss curve has: the noise from batch to batch is not the question
@@ -26,9 +27,8 @@ NOISE_POINTS = 18  # stretches over which both parts of the noise scale are aver
 
 def batches(run: Run) -> Figure | None:
     """Learning rate and token statistics of the batches through training."""
-    return _panels(
-        run, {**SETTINGS, **BATCHES}, "What was set, and what was read: does only the first half differ?"
-    )
+    differing = "does only the first half differ" if run.phase_shift is not None else "what differs"
+    return _panels(run, {**SETTINGS, **BATCHES}, f"What was set, and what was read: {differing}?")
 
 
 def outcomes(run: Run) -> Figure | None:
@@ -62,7 +62,7 @@ def _panels(run: Run, controls: Mapping[str, tuple[str, str]], title: str) -> Fi
     for axes in list(grid.flat)[max(0, len(found) - columns) : len(found)]:
         axes.set_xlabel("step")
         axes.tick_params(labelbottom=True)
-    keys = [phase_shift_key()]
+    keys = phase_shift_keys(run.phase_shift)
     if NOISE_SCALE in found:
         keys.append(Line2D([], [], color=GREY, linestyle=(0, (6, 2)), linewidth=1, label="batch size"))
     legend(figure, run.conditions, keys, marks=False)
@@ -71,7 +71,7 @@ def _panels(run: Run, controls: Mapping[str, tuple[str, str]], title: str) -> Fi
 
 def _limit_to_means(axes: Axes, levels: Sequence[float]) -> None:
     """Limits of a logarithmic axis by means and `levels`: an interval that reaches zero would flatten the rest."""
-    curves = axes.lines[:-1]  # the last one is the phase shift
+    curves = [line for line in axes.lines if line.get_gid() != PHASE_SHIFT]
     means = np.concatenate([np.asarray(levels, dtype=float), *(np.asarray(line.get_ydata()) for line in curves)])
     means = means[np.isfinite(means) & (means > 0)]
     if means.size:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench_shadows.report.estimates import estimate, write_number
 from bench_shadows.report.inputs import Run
-from bench_shadows.report.tables import BASELINE, Column, Table
+from bench_shadows.report.tables import Column, Table
 
 NOISE_SCALE = "noise_scale"
 SPIKES = "spikes"  # steps so far that were spikes: skipped ones, where the run went on
@@ -61,14 +61,14 @@ def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def compare(run: Run, key: str, condition: str, half: str) -> tuple[bool, list[float]] | None:
-    """(equal to A at every step of every seed, percent by which the mean over the half differs, for each seed).
+    """(equal to the reference at every step of every seed, percent of each seed by which its mean differs).
 
     None where the two runs share no seed, no step or do not record `key`. Steps without a finite value in either
     run (skipped ones) are left out of the means.
     """
     equal, percents = True, []
     for (name, seed), mine in sorted(run.metrics.items()):
-        base = run.metrics.get((BASELINE, seed))
+        base = run.metrics.get((run.reference, seed))
         if name != condition or base is None or not recorded(mine, key) or not recorded(base, key):
             continue
         steps, here, there = np.intersect1d(mine["step"], base["step"], return_indices=True)
@@ -91,8 +91,8 @@ def _level(series: np.ndarray) -> float:
 
 
 def controls_table(run: Run) -> Table:
-    """Percent by which each control's mean differs from A's, by half and condition; `equal` is step for step."""
-    others = [name for name in run.conditions if name != BASELINE]
+    """Percent by which each control's mean differs from the reference's, by half; `equal` is step for step."""
+    others = [name for name in run.conditions if name != run.reference]
     rows = []
     for key, (label, _) in CONTROLS.items():
         row: dict[str, Any] = {"control": label}
@@ -106,7 +106,7 @@ def controls_table(run: Run) -> Table:
     columns = [Column("control", "Control", text=True)]
     for half in HALVES:
         columns += [Column(f"{name}_{half}", name, 1, signed=True) for name in others]
-    return Table("controls_against_A", tuple(columns), tuple(rows) if others else ())
+    return Table(f"controls_against_{run.reference}", tuple(columns), tuple(rows) if others else ())
 
 
 def levels_table(run: Run) -> Table:
@@ -142,9 +142,9 @@ def _half_level(run: Run, metrics: Metrics, key: str, half: str) -> float:
 
 
 def outcomes_sentence(run: Run) -> str | None:
-    """How gradient, noise and update of each condition compare with A's: they are outcomes, nobody set them."""
+    """How gradient, noise and update compare with the reference's: they are outcomes, nobody set them."""
     found = []
-    for name in [condition for condition in run.conditions if condition != BASELINE]:
+    for name in [condition for condition in run.conditions if condition != run.reference]:
         words = []
         for key in ("grad_norm", NOISE_SCALE, "update_norm"):
             both = [compare(run, key, name, half) for half in HALVES]
@@ -158,4 +158,4 @@ def outcomes_sentence(run: Run) -> str | None:
             found.append(f"{name}: {', '.join(words)}")
     if not found:
         return None
-    return "Mean difference to A in the first and the second half. " + "; ".join(found) + "."
+    return f"Mean difference to {run.reference} in the first and the second half. {'; '.join(found)}."

@@ -14,7 +14,7 @@ from bench_shadows.report.style import (
     log_axis,
     mark_phase_shift,
     new_figure,
-    phase_shift_key,
+    phase_shift_keys,
 )
 from bench_shadows.report.tables import decoder
 
@@ -60,7 +60,7 @@ def draw_curves(axes: Axes, run: Run, key: str, points: int = POINTS) -> bool:
         if len(values) and np.isfinite(values).any():
             draw_line(axes, steps, values, name, marks=False)
             drawn = True
-    mark_phase_shift(axes, run.config.phase_steps)
+    mark_phase_shift(axes, run.phase_shift)
     if not drawn:
         empty(axes, "not recorded")
     return drawn
@@ -91,12 +91,12 @@ def trajectories(run: Run, unigram_entropy: float | None) -> Figure | None:
                 draw_line(axes, np.array(steps), scale * values, name)
         if not len(table):
             empty(axes, "not evaluated" if table is text else "not diagnosed")
-        mark_phase_shift(axes, run.config.phase_steps)
+        mark_phase_shift(axes, run.phase_shift)
         axes.set_title(heading)
         axes.set_ylabel(label)
     for axes in grid[1]:
         axes.set_xlabel("step")
-    legend(figure, run.conditions, [phase_shift_key()])
+    legend(figure, run.conditions, phase_shift_keys(run.phase_shift))
     return figure
 
 
@@ -144,9 +144,9 @@ def monitored(run: Run) -> Figure | None:
             seeds, steps, means = table.where(condition=name).pivot("seed", "stretch", "value")
             if seeds and steps:
                 draw_line(axes, np.array(steps), means, name, marks=False)
-        mark_phase_shift(axes, run.config.phase_steps)
+        mark_phase_shift(axes, run.phase_shift)
         axes.set_ylabel(label)
         axes.set_xlabel("step")
     log_axis(grid[0, 2])
-    legend(figure, run.conditions, [phase_shift_key()], marks=False)
+    legend(figure, run.conditions, phase_shift_keys(run.phase_shift), marks=False)
     return figure

@@ -26,7 +26,7 @@ from bench_shadows.report.style import (
     legend,
     mark_phase_shift,
     new_figure,
-    phase_shift_key,
+    phase_shift_keys,
 )
 from bench_shadows.report.tables import BASELINE, at_end, decoder, fraction_label
 
@@ -131,7 +131,7 @@ def over_depth(frame: Frame, value: str, conditions: Sequence[str]) -> tuple[np.
     return np.array(layers), profiles
 
 
-def _depth(axes: Axes, frame: Frame, value: str, conditions: Sequence[str]) -> None:
+def draw_depth(axes: Axes, frame: Frame, value: str, conditions: Sequence[str]) -> None:
     """Means of `value` over layers; how wide their intervals are stands at the right, one bar for a condition."""
     layers, profiles = over_depth(frame, value, conditions)
     if not profiles:
@@ -188,7 +188,7 @@ def up_proj_depth(run: Run) -> Figure | None:
         return None
     figure, grid = new_figure("up_proj: do the conditions come apart in the MLP, or only in attention?", 1, 3, 3.3)
     for axes, (value, label) in zip(grid[0], UP_PROJ, strict=True):
-        _depth(axes, end, value, run.conditions)
+        draw_depth(axes, end, value, run.conditions)
         axes.set_title(label)
         axes.set_xlabel("layer")
     legend(figure, run.conditions)
@@ -197,16 +197,16 @@ def up_proj_depth(run: Run) -> Figure | None:
 
 def all_modules(run: Run, value: str, label: str, title: str) -> Figure | None:
     """A diagnostic over depth at the end, a panel for each module."""
-    return _modules(run, at_end(decoder(run)), value, label, title)
+    return by_module(run, at_end(decoder(run)), value, label, title)
 
 
 def change_over_depth(run: Run, value: str, label: str, title: str, reference: str = "init") -> Figure | None:
     """A change over depth at the end, measured from `reference`, a panel for each module."""
-    return _modules(run, at_end(run.changes.where(reference=reference)), value, label, title)
+    return by_module(run, at_end(run.changes.where(reference=reference)), value, label, title)
 
 
-def _modules(run: Run, frame: Frame, value: str, label: str, title: str) -> Figure | None:
-    """Small multiples over depth: a panel for each module and one for their mean."""
+def by_module(run: Run, frame: Frame, value: str, label: str, title: str) -> Figure | None:
+    """Small multiples over depth: a panel for each module of the frame and one for their mean."""
     modules = order_modules(frame.values("module"))
     if not modules:
         return None
@@ -224,7 +224,7 @@ def _modules(run: Run, frame: Frame, value: str, label: str, title: str) -> Figu
             axes.axhspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0, alpha=0.6)
         if value.startswith("delta"):
             axes.axhline(0, color=GREY, linewidth=0.8)
-        _depth(axes, mine, value, run.conditions)
+        draw_depth(axes, mine, value, run.conditions)
         axes.set_title(heading)
     for axes in list(grid.flat)[len(panels) :]:
         hide(axes)
@@ -245,40 +245,34 @@ def _present(run: Run, frame: Frame) -> list[str]:
     return [name for name in run.conditions if len(frame.where(condition=name))]
 
 
-REFERENCES = (
-    ("init", "from the initial weights"),
-    ("previous", "from the checkpoint before"),
-    ("A", "from condition A"),
-)
+def references(run: Run) -> tuple[tuple[str, str], ...]:
+    """(reference of changes.parquet, in words) in the order in which figures have them."""
+    return (
+        ("init", "from the initial weights"),
+        ("previous", "from the checkpoint before"),
+        (run.reference, f"from condition {run.reference}"),
+    )
 
 
 def delta_effective_rank(run: Run) -> Figure | None:
     """Delta effective rank over depth at the end: references down, v_proj, o_proj and up_proj across."""
     modules = ["self_attn.v_proj", "self_attn.o_proj", "mlp.up_proj"]
-    return _references(
-        run,
-        modules,
-        "delta_effective_rank",
-        "Delta effective rank: is D disrupted in the deep layers, against every reference?",
-        "delta effective rank",
-    )
-
-
-def _references(run: Run, modules: Sequence[str], value: str, title: str, label: str) -> Figure | None:
     end = at_end(run.changes)
     modules = [name for name in modules if name in end.values("module")]
-    references = [(name, text) for name, text in REFERENCES if len(end.where(reference=name))]
-    if not modules or not references:
+    found = [(name, text) for name, text in references(run) if len(end.where(reference=name))]
+    if not modules or not found:
         return None
-    figure, grid = new_figure(title, len(references), len(modules), 0.9 + 2.0 * len(references), sharex=True)
-    for row, (reference, text) in enumerate(references):
+    title = "Delta effective rank: is D disrupted in the deep layers, against every reference?"
+    figure, grid = new_figure(title, len(found), len(modules), 0.9 + 2.0 * len(found), sharex=True)
+    for row, (reference, text) in enumerate(found):
         for column, module in enumerate(modules):
             axes = grid[row, column]
             axes.axhline(0, color=GREY, linewidth=0.8)
-            _depth(axes, end.where(reference=reference, module=module), value, run.conditions)
+            here = end.where(reference=reference, module=module)
+            draw_depth(axes, here, "delta_effective_rank", run.conditions)
             if row == 0:
                 axes.set_title(short(module))
-        grid[row, 0].set_ylabel(f"{label}\n{text}", fontsize=8.5)
+        grid[row, 0].set_ylabel(f"delta effective rank\n{text}", fontsize=8.5)
     for axes in grid[-1]:
         axes.set_xlabel("layer")
     legend(figure, _present(run, end))
@@ -289,20 +283,20 @@ def how_far(run: Run) -> Figure | None:
     """Relative change and correlation over depth at the end, from the initial weights and from A, for v_proj."""
     module = "self_attn.v_proj"
     end = at_end(run.changes).where(module=module)
-    references = [
-        (name, text) for name, text in REFERENCES if name != "previous" and len(end.where(reference=name))
+    found = [
+        (name, text) for name, text in references(run) if name != "previous" and len(end.where(reference=name))
     ]
-    if not references:
+    if not found:
         return None
     figure, grid = new_figure(
-        "v_proj: how far did the weights travel, and did they turn away?", 2, len(references), 5.0, sharex=True
+        "v_proj: how far did the weights travel, and did they turn away?", 2, len(found), 5.0, sharex=True
     )
-    for column, (reference, text) in enumerate(references):
+    for column, (reference, text) in enumerate(found):
         here = end.where(reference=reference)
         for row, (value, label) in enumerate(
             (("relative_change", "relative change"), ("correlation", "correlation"))
         ):
-            _depth(grid[row, column], here, value, run.conditions)
+            draw_depth(grid[row, column], here, value, run.conditions)
             grid[row, 0].set_ylabel(label)
         grid[0, column].set_title(text)
         grid[1, column].set_xlabel("layer")
@@ -326,12 +320,12 @@ def rank_by_module(run: Run) -> Figure | None:
             seeds, steps, values = mine.where(condition=name).pivot("seed", "step", "effective_rank")
             if seeds:
                 draw_line(axes, np.array(steps), values, name)
-        mark_phase_shift(axes, run.config.phase_steps)
+        mark_phase_shift(axes, run.phase_shift)
         axes.set_title(heading)
     for axes in list(grid.flat)[len(panels) :]:
         hide(axes)
     for axes in grid[-1]:
         axes.set_xlabel("step")
     figure.supylabel("mean effective rank", fontsize=9)
-    legend(figure, run.conditions, [phase_shift_key()])
+    legend(figure, run.conditions, phase_shift_keys(run.phase_shift))
     return figure

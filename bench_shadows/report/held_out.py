@@ -77,8 +77,8 @@ def _lines(
     tasks = order_tasks(end.values("task")) if len(end) else []
     if not tasks:
         return None
-    others = [name for name in run.conditions if name != BASELINE and len(end.where(condition=name))]
-    base = end.where(condition=BASELINE)
+    others = [name for name in run.conditions if name != run.reference and len(end.where(condition=name))]
+    base = end.where(condition=run.reference)
     compared = bool(others and len(base))
     figure, grid = new_figure(title, 1, 2 if compared else 1, 3.4)
     whole = len(tasks) - (tasks[-1] == "all")  # `all` is no range among the others: a mark of its own
@@ -126,8 +126,8 @@ def _arrange(tasks: Sequence[str], found: Sequence[str], values: np.ndarray) -> 
 
 def rows_against_a(run: Run, end: Frame, title: str, label: str) -> Figure | None:
     """A row for each task, a mark with its interval for each other condition's difference to A."""
-    others = [name for name in run.conditions if name != BASELINE and len(end.where(condition=name))]
-    base = end.where(condition=BASELINE)
+    others = [name for name in run.conditions if name != run.reference and len(end.where(condition=name))]
+    base = end.where(condition=run.reference)
     if not others or not len(base):
         return None
     tasks = order_tasks(end.values("task"))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.config import CONDITIONS, Config
+from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS, Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import read_json
@@ -91,14 +91,27 @@ class Run:
     monitor: Frame
     """A row for each matrix of each look of monitor.jsonl: condition, seed, step and `MONITOR`."""
     notes: tuple[str, ...]
+    duplicates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Of a study of prompts: how often they were repeated, before and after, with examples."""
 
     @property
     def conditions(self) -> list[str]:
-        """Conditions that anything was recorded for, A first."""
+        """Conditions that anything was recorded for, the reference first."""
         found = {condition for condition, _ in self.metrics}
         for frame in (self.diagnostics, self.changes, self.evaluation):
             found.update(frame.values("condition"))
-        return sorted(found, key=lambda name: (name not in CONDITIONS, name))
+        known = known_conditions(self.config)
+        return sorted(found, key=lambda name: (name not in known, name))
+
+    @property
+    def reference(self) -> str:
+        """The condition that differences are measured from: A, or the samples with repeated prompts."""
+        return self.config.reference_condition
+
+    @property
+    def phase_shift(self) -> int | None:
+        """The step at which C and D go over to A's data; None where no condition changes its data."""
+        return None if self.config.studies_prompts else self.config.phase_steps
 
     @property
     def seeds(self) -> list[int]:
@@ -112,6 +125,11 @@ class Run:
     def modules(self) -> list[str]:
         """Modules of the diagnosed matrices, the paper's seven first."""
         return order_modules(self.diagnostics.values("module"))
+
+
+def known_conditions(config: Config) -> tuple[str, ...]:
+    """The conditions of this kind of study, whether the config has them or not."""
+    return PROMPT_CONDITIONS if config.studies_prompts else CONDITIONS
 
 
 def order_modules(names: Sequence[str]) -> list[str]:
@@ -150,12 +168,16 @@ def read_run(folder: Path) -> Run:
         notes.append(f"{name} is not there: {meaning}.")
         return Frame({column: np.zeros(0) for column in columns})
 
+    duplicates: Mapping[str, Any] = {}
+    if config.studies_prompts:
+        duplicates = optional("data/duplicates.json", "how often prompts were repeated is unknown")
     run = Run(
         name=folder.resolve().name,
         config=config,
         provenance=optional("provenance.json", "versions, devices and hashes are unknown"),
         statistics=optional("data/statistics.json", "what each condition did to the data is unknown"),
         documents=optional("data/documents.json", "the corpus is not described"),
+        duplicates=duplicates,
         diagnostics=table("diagnostics.parquet", DIAGNOSTICS, "nothing can be said about the weights"),
         changes=table("changes.parquet", CHANGES, "nothing can be said about how the weights moved"),
         evaluation=table("evaluation.parquet", EVALUATION, "nothing can be said about held-out text"),
@@ -261,12 +283,13 @@ def _absent_runs(run: Run) -> list[str]:
     absent = [name for name in asked.names if name not in run.conditions]
     if absent:
         notes.append(f"Condition {', '.join(absent)} was asked for and has no results.")
-    never = [name for name in CONDITIONS if name not in asked.names]
+    never = [name for name in known_conditions(run.config) if name not in asked.names]
     if never:
         notes.append(f"Condition {', '.join(never)} is not part of this run.")
-    if "A" not in run.conditions:
+    if run.reference not in run.conditions:
         notes.append(
-            "Without condition A nothing can be compared with the baseline: differences to A are left out."
+            f"Without condition {run.reference} nothing can be compared with the baseline: differences to "
+            f"{run.reference} are left out."
         )
     for (condition, seed), metrics in sorted(run.metrics.items()):
         last = int(metrics["step"][-1])

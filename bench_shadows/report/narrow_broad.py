@@ -11,7 +11,7 @@ from bench_shadows.report.style import (
     legend,
     mark_phase_shift,
     new_figure,
-    phase_shift_key,
+    phase_shift_keys,
 )
 from bench_shadows.report.tables import BASELINE, order_tasks
 
@@ -70,7 +70,7 @@ def shadow(run: Run) -> Figure | None:
             seeds, steps, values = frame.where(condition=name, task=task).pivot("seed", "step", "value")
             if seeds:
                 draw_line(axes, np.array(steps), values, name)
-        mark_phase_shift(axes, run.config.phase_steps)
+        mark_phase_shift(axes, run.phase_shift)
         axes.set_title(
             {"likelihood": "from text: log ratio of bits per byte", "exercises": "from exercises: share answered"}[
                 task
@@ -78,5 +78,9 @@ def shadow(run: Run) -> Figure | None:
         )
         axes.set_xlabel("step")
     grid[0, 0].set_ylabel("shadow score (above 0: narrow)")
-    legend(figure, [name for name in run.conditions if len(frame.where(condition=name))], [phase_shift_key()])
+    legend(
+        figure,
+        [name for name in run.conditions if len(frame.where(condition=name))],
+        phase_shift_keys(run.phase_shift),
+    )
     return figure

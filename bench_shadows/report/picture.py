@@ -80,7 +80,7 @@ def _share(axes: Axes, run: Run) -> None:
         seeds, steps, values = frame.where(condition=name).pivot("seed", "step", "in_range")
         if seeds:
             draw_line(axes, np.array(steps), 100 * values, name)
-    mark_phase_shift(axes, run.config.phase_steps)
+    mark_phase_shift(axes, run.phase_shift)
     axes.set_title("matrices with alpha in [2, 6], %", fontsize=9)
     axes.set_xlabel("step")
 

@@ -26,22 +26,24 @@ def checks(run: Run) -> list[Check]:
     if BASELINE not in run.conditions or len(run.conditions) < 2:
         return []
     found = [
-        _initial_weights(run),
+        initial_weights(run),
         *_plans(run),
         *_schedule(run),
         *_batches(run),
-        _budget(run),
-        _skipped(run),
+        budget(run),
+        skipped_steps(run),
     ]
     return [check for check in found if check is not None]
 
 
-def verdict(found: Sequence[Check]) -> str:
+def verdict(found: Sequence[Check], reference: str = BASELINE) -> str:
     """What the checks say together, in one sentence."""
     broken = sum(check.holds is False for check in found)
     unknown = sum(check.holds is None for check in found)
     if unknown == len(found):
-        return "It cannot be said: that takes condition A, another one, and what the stages leave of both."
+        return (
+            f"It cannot be said: that takes condition {reference}, another one, and what the stages leave of both."
+        )
     if broken:
         return (
             f"No: {broken} of {len(found)} checks {'is' if broken == 1 else 'are'} broken. What a figure of this "
@@ -76,11 +78,11 @@ def limits(run: Run) -> list[str]:
     return [*found, mixture] if mixture else found
 
 
-def _names(names: Sequence[str]) -> str:
+def in_words(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _initial_weights(run: Run) -> Check:
+def initial_weights(run: Run) -> Check:
     """Spectra and held-out losses at step 0, to the last digit."""
     suites = [suite for suite in run.evaluation.values("suite") if suite != "shadow"]  # is measured from A
     tables = (
@@ -91,25 +93,24 @@ def _initial_weights(run: Run) -> Check:
     for index, (frame, keys, values) in enumerate(tables):
         start = frame.where(step=0)
         for seed in start.values("seed"):
-            base = _rows(start.where(seed=seed, condition=BASELINE), keys, values)
+            base = _rows(start.where(seed=seed, condition=run.reference), keys, values)
             for name in start.where(seed=seed).values("condition"):
                 mine = _rows(start.where(seed=seed, condition=name), keys, values)
-                if name == BASELINE or not base:
+                if name == run.reference or not base:
                     continue
                 shared = base.keys() & mine.keys()
                 compared[index] += len(shared)
                 if any(not np.array_equal(base[key], mine[key], equal_nan=True) for key in shared):
                     different.add(str(name))
     if different:
-        return Check(
-            False, f"Initial weights: {_names(sorted(different))} did not begin with A's of the same seed."
-        )
+        text = f"{in_words(sorted(different))} did not begin with {run.reference}'s of the same seed."
+        return Check(False, f"Initial weights: {text}")
     if not all(compared):
         return Check(None, "Initial weights: not compared, there is no diagnosis or no evaluation of step 0.")
     return Check(
         True,
-        f"Initial weights: {compared[0]:,} spectra and {compared[1]:,} held-out results of step 0 are those of A "
-        "with the same seed, to the last digit.",
+        f"Initial weights: {compared[0]:,} spectra and {compared[1]:,} held-out results of step 0 are those of "
+        f"{run.reference} with the same seed, to the last digit.",
     )
 
 
@@ -139,19 +140,19 @@ def _plans(run: Run) -> list[Check]:
                 if ours and theirs and ours != theirs:
                     different.add(name)
         if different:
-            found.append(Check(False, f"Order of rows: that of {_names(sorted(different))} is not A's."))
+            found.append(Check(False, f"Order of rows: that of {in_words(sorted(different))} is not A's."))
         elif not pairs:
-            found.append(Check(None, f"Order of rows of {_names(names)}: no hashes of the plans to compare."))
+            found.append(Check(None, f"Order of rows of {in_words(names)}: no hashes of the plans to compare."))
         else:
             count = f"{pairs} SHA-256 of plans compared" if pairs > 1 else "by the SHA-256 of the plan"
-            found.append(Check(True, text.format(names=_names(names), count=count)))
+            found.append(Check(True, text.format(names=in_words(names), count=count)))
     return found
 
 
 def _schedule(run: Run) -> list[Check]:
     data = [name for name in run.conditions if name in ("C", "D")]
     text = "Schedule: the learning rate of {names} is A's at every step."
-    found = _promise(run, SETTINGS, data, HALVES, text)
+    found = promise(run, SETTINGS, data, HALVES, text)
     if "B" in run.conditions:
         means = [estimate(part[1]) for half in HALVES if (part := compare(run, "learning_rate", "B", half))]
         if len(means) == 2 and means[0] is not None and means[1] is not None:
@@ -165,14 +166,14 @@ def _batches(run: Run) -> list[Check]:
     """That what was planned was read: the token statistics of the batches that training saw."""
     data = [name for name in run.conditions if name in ("C", "D")]
     text = "Batches: in the second half those of {names} have A's token statistics at every step."
-    found = _promise(run, BATCHES, data, ("second",), text)
+    found = promise(run, BATCHES, data, ("second",), text)
     if "B" in run.conditions:
         text = "Batches: B's have A's token statistics at every step of both halves."
-        found += _promise(run, BATCHES, ["B"], HALVES, text)
+        found += promise(run, BATCHES, ["B"], HALVES, text)
     return found
 
 
-def _promise(
+def promise(
     run: Run, controls: Mapping[str, Any], names: Sequence[str], halves: Sequence[str], text: str
 ) -> list[Check]:
     """The sentence if it holds for every control, else what breaks it or what is not recorded."""
@@ -188,13 +189,15 @@ def _promise(
     if not names:
         return []
     if broken:
-        return [Check(False, f"Not as designed: {', '.join(broken)}, not equal to A's ({where} half).")]
+        text = f"Not as designed: {', '.join(broken)}, not equal to {run.reference}'s ({where} half)."
+        return [Check(False, text)]
     if absent:
-        return [Check(None, f"Not recorded for A and the other ({where} half): {', '.join(absent)}.")]
-    return [Check(True, text.format(names=_names(names)))]
+        text = f"Not recorded for {run.reference} and the other ({where} half): {', '.join(absent)}."
+        return [Check(None, text)]
+    return [Check(True, text.format(names=in_words(names)))]
 
 
-def _budget(run: Run) -> Check | None:
+def budget(run: Run) -> Check | None:
     """Steps and tokens of every run."""
     ends = {
         (name, seed): (int(metrics["step"][-1]), int(np.nan_to_num(metrics["tokens"][-1])))
@@ -210,7 +213,7 @@ def _budget(run: Run) -> Check | None:
     return Check(False, f"Budget: the runs have not made the same steps: {text}.")
 
 
-def _skipped(run: Run) -> Check | None:
+def skipped_steps(run: Run) -> Check | None:
     """Steps that the loop left out because of a spike."""
     counts = {
         f"{name}-seed{seed}": skipped(metrics)

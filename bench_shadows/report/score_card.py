@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS
 from bench_shadows.report.claims_verdict import COVERAGE, Claim, TestedPart
 from bench_shadows.report.estimates import MISSING, estimate
 from bench_shadows.report.tables import Column, Table
@@ -22,6 +23,7 @@ VERDICTS = {
 }
 FURTHER = {"C4": ("up_proj",), "C9": ("deciles", "rare_words", "narrow_and_broad", "shadow")}
 """Figures besides a claim's own that bear on it."""
+_NAMES_A_CONDITION = re.compile(rf"(.+?), ({'|'.join((*CONDITIONS, *PROMPT_CONDITIONS))})(, .+)?")
 INTERVAL = f"{100 * COVERAGE:.0f} %"
 ONE_SIDED = f"{100 * (1 - COVERAGE) / 2:.2g} %"
 
@@ -33,6 +35,8 @@ def sentence(claims: Sequence[Claim]) -> str:
     for verdict, (_, _, one, several) in VERDICTS.items():
         if count := found[verdict]:
             parts.append(f"{count} {one if count == 1 else several}")
+    if len(claims) == 1:
+        return f"{claims[0].id} {VERDICTS[claims[0].verdict][2]}."
     return f"Of {len(claims)} claims {', '.join(parts)}."
 
 
@@ -156,7 +160,7 @@ def by_condition(claim: Claim) -> Table:
     rows: dict[str, dict[str, Any]] = {}
     conditions: set[str] = set()
     for name, values in claim.observed.items():
-        match = re.fullmatch(r"(.+?), ([A-D])(, .+)?", name)
+        match = _NAMES_A_CONDITION.fullmatch(name)
         what, condition = (f"{match[1]}{match[3] or ''}", match[2]) if match else (name, "all")
         conditions.add(condition)
         rows.setdefault(what, {"what": what})[condition] = _rounded(values.values())

@@ -20,16 +20,27 @@ from bench_shadows.report.estimates import half_width, mean
 
 # Okabe and Ito's colours, told apart by people who are colour-blind; each condition also has its own marker.
 COLOURS = {"A": "#0072B2", "B": "#CC79A7", "C": "#009E73", "D": "#D55E00"}
-MARKERS = {"A": "o", "B": "s", "C": "^", "D": "D"}
+COLOURS |= {"baseline": COLOURS["A"], "deduplicated": COLOURS["D"]}
+MARKERS = {"A": "o", "B": "s", "C": "^", "D": "D", "baseline": "o", "deduplicated": "D"}
 NAMES = {
     "A": "A · broad coverage",
     "B": "B · A's data, rate held high",
     "C": "C · repetition first",
     "D": "D · rewritten first",
+    "baseline": "baseline · prompts repeated",
+    "deduplicated": "deduplicated · each prompt once",
 }
-NESTED = {"A": 2.8, "B": 2.0, "C": 1.3, "D": 0.7}  # widths of curves that lie on each other
+NESTED = {
+    "A": 2.8,
+    "B": 2.0,
+    "C": 1.3,
+    "D": 0.7,
+    "baseline": 2.4,
+    "deduplicated": 1.1,
+}  # widths of curves that lie on each other
 GREY = "#767676"
 BAND = "#DDE8D8"
+PHASE_SHIFT = "phase shift"
 WIDTH = 9.0  # inches
 
 STYLE: Any = {
@@ -119,8 +130,8 @@ def draw_typical_intervals(axes: Axes, profiles: Mapping[str, np.ndarray]) -> No
             axes.errorbar(
                 place, centre, yerr=float(np.nanmedian(half)), color=colour(name), capsize=2, elinewidth=1.2
             )
-            # Room for every condition, drawn or not: panels that share the axis keep one width.
-            axes.set_xlim(low, high + (len(COLOURS) + 0.5) * step)
+            # Room for four conditions, drawn or not: panels that share the axis keep one width.
+            axes.set_xlim(low, high + 4.5 * step)
 
 
 def legend(figure: Figure, conditions: Sequence[str], extra: Sequence[Line2D] = (), marks: bool = True) -> None:
@@ -144,14 +155,17 @@ def line_key(condition: str, marks: bool = True) -> Line2D:
     )
 
 
-def mark_phase_shift(axes: Axes, step: float) -> None:
-    """A dotted line where C and D go over to A's data."""
-    axes.axvline(step, color=GREY, linestyle=":", linewidth=1.1, zorder=1)
+def mark_phase_shift(axes: Axes, step: float | None) -> None:
+    """A dotted line where C and D go over to A's data; none in a study without a phase shift."""
+    if step is not None:
+        axes.axvline(step, color=GREY, linestyle=":", linewidth=1.1, zorder=1, gid=PHASE_SHIFT)
 
 
-def phase_shift_key() -> Line2D:
-    """The legend's entry for that line."""
-    return Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label="phase shift")
+def phase_shift_keys(step: float | None) -> list[Line2D]:
+    """The legend's entry for that line, where there is one."""
+    if step is None:
+        return []
+    return [Line2D([], [], color=GREY, linestyle=":", linewidth=1.1, label=PHASE_SHIFT)]
 
 
 def integer_axis(axes: Axes, layers: np.ndarray) -> None:

@@ -17,6 +17,7 @@ from bench_shadows.report.estimates import Estimate, estimate, paired
 from bench_shadows.report.inputs import Frame, Run, order_modules
 
 BASELINE = "A"
+DECODER = "decoder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ def at_end(frame: Frame) -> Frame:
 
 def decoder(run: Run) -> Frame:
     """Diagnostics of the decoder's matrices: the paper's set."""
-    return run.diagnostics.where(component="decoder")
+    return run.diagnostics.where(component=DECODER)
 
 
 def by_seed(frame: Frame, value: str) -> dict[int, float]:
@@ -95,10 +96,10 @@ def by_seed(frame: Frame, value: str) -> dict[int, float]:
     return {int(seed): float(means[row, 0]) for row, seed in enumerate(seeds)} if len(frame) else {}
 
 
-def share_table(run: Run) -> Table:
+def share_table(run: Run, component: str = DECODER) -> Table:
     """Table 1 of this run: percent of fitted matrices with alpha in [2, 6], by condition and point of the run."""
     rows = []
-    frame = decoder(run)
+    frame = run.diagnostics.where(component=component)
     for fraction, step in zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True):
         here = frame.where(step=step)
         shares = {name: by_seed(here.where(condition=name), "in_range") for name in run.conditions}
@@ -108,14 +109,14 @@ def share_table(run: Run) -> Table:
                 continue
             fitted = int(np.isfinite(mine["in_range"]).sum())
             percent = {seed: 100 * share for seed, share in shares[name].items()}
-            base = {seed: 100 * share for seed, share in shares.get(BASELINE, {}).items()}
+            base = {seed: 100 * share for seed, share in shares.get(run.reference, {}).items()}
             rows.append(
                 {
                     "condition": name,
                     "fraction": fraction,
                     "step": step,
                     "share_percent": estimate(percent.values()),
-                    "minus_A": paired(percent, base) if name != BASELINE else None,
+                    f"minus_{run.reference}": paired(percent, base) if name != run.reference else None,
                     "in_range": int(np.nansum(mine["in_range"])),
                     "fitted": fitted,
                     "missing_fits": len(mine) - fitted,
@@ -127,18 +128,18 @@ def share_table(run: Run) -> Table:
         Column("fraction", "Fraction", 4),
         Column("step", "Step"),
         Column("share_percent", "Share in [2, 6], %", 1),
-        Column("minus_A", "Minus A, points", 1, signed=True),
+        Column(f"minus_{run.reference}", f"Minus {run.reference}, points", 1, signed=True),
         Column("in_range", "In range"),
         Column("fitted", "Fitted"),
         Column("missing_fits", "Missing fits"),
         Column("seeds", "Seeds"),
     )
-    return Table("share_in_range", columns, tuple(rows))
+    return Table(_named("share_in_range", component), columns, tuple(rows))
 
 
-def module_table(run: Run) -> Table:
+def module_table(run: Run, component: str = DECODER) -> Table:
     """Mean alpha and effective rank over layers at the end, by module and condition."""
-    end = at_end(decoder(run))
+    end = at_end(run.diagnostics.where(component=component))
     rows = []
     for module in order_modules(end.values("module")):
         row: dict[str, Any] = {"module": module}
@@ -151,7 +152,8 @@ def module_table(run: Run) -> Table:
     columns = [Column("module", "Module", text=True)]
     columns += [Column(f"alpha_{name}", f"α {name}", 2) for name in run.conditions]
     columns += [Column(f"effective_rank_{name}", f"Rank {name}", 1) for name in run.conditions]
-    return Table("modules_at_end", (*columns, Column("missing_fits", "Missing fits")), tuple(rows))
+    name = _named("modules_at_end", component)
+    return Table(name, (*columns, Column("missing_fits", "Missing fits")), tuple(rows))
 
 
 def missing_table(diagnostics: Frame, changes: Frame) -> Table:
@@ -180,9 +182,9 @@ def missing_table(diagnostics: Frame, changes: Frame) -> Table:
 PROFILE = ("alpha", "spikes", "x_min", "x_min_over_mean", "effective_rank")
 
 
-def profile_table(run: Run) -> Table:
+def profile_table(run: Run, component: str = DECODER) -> Table:
     """Every module and layer at the end, by condition: what the depth figures draw (CSV only)."""
-    end = at_end(decoder(run))
+    end = at_end(run.diagnostics.where(component=component))
     rows = []
     for module in order_modules(end.values("module")):
         for name in run.conditions:
@@ -192,7 +194,14 @@ def profile_table(run: Run) -> Table:
                 row: dict[str, Any] = {"module": module, "layer": int(layer), "condition": name}
                 rows.append(row | {key: estimate(by_seed(there, key).values()) for key in PROFILE})
     columns = [Column("module", "Module", text=True), Column("layer", "Layer"), Column("condition", "Condition")]
-    return Table("profiles_at_end", (*columns, *(Column(key, key) for key in PROFILE)), tuple(rows))
+    return Table(
+        _named("profiles_at_end", component), (*columns, *(Column(key, key) for key in PROFILE)), tuple(rows)
+    )
+
+
+def _named(table: str, component: str) -> str:
+    """A table's name; that of the decoder's, the paper's set, stays plain."""
+    return table if component == DECODER else f"{table}_{component}"
 
 
 def depth_variation_table(run: Run, reference: str = "init") -> Table:
@@ -211,20 +220,21 @@ def depth_variation_table(run: Run, reference: str = "init") -> Table:
                 variation[name] = {int(seed): float(ratio[index]) for index, seed in enumerate(seeds)}
         for name, ratios in variation.items():
             row[name] = estimate(ratios.values())
-            if name != BASELINE and BASELINE in variation:
-                row[f"{name}_minus_A"] = paired(ratios, variation[BASELINE])
+            if name != run.reference and run.reference in variation:
+                row[f"{name}_minus_{run.reference}"] = paired(ratios, variation[run.reference])
         if variation:
             rows.append(row)
-    return Table("change_variance_over_depth", _compared("module", "Module", run.conditions, 3), tuple(rows))
+    return Table("change_variance_over_depth", _compared(run, "module", "Module", 3), tuple(rows))
 
 
-def _compared(key: str, label: str, conditions: Sequence[str], digits: int) -> tuple[Column, ...]:
-    """One column for each condition, then one for each difference to A."""
-    others = [name for name in conditions if name != BASELINE] if BASELINE in conditions else []
+def _compared(run: Run, key: str, label: str, digits: int) -> tuple[Column, ...]:
+    """One column for each condition, then one for each difference to the reference."""
+    base = run.reference
+    others = [name for name in run.conditions if name != base] if base in run.conditions else []
     return (
         Column(key, label, text=True),
-        *(Column(name, name, digits) for name in conditions),
-        *(Column(f"{name}_minus_A", f"{name} − A", digits, signed=True) for name in others),
+        *(Column(name, name, digits) for name in run.conditions),
+        *(Column(f"{name}_minus_{base}", f"{name} − {base}", digits, signed=True) for name in others),
     )
 
 
@@ -238,10 +248,10 @@ def evaluation_table(run: Run, name: str, suite: str, metric: str, label: str) -
         row: dict[str, Any] = {"task": task, "count": int(np.nanmax(there["count"], initial=0))}
         for condition, found in values.items():
             row[condition] = estimate(found.values())
-            if condition != BASELINE and BASELINE in values:
-                row[f"{condition}_minus_A"] = paired(found, values[BASELINE])
+            if condition != run.reference and run.reference in values:
+                row[f"{condition}_minus_{run.reference}"] = paired(found, values[run.reference])
         rows.append(row)
-    first, *columns = _compared("task", label, run.conditions, 3)
+    first, *columns = _compared(run, "task", label, 3)
     columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
     return Table(name, (first, Column("count", "Count"), *columns), tuple(rows))
 
