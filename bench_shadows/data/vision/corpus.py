@@ -12,6 +12,10 @@ from bench_shadows.data.vision.tasks import TASKS, Task
 from bench_shadows.data.vision.templates import repeated
 from bench_shadows.errors import ConfigError
 
+SYSTEM = {"en": "You are a helpful assistant.", "zh": "你是一个乐于助人的助手。"}
+WITH_SYSTEM = 0.3
+"""Share of the samples with a system message; our choice."""
+
 
 def builtin_samples(
     config: PromptsConfig, image_size: int, seed: int, split: Split, count: int
@@ -38,7 +42,8 @@ def make_sample(
     task: Task, image_size: int, seed: int, split: Split, number: int
 ) -> tuple[Sample, np.ndarray | None]:
     """Sample `number` of a task, its prompt standing once, and its image."""
-    found = task.make(Dice(seed, split, task.name, number), image_size)
+    dice = Dice(seed, split, task.name, number)
+    found = task.make(dice, image_size)
     asked = "\n".join(filter(None, (found.instruction, found.content)))
     sample: Sample = {
         "id": f"{split}-{task.name}-{number}",
@@ -50,6 +55,8 @@ def make_sample(
             {"from": "gpt", "value": found.answer},
         ],
     }
+    if dice.chance(WITH_SYSTEM):
+        sample["system"] = SYSTEM[found.language]
     if found.caption:
         sample["caption"] = found.caption
     if found.check:

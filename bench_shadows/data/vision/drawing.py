@@ -19,6 +19,7 @@ Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, fractions of the side."""
 
+
 COLORS: dict[str, Color] = {
     "red": (214, 39, 40),
     "green": (34, 150, 70),
@@ -66,11 +67,16 @@ def font(name: str, pixels: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(font_path(name), pixels, layout_engine=ImageFont.Layout.BASIC)
 
 
+def scale_of(size: int) -> int:
+    """How many times larger a picture is drawn than shown."""
+    return max(2, round(_DRAWN / size))
+
+
 class Canvas:
     """A square picture that is being drawn."""
 
     def __init__(self, size: int, paper: Color = (255, 255, 255)):
-        self.scale = max(2, round(_DRAWN / size))
+        self.scale = scale_of(size)
         self.side = size * self.scale
         self.image = Image.new("RGB", (self.side, self.side), paper)
         self.draw = ImageDraw.Draw(self.image)

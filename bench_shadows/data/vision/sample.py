@@ -55,6 +55,11 @@ def prompt(sample: Sample) -> str:
     return ""
 
 
+def has_image(sample: Sample) -> bool:
+    """Whether an image belongs to the sample: it names one, or a turn has the placeholder."""
+    return bool(sample.get("image")) or any(PLACEHOLDER in turn["value"] for turn in sample["conversations"])
+
+
 def answer(sample: Sample) -> str:
     """What the assistant says last: the answer that is asked for; "" where it says nothing."""
     return next((turn["value"] for turn in reversed(sample["conversations"]) if turn["from"] == "gpt"), "")

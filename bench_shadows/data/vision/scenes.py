@@ -53,7 +53,7 @@ def _numbers(digits: int) -> tuple[str, ...]:
 
 @functools.cache
 def _short_words(longest: int) -> tuple[str, ...]:
-    return tuple(word for word in words.NOUNS if len(word) <= max(4, longest))
+    return tuple(word for word in words.SIGNS if len(word) <= max(4, longest))
 
 
 def counting(dice: Dice, size: int) -> Made:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bench_shadows.data.vision import scenes
+from bench_shadows.data.vision import charts, orders, papers, photos, scenes, texts
 from bench_shadows.data.vision.made import Make
 
 
@@ -26,5 +26,19 @@ TASKS = {
         Task("relations", "multimodal", True, scenes.relations),
         Task("grounding", "multimodal", True, scenes.grounding),
         Task("captioning", "multimodal", True, scenes.captioning),
+        Task("digits", "multimodal", True, photos.digits),
+        Task("photographs", "multimodal", True, photos.photographs),
+        Task("arithmetic", "language", False, texts.arithmetic),
+        Task("inflection", "language", False, texts.inflection),
+        Task("ordering", "language", False, texts.ordering),
+        Task("reading", "language", False, texts.reading),
+        Task("numerals_zh", "language", False, texts.numerals_zh),
+        Task("fields", "documents", True, papers.fields),
+        Task("tables", "documents", True, charts.tables),
+        Task("charts", "documents", True, charts.charts),
+        Task("extraction", "documents", False, papers.extraction),
+        Task("keywords", "documents", False, papers.keywords),
+        Task("constraints", "instructions", False, orders.constraints),
+        Task("image_constraints", "instructions", True, orders.image_constraints),
     )
 }

@@ -3,14 +3,11 @@
 import random
 from collections.abc import Callable
 
-from bench_shadows.data.vision.sample import Sample, prompt
-
-HELPFUL = {"en": "You are a helpful assistant.", "zh": "你是一个乐于助人的助手。"}
+from bench_shadows.data.vision.sample import Sample, has_image, prompt
 
 
 def _system(sample: Sample, instruction: str) -> Sample:
-    before = sample.get("system") or HELPFUL.get(sample.get("language", "en"), HELPFUL["en"])
-    return {**sample, "system": f"{before} {instruction}"}
+    return {**sample, "system": " ".join(filter(None, (sample.get("system"), instruction)))}
 
 
 def _metadata(sample: Sample, instruction: str) -> Sample:
@@ -31,7 +28,7 @@ TEMPLATES: dict[str, Callable[[Sample, str], Sample]] = {
     "caption": _caption,
     "ocr": _ocr,
 }
-"""Field -> how a pipeline writes the instruction into it."""
+"""Field -> how a pipeline writes the instruction into it: after what stands there, or before a caption."""
 _WITHOUT_IMAGE = ("system", "metadata")
 
 
@@ -41,11 +38,11 @@ def repeated(sample: Sample, chance: float) -> Sample:
     The instruction is the first line of the first user turn. Which samples are taken follows from their ids:
     those of a smaller share are among those of a larger one.
     """
-    rng = random.Random(f"repeated/{sample['id']}")
+    rng = random.Random(f"repeated/{sample.get('id') or prompt(sample)}")
     instruction = next(iter(prompt(sample).splitlines()), "")
     if rng.random() >= chance or not instruction:
         return sample
-    fields = list(TEMPLATES) if "caption" in sample or sample.get("image") else list(_WITHOUT_IMAGE)
-    for field in rng.sample(fields, rng.randint(1, min(3, len(fields)))):
+    fields = TEMPLATES if has_image(sample) else _WITHOUT_IMAGE
+    for field in rng.sample(list(fields), rng.randint(1, min(3, len(fields)))):
         sample = TEMPLATES[field](sample, instruction)
     return sample

@@ -1,0 +1,75 @@
+"""Instructions with constraints that a program can verify, with and without a picture."""
+
+from bench_shadows.data.vision import words
+from bench_shadows.data.vision.dice import Dice
+from bench_shadows.data.vision.drawing import COLORS, PAPERS, SHAPES, Canvas
+from bench_shadows.data.vision.made import Made
+
+TIMES = {2: "two", 3: "three", 4: "four"}
+
+
+def constraints(dice: Dice, size: int) -> Made:
+    """A text-only instruction."""
+    return dice.choice((_capitals, _brackets, _repeat, _list, _sentence, _without))(dice)
+
+
+def _capitals(dice: Dice) -> Made:
+    word = dice.own(words.NOUNS)
+    return Made("Write the word in capital letters.", word.upper(), word, check={"equals": word.upper()})
+
+
+def _brackets(dice: Dice) -> Made:
+    word = dice.own(words.NOUNS)
+    return Made("Write the word in square brackets.", f"[{word}]", word, check={"equals": f"[{word}]"})
+
+
+def _repeat(dice: Dice) -> Made:
+    word, count = dice.own(words.NOUNS), dice.choice(list(TIMES))
+    answer = ", ".join([word] * count)
+    return Made(f"Write the word {TIMES[count]} times, with commas.", answer, word, check={"equals": answer})
+
+
+def _list(dice: Dice) -> Made:
+    kind, count = dice.choice(list(words.KINDS)), dice.choice(list(TIMES))
+    answer = ", ".join(dice.some(words.KINDS[kind], count))
+    check = {"items": count, "members": list(words.KINDS[kind])}
+    return Made(f"Name {TIMES[count]} {kind}, with commas.", answer, check=check)
+
+
+def _sentence(dice: Dice) -> Made:
+    word = dice.own(words.NOUNS)
+    sentence = dice.choice(
+        (
+            ("four", f"The {word} is old."),
+            ("five", f"I see a small {word}."),
+            ("six", f"The {word} is in the house."),
+        )
+    )
+    count, answer = sentence
+    check = {"words": len(answer.split()), "contains": [word], "ends": "."}
+    return Made(f"Write a sentence of {count} words with this word.", answer, word, check=check)
+
+
+def _without(dice: Dice) -> Made:
+    kind = dice.choice(list(words.KINDS))
+    letter = dice.choice("aeo")
+    allowed = [member for member in words.KINDS[kind] if letter not in member]
+    check = {"members": allowed, "excludes": [letter]}
+    singular = kind.removesuffix("s")
+    return Made(f"Name one {singular} without the letter {letter}.", dice.choice(allowed), check=check)
+
+
+def image_constraints(dice: Dice, size: int) -> Made:
+    """An instruction about a picture."""
+    shape, color = dice.choice(SHAPES), dice.choice(list(COLORS))
+    canvas = Canvas(size, dice.choice(PAPERS))
+    canvas.shape(shape, (dice.uniform(0.3, 0.7), dice.uniform(0.3, 0.7)), dice.uniform(0.15, 0.28), COLORS[color])
+    asked, answer = dice.choice(
+        (
+            ("Name the colour of the shape in capital letters.", color.upper()),
+            ("Name the shape in square brackets.", f"[{shape}]"),
+            ("Write the colour of the shape twice, with a comma.", f"{color}, {color}"),
+            ("Name the shape and end with an exclamation mark.", f"{shape}!"),
+        )
+    )
+    return Made(asked, answer, pixels=canvas.pixels(), caption="A drawing of a shape.", check={"equals": answer})
