@@ -215,6 +215,11 @@ def _run(config: Config) -> Iterator[str]:
             f"config.vision.image_size={vision.image_size}: the conditions {', '.join(conditions.names)} read "
             f"text alone; images are for {', '.join(PROMPT_CONDITIONS)}"
         )
+    if config.studies_prompts and config.data.tokenizer != "bpe":
+        yield (
+            f"config.data.tokenizer={config.data.tokenizer}: a study of {', '.join(conditions.names)} trains its "
+            "own, with tokens for images and turns; expected bpe"
+        )
     if vision.image_size and config.data.seq_len < vision.image_tokens + 8:
         yield (
             f"config.data.seq_len={config.data.seq_len}: an image takes {vision.image_tokens} tokens, which "

@@ -6,6 +6,7 @@ from typing import Any
 
 from bench_shadows.config import OPERATIONAL, Config, default, differences, grows, to_dict
 from bench_shadows.data.documents import parts
+from bench_shadows.data.vision.drawn import sample_parts
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file, read_json, write_json
 
@@ -55,7 +56,11 @@ def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:
         "train.batch_size": config.train.batch_size,
         "conditions": to_dict(config.conditions),
     }
-    facts = {part.name: (part.identity(), part.paths) for part in parts(config.data)}
+    if config.studies_prompts:
+        sizes = {"image_size": config.vision.image_size, "image_tokens": config.vision.image_tokens}
+        fields |= {"prompts": to_dict(config.prompts), "vision": sizes}
+    found = sample_parts(config) if config.studies_prompts else parts(config.data)
+    facts = {part.name: (part.identity(), part.paths) for part in found}
     if config.data.tokenizer != "bpe" and (path := Path(config.data.tokenizer)).is_file():
         status = path.stat()
         facts[str(path)] = {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}, (str(path),)

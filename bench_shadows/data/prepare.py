@@ -7,6 +7,7 @@ refused, never mixed.
 
     sources -> corpus/ (ingest.py) -> drawn/order (corpus.py) -> drawn/tokens (fill.py) -> rows/ -> plans/
 
+That is the way of documents; samples with prompts go that of `vision/prepare.py`.
 Only numbers of documents and counts are held in memory, text a piece at a time. corpus/ stays: rows that
 are lost are made from it again, and `rewrite` reads it.
 """
@@ -24,6 +25,7 @@ from bench_shadows.data.corpus import Drawn, bytes_per_token, draw_corpus, run_t
 from bench_shadows.data.fill import DOCUMENTS, Filled, Packing, fill, pack
 from bench_shadows.data.inputs import claim
 from bench_shadows.data.text_statistics import document_statistics
+from bench_shadows.data.vision.prepare import prepare_prompts
 from bench_shadows.data.workers import LOCAL, Engine
 from bench_shadows.errors import DataError
 from bench_shadows.files import TEMPORARY, atomic_path, hash_file, read_json, remove, write_json
@@ -44,6 +46,8 @@ def prepare(config: Config, folder: Path | str, engine: Engine = LOCAL) -> dict[
       ConfigError: the tokenizer cannot be used with this config.
     """
     folder = Path(folder)
+    if config.studies_prompts:
+        return prepare_prompts(config, folder, engine)
     folder.mkdir(parents=True, exist_ok=True)
     for left in sorted(folder.rglob("*" + TEMPORARY)):
         remove(left)

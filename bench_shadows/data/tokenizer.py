@@ -96,8 +96,13 @@ def _byte_level(model: models.BPE) -> Backend:
     return backend
 
 
-def train_bpe(texts: Iterable[str], vocab_size: int, sample_bytes: int = SAMPLE_BYTES) -> Tokenizer:
-    """A byte-level BPE of exactly `vocab_size` tokens, `<|endoftext|>` (id 0) among them.
+def train_bpe(
+    texts: Iterable[str],
+    vocab_size: int,
+    sample_bytes: int = SAMPLE_BYTES,
+    special_tokens: Sequence[str] = (END_OF_TEXT,),
+) -> Tokenizer:
+    """A byte-level BPE of exactly `vocab_size` tokens, the special ones, which come first, among them.
 
     Reads `texts` up to the first one that brings `sample_bytes` together. The same texts give the same
     tokenizer. Raises DataError where the texts have too few different words for so many tokens.
@@ -112,7 +117,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, sample_bytes: int = SAMPLE_
     backend = _byte_level(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[END_OF_TEXT],
+        special_tokens=list(special_tokens),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

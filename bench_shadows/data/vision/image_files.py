@@ -1,0 +1,98 @@
+"""The user's image files: found below one folder and nowhere else, checked, and made square."""
+
+import io
+import os
+import stat
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench_shadows.data.sources.part import BadRecordError
+from bench_shadows.errors import ConfigError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+MOST_BYTES = 2**27
+"""Of a file; a larger one is not opened."""
+MOST_PIXELS = 2**26
+"""Of an image by its header, before it is decoded: a small file may claim to be a huge image."""
+LEAST_SIDE = 8
+"""Pixels; on less there is nothing to be seen."""
+LONGEST_SHAPE = 20
+"""Times that one side may be as long as the other: a longer one is a line when it is made square."""
+GREY = (127, 127, 127)
+"""What fills an image up to a square: nothing, to the encoder."""
+
+
+def read_image(content: Any, folder: Path, size: int) -> np.ndarray:
+    """An image made square, uint8 [size, size, 3]; its proportions are kept, the rest is grey.
+
+    Args:
+      content: a path below `folder`, or the file's bytes, as Parquet has them.
+
+    Raises BadRecordError(reason, details) for a path outside the folder, a file that is missing or no image, and
+    an image that is too large, too small or too long; ConfigError where Pillow is not installed.
+    """
+    if isinstance(content, str):
+        content = _bytes(content, folder)
+    return _decoded(content, size)
+
+
+def _bytes(name: str, folder: Path) -> bytes:
+    """What a file below the folder holds."""
+    if not name or "\0" in name or os.path.isabs(name) or ".." in Path(name).parts:
+        raise BadRecordError("image outside the folder", f"{name!r}; expected a path below {folder}")
+    path = Path(os.path.realpath(folder / name))  # links and all
+    if not path.is_relative_to(os.path.realpath(folder)):
+        raise BadRecordError("image outside the folder", f"{name!r} is a link to {path}")
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+            raise BadRecordError("not an image", f"{name!r} is no file")
+        if status.st_size > MOST_BYTES:
+            raise BadRecordError("image too large", f"{name!r}: {status.st_size:,} bytes, at most {MOST_BYTES:,}")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadRecordError("image missing", f"no {name!r} below {folder}") from error
+    except OSError as error:
+        raise BadRecordError("image cannot be read", f"{name!r}: {error.strerror}") from error
+
+
+def _decoded(content: bytes, size: int) -> np.ndarray:
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ConfigError("images are read by Pillow: pip install 'bench-shadows[vision]'") from error
+    if len(content) > MOST_BYTES:
+        raise BadRecordError("image too large", f"{len(content):,} bytes, at most {MOST_BYTES:,}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters of them is checked here
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                _check(*image.size)
+                image.draft("RGB", (2 * size, 2 * size))
+                image.load()
+                if image.mode.startswith("I;16"):
+                    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+                image = ImageOps.exif_transpose(image)
+                if image.has_transparency_data:
+                    image = image.convert("RGBA")
+                    image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+                square = ImageOps.pad(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC, GREY)
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error, MemoryError) as error:
+        raise BadRecordError("not an image", " ".join(str(error).split())[:200]) from error
+    except Image.DecompressionBombError as error:
+        raise BadRecordError("image too large", " ".join(str(error).split())) from error
+    return np.asarray(square, np.uint8)
+
+
+def _check(width: int, height: int) -> None:
+    shape = f"{width} x {height} pixels"
+    if width * height > MOST_PIXELS:
+        raise BadRecordError("image too large", f"{shape}, at most {MOST_PIXELS:,} in all")
+    if min(width, height) < LEAST_SIDE:
+        raise BadRecordError("wrong image size", f"{shape}, expected at least {LEAST_SIDE} a side")
+    if max(width, height) > LONGEST_SHAPE * min(width, height):
+        raise BadRecordError("wrong image size", f"{shape}, one side more than {LONGEST_SHAPE} times the other")
