@@ -52,7 +52,7 @@ class Analysis:
         self.config, self.folder = config, folder
         fractions = (0.0, *config.diagnostics.fractions)
         steps = (0, *config.analysed_steps)
-        # Condition A first: the others of the same seed are measured from it.
+        # In this order the reference condition comes first: the others of the same seed are measured from it.
         self.points = [
             Point(condition, seed, step, fraction)
             for seed in config.conditions.seeds
@@ -132,14 +132,15 @@ class Analysis:
         return open_weights(str(self._checkpoints(point) / str(point.step) / "params"))
 
     def _references(self, point: Point) -> Iterator[tuple[str, Point]]:
-        """What a checkpoint's changes are measured from: its initial weights, the one before, condition A."""
+        """What a checkpoint's changes are measured from: its first weights, those before, the reference condition."""
         if point.step:
             own = [other for other in self.points if other.model == point.model and other.step < point.step]
             yield "init", own[0]
             yield "previous", own[-1]
-            baseline = point._replace(condition="A")
+            name = self.config.reference_condition
+            baseline = point._replace(condition=name)
             if baseline != point and baseline in self.digests:
-                yield "A", baseline
+                yield name, baseline
 
     def _diagnosis(self, point: Point) -> list[Row]:
         return analyse.diagnose(self._weights(point), _identity(point), self._precision)
