@@ -18,7 +18,7 @@ WITH_SYSTEM = 0.3
 
 
 def builtin_samples(
-    config: PromptsConfig, image_size: int, seed: int, split: Split, count: int
+    config: PromptsConfig, image_size: int, seed: int, split: Split, count: int, first: int = 0
 ) -> Iterator[tuple[Sample, np.ndarray | None]]:
     """Samples of the built-in corpus, always the same for the same arguments, in a fixed order.
 
@@ -26,16 +26,18 @@ def builtin_samples(
 
     Args:
       image_size: pixels of a side; 0 makes samples of the tasks without images only.
+      first: samples that are not made: another process makes them.
 
     Yields:
       (sample, its image as uint8 [image_size, image_size, 3] or None).
     """
     duplication = config.duplication if split == "train" else 0.0
     made: dict[str, int] = {}
-    for task in itertools.islice(schedule(weights(config, image_size)), count):
+    for place, task in enumerate(itertools.islice(schedule(weights(config, image_size)), count)):
         number = made[task.name] = made.get(task.name, -1) + 1
-        sample, image = make_sample(task, image_size, seed, split, number)
-        yield repeated(sample, duplication), image
+        if place >= first:
+            sample, image = make_sample(task, image_size, seed, split, number)
+            yield repeated(sample, duplication), image
 
 
 def make_sample(

@@ -11,7 +11,6 @@ A piece is a folder that is written once, whole:
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -124,8 +123,9 @@ def _samples(piece: Piece, counts: Counts) -> Iterator[Sampled]:
     if piece.split == "held_out":  # as many of each task, whatever it weighs
         tasks = weights(prompts, config.vision.image_size)
         prompts = dataclasses.replace(prompts, tasks=tuple(f"{task.name}=1" for task in tasks))
-    made = builtin_samples(prompts, config.vision.image_size, config.data.seed, piece.split, part.end or 0)
-    for number, (sample, image) in enumerate(itertools.islice(made, part.begin, None), part.begin):
+    size, seed = config.vision.image_size, config.data.seed
+    made = builtin_samples(prompts, size, seed, piece.split, part.end or 0, first=part.begin)
+    for number, (sample, image) in enumerate(made, part.begin):
         counts.read(part.name)
         yield Sampled(f"{part.name}[{number}]", dict(sample), image)
 
