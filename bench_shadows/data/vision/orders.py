@@ -1,11 +1,15 @@
 """Instructions with constraints that a program can verify, with and without a picture."""
 
+import itertools
+
 from bench_shadows.data.vision import words
 from bench_shadows.data.vision.dice import Dice
 from bench_shadows.data.vision.drawing import COLORS, PAPERS, SHAPES, Canvas
 from bench_shadows.data.vision.made import Made
 
 TIMES = {2: "two", 3: "three", 4: "four"}
+_LISTS = tuple(itertools.product(words.KINDS, TIMES))
+_LETTERS = tuple(itertools.product(words.KINDS, "aeio"))
 
 
 def constraints(dice: Dice, size: int) -> Made:
@@ -30,7 +34,7 @@ def _repeat(dice: Dice) -> Made:
 
 
 def _list(dice: Dice) -> Made:
-    kind, count = dice.choice(list(words.KINDS)), dice.choice(list(TIMES))
+    kind, count = dice.own(_LISTS)
     answer = ", ".join(dice.some(words.KINDS[kind], count))
     check = {"items": count, "members": list(words.KINDS[kind])}
     return Made(f"Name {TIMES[count]} {kind}, with commas.", answer, check=check)
@@ -51,8 +55,7 @@ def _sentence(dice: Dice) -> Made:
 
 
 def _without(dice: Dice) -> Made:
-    kind = dice.choice(list(words.KINDS))
-    letter = dice.choice("aeo")
+    kind, letter = dice.own(_LETTERS)
     allowed = [member for member in words.KINDS[kind] if letter not in member]
     check = {"members": allowed, "excludes": [letter]}
     singular = kind.removesuffix("s")

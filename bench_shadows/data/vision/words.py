@@ -50,8 +50,12 @@ MONTHS = ("January", "March", "April", "May", "June", "July", "August", "October
 KINDS = {
     "animals": ("cat", "dog", "cow", "frog", "goat", "horse", "lion", "pig", "tiger", "wolf", "duck", "bird"),
     "colours": ("red", "green", "blue", "yellow", "black", "white", "grey", "brown", "pink"),
-    "fruits": ("apple", "pear", "plum", "fig", "lemon", "grape", "melon", "kiwi"),
+    "fruits": ("apple", "pear", "plum", "fig", "lemon", "grape", "melon", "kiwi", "cherry"),
     "tools": ("saw", "hammer", "axe", "drill", "file", "spade", "rake", "brush"),
+    "vehicles": ("car", "bus", "train", "truck", "ship", "bike", "van", "tram", "jet"),
+    "metals": ("iron", "gold", "silver", "zinc", "tin", "lead", "copper", "steel"),
+    "drinks": ("tea", "milk", "water", "coffee", "juice", "wine", "beer", "cocoa"),
+    "rooms": ("kitchen", "hall", "attic", "cellar", "office", "study", "bathroom", "shop"),
 }
 """Members of a kind, by its plural."""
 
