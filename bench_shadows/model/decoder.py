@@ -183,21 +183,30 @@ class Decoder(nnx.Module):
         if not config.tie_embeddings:
             self.lm_head = Linear(config.hidden_size, config.vocab_size, rngs)
 
-    def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
-        tables = rope_tables(tokens_BxT.shape[1], self.config.head_dim, self.config.rope_theta)
+    def embed(self, tokens_BxT: jax.Array, images: jax.Array | None = None) -> jax.Array:
+        """What the first layer reads, [B, T, D] in the compute dtype; `images` are for networks that see them."""
+        if images is not None:
+            raise ValueError("a decoder alone sees no images; config.vision.image_size is 0")
+        return self.gather(self.embed_tokens)(tokens_BxT, self.compute_dtype)
 
-        def layer_of(layer: Layer, x_BxTxD: jax.Array) -> jax.Array:
-            return self.spread(self.gather(layer)(x_BxTxD, tables))
+    def __call__(self, tokens_BxT: jax.Array, images: jax.Array | None = None) -> jax.Array:
+        tables = rope_tables(tokens_BxT.shape[1], self.config.head_dim, self.config.rope_theta)
+        x_BxTxD = self.spread(self.embed(tokens_BxT, images))
+        return self.spread(self.norm(self.through(self.layers, x_BxTxD, tables)))
+
+    def through(self, layers: nnx.Module, x_BxTxD: jax.Array, *arguments: Any) -> jax.Array:
+        """x after a stack of layers, each of them called as layer(x, *arguments)."""
+
+        def layer_of(layer: Any, x_BxTxD: jax.Array) -> jax.Array:
+            return self.spread(self.gather(layer)(x_BxTxD, *arguments))
 
         apply = _rematerialised(layer_of, self.remat, self.scan_layers)
-        x_BxTxD = self.spread(self.gather(self.embed_tokens)(tokens_BxT, self.compute_dtype))
         if self.scan_layers:
-            x_BxTxD, _ = jax.lax.scan(lambda x, layer: (apply(layer, x), None), x_BxTxD, self.layers)
-        else:
-            leaves, tree = jax.tree.flatten(self.layers)
-            for weights in zip(*map(jnp.unstack, leaves), strict=True):
-                x_BxTxD = apply(jax.tree.unflatten(tree, weights), x_BxTxD)
-        return self.spread(self.norm(x_BxTxD))
+            return jax.lax.scan(lambda x, layer: (apply(layer, x), None), x_BxTxD, layers)[0]
+        leaves, tree = jax.tree.flatten(layers)
+        for weights in zip(*map(jnp.unstack, leaves), strict=True):
+            x_BxTxD = apply(jax.tree.unflatten(tree, weights), x_BxTxD)
+        return x_BxTxD
 
     def head(self) -> jax.Array:
         """The output matrix [D, V] in the compute dtype: the transposed embedding where the two are tied."""
@@ -205,9 +214,9 @@ class Decoder(nnx.Module):
         part = self.gather(self.embed_tokens if tied else self.lm_head)
         return (part.embedding[...].T if tied else part.kernel[...]).astype(self.compute_dtype)
 
-    def logits(self, tokens_BxT: jax.Array) -> jax.Array:
+    def logits(self, tokens_BxT: jax.Array, images: jax.Array | None = None) -> jax.Array:
         """Next-token logits [B, T, V] float32, all at once: for short texts. Training never holds them."""
-        return jnp.matmul(self(tokens_BxT), self.head(), preferred_element_type=jnp.float32)
+        return jnp.matmul(self(tokens_BxT, images), self.head(), preferred_element_type=jnp.float32)
 
 
 def _rematerialised(apply: Callable[..., jax.Array], remat: Remat, scanned: bool) -> Callable[..., jax.Array]:
