@@ -21,9 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench_shadows import __version__
+from bench_shadows.data import sample_files
 from bench_shadows.data.counts import Counts
-from bench_shadows.data.json_lists import elements, opens_a_list
-from bench_shadows.data.prompts import Cleaned, Measure, Rules, deduplicate, texts
+from bench_shadows.data.json_lists import elements
+from bench_shadows.data.prompt_measure import Account
+from bench_shadows.data.prompts import Cleaned, Rules, deduplicate
 from bench_shadows.data.sources import jsonl, storage
 from bench_shadows.data.sources.part import BadRecordError, Part
 from bench_shadows.data.workers import LOCAL
@@ -32,13 +34,6 @@ from bench_shadows.files import atomic_path, hash_json, read_json, remove, write
 from bench_shadows.progress import Progress
 
 REPORT = "duplicates.json"
-PIECE = 2**26
-"""Bytes of JSON lines that one process reads at once; other formats are read file by file."""
-EXAMPLES = 12
-"""Samples that are shown before and after."""
-LISTED = 200
-"""Fragments that duplicates.json lists."""
-_SHOWN = 2000  # characters of a field of an example
 _BATCH = 256  # rows of a Parquet file that are held at once
 _WORK = ".work"
 
@@ -113,7 +108,7 @@ def _files(sources: Sequence[str]) -> tuple[dict[str, storage.File], Counter[str
             found, folder = storage.find(source)
         for file in found:
             name = "/".join(file.below) if folder else file.below[-1]
-            if _form(file) is None:
+            if sample_files.form(file) is None:
                 ignored[storage.ending(file.name) or "no ending"] += 1
             elif name in files:
                 raise DataError(
@@ -124,27 +119,13 @@ def _files(sources: Sequence[str]) -> tuple[dict[str, storage.File], Counter[str
     if not files:
         listed = ", ".join(f"{count:,} with {ending}" for ending, count in sorted(ignored.items()))
         raise DataError(
-            f"dedupe-prompts: no samples in {', '.join(sources)} ({listed}); expected .jsonl, .json or .parquet"
+            f"dedupe-prompts: no samples in {', '.join(sources)} ({listed}); expected {sample_files.EXPECTED}"
         )
     return files, ignored
 
 
-def _form(file: storage.File) -> str | None:
-    ending = storage.content_ending(file.name)
-    if ending == ".parquet":
-        return None if storage.compression(file.name) else "parquet"
-    return "json" if ending in (".jsonl", ".ndjson", ".json") else None
-
-
 def _pieces(file: storage.File, out: Path, rules: Rules, limit: int) -> Iterator[_Piece]:
-    form = _form(file) or ""
-    if form == "json" and opens_a_list(file.path):
-        form = "list"
-    step = PIECE if form == "json" and not storage.compression(file.name) else max(1, file.bytes)
-    for number, begin in enumerate(range(0, max(1, file.bytes), step)):
-        end = None if step >= file.bytes else min(begin + step, file.bytes)
-        facts = (("bytes", min(step, file.bytes - begin)),)
-        part = Part(file.name, form, (file.path,), begin, end, facts)
+    for number, part in enumerate(sample_files.pieces(file)):
         yield _Piece(part, out.with_name(f"{out.name}.{number:06d}"), rules, limit)
 
 
@@ -173,25 +154,18 @@ class _Samples:
     """Cleans samples one by one and counts."""
 
     def __init__(self, piece: _Piece):
-        self.rules, self.name = piece.rules, piece.part.name
-        self.measure, self.counts = Measure(), Counts(piece.limit)
-        self.examples: list[dict[str, Any]] = []
-        self._shown: set[str] = set()
+        self.rules, self.account, self.counts = piece.rules, Account(), Counts(piece.limit)
 
     def take(self, sample: Any, where: str) -> Cleaned:
         """A sample without repetitions; raises BadRecordError for what is none."""
         if not isinstance(sample, dict):
             raise BadRecordError("not an object", f"a {type(sample).__name__}")
         cleaned = deduplicate(sample, self.rules)
-        self.measure.add(cleaned, self.rules)
-        new = {repeat.fragment for repeat in cleaned.removed} - self._shown
-        if new and len(self.examples) < EXAMPLES:
-            self._shown |= new
-            self.examples.append(_example(cleaned, where, self.rules))
+        self.account.add(cleaned, where, self.rules)
         return cleaned
 
     def as_json(self) -> dict[str, Any]:
-        return {"measure": self.measure.as_json(), "counts": self.counts.as_json(), "examples": self.examples}
+        return {**self.account.as_json(), "counts": self.counts.as_json()}
 
 
 def clean_piece(piece: _Piece, seen: Callable[[float], None]) -> None:
@@ -214,7 +188,7 @@ def _option_named() -> Iterator[None]:
 
 
 def _clean_lines(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
-    name = part.name
+    name = storage.shown(part.paths[0])
     with pa.output_stream(str(path), compression=storage.compression(name), buffer_size=2**20) as file:
         number, end = 0, part.begin
         try:
@@ -306,31 +280,15 @@ def _encoded(sample: Any) -> bytes:
 # ---- what is told
 
 
-def _example(cleaned: Cleaned, where: str, rules: Rules) -> dict[str, Any]:
-    after = {text.path: text.value for text in texts(cleaned.sample, rules)}
-    fields = [
-        {"field": ".".join(map(str, text.path)), "before": text.value[:_SHOWN], "after": after[text.path][:_SHOWN]}
-        for text in cleaned.looked_at
-    ]
-    return {"where": where, "fields": fields}
-
-
 def _report(pieces: Sequence[_Piece], limit: int, ignored: Counter[str]) -> dict[str, Any]:
-    measure, counts = Measure(), Counts(limit)
-    examples: list[dict[str, Any]] = []
+    account, counts = Account(), Counts(limit)
     for piece in pieces:
         found = read_json(piece.counted)
-        measure.merge(Measure.from_json(found["measure"]))
+        account.merge(Account.from_json(found))
         with _option_named():
             counts.merge(Counts.from_json(limit, found["counts"]))
-        examples += found["examples"]
-    told = measure.as_json()
-    common = sorted(measure.fragments.items(), key=lambda item: (-item[1], item[0]))[:LISTED]
     return {
-        **told,
-        "fragments": [{"fragment": fragment[:_SHOWN], "copies": copies} for fragment, copies in common],
-        "fragments_told_apart": len(measure.fragments),
-        "examples": examples[:EXAMPLES],
+        **account.report(),
         "bad_records": counts.bad,
         "bad_examples": counts.examples,
         "ignored_files": dict(sorted(ignored.items())),

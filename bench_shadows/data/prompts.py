@@ -14,9 +14,8 @@ import dataclasses
 import functools
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
 
@@ -174,76 +173,6 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-@dataclasses.dataclass
-class Measure:
-    """How often prompts are repeated, over many samples; merged over processes and parts."""
-
-    samples: int = 0
-    repeating: int = 0
-    """Samples with a repeated fragment."""
-    repeating_after: int = 0
-    """The same, measured again on what was written."""
-    characters: int = 0
-    """In the fields that are looked at."""
-    characters_removed: int = 0
-    without_text: int = 0
-    """Samples without any field that is looked at."""
-    fields: Counter[str] = dataclasses.field(default_factory=Counter)
-    """Field -> samples with it."""
-    fields_repeating: Counter[str] = dataclasses.field(default_factory=Counter)
-    """Field -> samples in which a copy was removed from it."""
-    fragments: Counter[str] = dataclasses.field(default_factory=Counter)
-    """Fragment -> copies removed."""
-    fragments_dropped: int = 0
-    """Copies of rare fragments that are no longer told apart."""
-
-    LISTED: ClassVar[int] = 20_000
-    """Fragments that are told apart; twice as many are held at most."""
-
-    def add(self, cleaned: Cleaned, rules: Rules) -> None:
-        """Counts one sample, as it was and as it is written."""
-        self.samples += 1
-        self.without_text += not cleaned.looked_at
-        self.characters += sum(len(text.value) for text in cleaned.looked_at)
-        self.fields.update({text.field for text in cleaned.looked_at})
-        if removed := cleaned.removed:
-            self.repeating += 1
-            self.repeating_after += bool(deduplicate(cleaned.sample, rules).removed)
-            self.characters_removed += sum(len(repeat.text) for repeat in removed)
-            self.fields_repeating.update({repeat.field for repeat in removed})
-            self.fragments.update(repeat.fragment for repeat in removed)
-            self._forget_rare()
-
-    def merge(self, other: "Measure") -> None:
-        """Adds what another process counted."""
-        for field in dataclasses.fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if isinstance(mine, Counter):
-                mine.update(theirs)
-            else:
-                setattr(self, field.name, mine + theirs)
-        self._forget_rare()
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain JSON values, the same whatever order they were counted in."""
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            name: dict(sorted(item.items())) if isinstance(item, Counter) else item for name, item in found.items()
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Measure":
-        """What `as_json` gave."""
-        counters: dict[str, Any] = {name: Counter(item) for name, item in value.items() if isinstance(item, dict)}
-        return cls(**{**value, **counters})
-
-    def _forget_rare(self) -> None:
-        if len(self.fragments) > 2 * self.LISTED:
-            common = Counter(dict(self.fragments.most_common(self.LISTED)))
-            self.fragments_dropped += self.fragments.total() - common.total()
-            self.fragments = common
 
 
 def _walk(value: Any, path: Path, rank: int) -> Iterator[Text]:

@@ -24,6 +24,7 @@ def write_prompts_page(folder: Path, command: Sequence[str]) -> Path:
         .render(
             found=found,
             fields=_fields(found),
+            templates=_templates(found),
             fragments=_fragments(found),
             examples=[(example["where"], _side_by_side(example)) for example in found["examples"]],
             files=len(found["made_from"]["files"]),
@@ -43,21 +44,43 @@ def _fields(found: dict[str, Any]) -> Table:
             "samples": count,
             "repeating": found["fields_repeating"].get(field, 0),
             "share": 100 * found["fields_repeating"].get(field, 0) / count,
+            "after": found["fields_repeating_after"].get(field, 0),
         }
         for field, count in found["fields"].items()
     ]
     columns = (
         Column("field", "Field", text=True),
         Column("samples", "Samples with it", 0),
-        Column("repeating", "Copies removed from", 0),
+        Column("repeating", "Samples with a copy in it", 0),
         Column("share", "Share, %", 1),
+        Column("after", "Samples after", 0),
     )
     return Table("fields", columns, tuple(sorted(rows, key=lambda row: (-row["repeating"], row["field"]))))
 
 
+def _templates(found: dict[str, Any]) -> Table:
+    columns = (
+        Column("template", "Fields that share a fragment", text=True),
+        Column("samples", "Samples", 0),
+        Column("share", "Share, %", 1),
+        Column("samples_after", "Samples after", 0),
+    )
+    samples = max(1, found["samples"])
+    rows = [{**one, "share": 100 * one["samples"] / samples} for one in found["templates"][:_LISTED]]
+    return Table("templates", columns, tuple(rows))
+
+
 def _fragments(found: dict[str, Any]) -> Table:
-    columns = (Column("fragment", "Fragment, normalised", text=True), Column("copies", "Copies removed", 0))
-    return Table("fragments", columns, tuple(found["fragments"][:_LISTED]))
+    columns = (
+        Column("fragment", "Fragment, normalised", text=True),
+        Column("copies", "Copies removed", 0),
+        Column("samples", "Samples", 0),
+        Column("share", "Share, %", 1),
+        Column("copies_after", "Copies after", 0),
+    )
+    samples = max(1, found["samples"])
+    rows = [{**one, "share": 100 * one["samples"] / samples} for one in found["fragments"][:_LISTED]]
+    return Table("fragments", columns, tuple(rows))
 
 
 def _side_by_side(example: dict[str, Any]) -> list[tuple[str, list[tuple[str, bool]], bool]]:

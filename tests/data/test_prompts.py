@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_shadows.data.prompts import Measure, Rules, deduplicate, split, texts
+from bench_shadows.data.prompt_measure import Measure
+from bench_shadows.data.prompts import Rules, deduplicate, split, texts
 
 RULES = Rules()
 ASK = "Answer the question using a single word or phrase."
@@ -183,10 +184,10 @@ def test_a_measure_adds_up_over_parts() -> None:
 
 
 def test_rare_fragments_are_forgotten_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Measure, "LISTED", 2)
+    monkeypatch.setattr(Measure, "LIMIT", 2)
     measure = Measure()
     for number in [*range(20), 3, 3, 4]:
         line = f"Read the line with the number {number}."
         measure.add(deduplicate({"prompt": line, "caption": line}, RULES), RULES)
-    assert len(measure.fragments) <= 4
-    assert measure.fragments.total() + measure.fragments_dropped == 23
+    assert len(measure.fragments) <= 5
+    assert measure.fragments.total() == 23

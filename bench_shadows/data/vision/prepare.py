@@ -25,7 +25,7 @@ from bench_shadows.data.conditions import plan_path, save_plan
 from bench_shadows.data.counts import Counts
 from bench_shadows.data.frequency import entropy_nats
 from bench_shadows.data.inputs import claim
-from bench_shadows.data.prompts import Measure
+from bench_shadows.data.prompt_measure import Account
 from bench_shadows.data.vision.drawn import Drawn, draw, pieces
 from bench_shadows.data.vision.images import RowImages, write_images
 from bench_shadows.data.vision.rows import clean, dialogue, encode, row, rules
@@ -176,7 +176,7 @@ class _Filled:
     ):
         self.config, self.folder, self.split, self.drawn, self.words = config, folder, split, drawn, words
         self.numbers = numbers
-        self.measure = Measure()
+        self.account = Account()
         self.kept: list[int] = []
         self.too_long: list[str] = []
         self.counts = {name: np.zeros(config.model.vocab_size, np.int64) for name in SETS[split]}
@@ -253,7 +253,7 @@ class _Filled:
                             padding=seq_len - len(one.ids),
                         )
                     self.kept.append(number)
-                    self.measure.add(cleaned, rules(prompts))
+                    self.account.add(cleaned, where, rules(prompts))
                     values = (
                         *(self.split, sample["id"], sample["group"], sample["task"], sample.get("language", "")),
                         *(where, _asked(both[at][0]), _asked(both[at][1]), both[at][0][-1][1]),
@@ -311,7 +311,7 @@ def _write_tables(
             "tokens": {name: dict(one.tokens[name]) for split, one in filled.items() for name in SETS[split]},
         },
     )
-    write_json(folder / "duplicates.json", filled["train"].measure.as_json())
+    write_json(folder / "duplicates.json", filled["train"].account.report())
     write_json(
         folder / "documents.json",
         {
