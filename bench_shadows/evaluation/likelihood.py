@@ -4,68 +4,93 @@ Letters: N rows, B rows at once, T positions, V vocabulary.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from bench_shadows.config import ModelConfig
+from bench_shadows.config import Config
 from bench_shadows.data.statistics import DECILES
 from bench_shadows.evaluation.table import Row, row
-from bench_shadows.model.decoder import Decoder, with_parameters
+from bench_shadows.model.decoder import with_parameters
 from bench_shadows.model.loss import next_tokens, token_losses
+from bench_shadows.model.network import build_network
 
 # What fits a processor's cache, and what fills an accelerator. On 2 cores, 4 layers of 128 take 27,648 tokens in
 # 0.83 s with 64 rows of 128 tokens at once, in 0.60 s with 16 and in 0.66 s with 4.
 _TOKENS_AT_ONCE = {"cpu": 2048}
 _TOKENS_ON_ACCELERATORS = 65_536
 
-Losses = Callable[[Mapping[str, Any], np.ndarray], np.ndarray]
+
+class Losses(Protocol):
+    """What `build_losses` makes."""
+
+    def __call__(
+        self, params: Mapping[str, Any], rows_NxT: np.ndarray, images: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Losses [N, T - 1] float32 of tokens 1 .. T - 1 of rows of token ids, in nats.
+
+        Args:
+          images: uint8 [N, S, S, 3], what the rows show; None: none of them has an image.
+        """
 
 
-def build_losses(config: ModelConfig, loss_chunk: int, compute_dtype: Any = jnp.float32) -> Losses:
-    """A function (parameters, rows [N, T] int) -> losses [N, T - 1] float32 of tokens 1 .. T - 1, in nats.
+def build_losses(config: Config) -> Losses:
+    """The losses of a config's network, in float32.
 
-    One program is compiled for one row length, whatever the checkpoint.
+    One program is compiled for one row length, with images and without, whatever the checkpoint.
     """
-    model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0), compute_dtype=compute_dtype))
+    model = nnx.eval_shape(lambda: build_network(config, rngs=nnx.Rngs(0)))
 
     @jax.jit
-    def batch_losses(params: Mapping[str, Any], tokens_BxT: jax.Array) -> jax.Array:
-        decoder = with_parameters(model, dict(params))
+    def batch_losses(
+        params: Mapping[str, Any], tokens_BxT: jax.Array, images: jax.Array | None = None
+    ) -> jax.Array:
+        network = with_parameters(model, dict(params))
         targets, _ = next_tokens(tokens_BxT)
-        return token_losses(decoder(tokens_BxT), decoder.head(), targets, loss_chunk)[:, :-1]
+        return token_losses(network(tokens_BxT, images), network.head(), targets, config.train.loss_chunk)[:, :-1]
 
-    def losses(params: Mapping[str, Any], rows_NxT: np.ndarray) -> np.ndarray:
+    def losses(params: Mapping[str, Any], rows_NxT: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
         count, length = rows_NxT.shape
         size = max(1, _TOKENS_AT_ONCE.get(jax.default_backend(), _TOKENS_ON_ACCELERATORS) // length)
-        padded = np.pad(rows_NxT.astype(np.int32), [(0, -count % size), (0, 0)])
+        padded = [_filled(array, size) for array in (rows_NxT.astype(np.int32), images) if array is not None]
         device_params = jax.device_put(params)
-        batches = [batch_losses(device_params, padded[i : i + size]) for i in range(0, len(padded), size)]
+        batches = [
+            batch_losses(device_params, *(array[i : i + size] for array in padded))
+            for i in range(0, len(padded[0]), size)
+        ]
         return np.concatenate([np.asarray(batch) for batch in batches])[:count]
 
     return losses
 
 
 def sequence_losses(
-    losses: Losses, params: Mapping[str, Any], sequences: Sequence[np.ndarray], padding: int
+    losses: Losses,
+    params: Mapping[str, Any],
+    sequences: Sequence[np.ndarray],
+    padding: int,
+    images: np.ndarray | None = None,
+    longest: int | None = None,
 ) -> list[np.ndarray]:
     """Losses of sequences of different lengths: float32 [length - 1] each, of all tokens but the first.
 
-    They are padded at their ends, where no earlier token sees it, to few different lengths.
+    They are padded at their ends, where no earlier token sees it, to few different lengths, `longest` at most.
+
+    Args:
+      images: of each sequence, uint8 [len(sequences), S, S, 3]; None: none has one.
     """
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    padded = np.array([_padded(length) for length in lengths.tolist()], dtype=np.int64)
+    padded = np.array([_padded(length, longest) for length in lengths.tolist()], dtype=np.int64)
     found: list[np.ndarray] = [np.empty(0, np.float32)] * len(sequences)
     for length in np.unique(padded).tolist():
         [members] = np.nonzero(padded == length)
         rows = np.full((len(members), length), padding, np.int32)
         for place, member in enumerate(members.tolist()):
             rows[place, : lengths[member]] = sequences[member]
-        for member, row_losses in zip(members.tolist(), losses(params, rows), strict=True):
+        seen = None if images is None else images[members]
+        for member, row_losses in zip(members.tolist(), losses(params, rows, seen), strict=True):
             found[member] = row_losses[: lengths[member] - 1]
     return found
 
@@ -116,6 +141,12 @@ def position_ranges(length: int) -> list[tuple[int, int]]:
     return [(start, stop - 1) for start, stop in zip(starts, [*starts[1:], length], strict=True)]
 
 
-def _padded(length: int) -> int:
+def _padded(length: int, longest: int | None) -> int:
     """The next of 32, 64, 128, ...: a program is compiled for each."""
-    return max(32, 1 << (length - 1).bit_length())
+    size = max(32, 1 << (length - 1).bit_length())
+    return min(size, longest or size)
+
+
+def _filled(array_N: np.ndarray, size: int) -> np.ndarray:
+    """Zeros behind the end, up to a multiple of `size`."""
+    return np.pad(array_N, [(0, -len(array_N) % size)] + [(0, 0)] * (array_N.ndim - 1))

@@ -29,6 +29,7 @@ from bench_shadows.evaluation.exercises import (
     is_right,
     make_questions,
 )
+from bench_shadows.evaluation.harness import task_rows
 from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows, sequence_losses
 from bench_shadows.evaluation.rare_words import (
     Text,
@@ -55,7 +56,7 @@ class Suites:
     def __init__(self, config: Config, folder: Path):
         self.config, self.data = config, folder / "data"
         self.words = tokenizers.load(self.data / "tokenizer.json", config.model.vocab_size)
-        self.losses = build_losses(config.model, config.train.loss_chunk)
+        self.losses = build_losses(config)
         self._suites: list[Suite] = [
             self._likelihood(),
             self._rare_words(),
@@ -63,10 +64,16 @@ class Suites:
             self._exercises(),
         ]
 
-    def rows(self, params: Mapping[str, Any]) -> Iterator[Row]:
-        """The rows of one checkpoint (suite, task, metric, value, count), from its weights."""
+    def rows(self, params: Mapping[str, Any], last: bool = False) -> Iterator[Row]:
+        """The rows of one checkpoint (suite, task, metric, value, count), from its weights.
+
+        Args:
+          last: whether it is its run's last one, which is asked lm-eval's tasks, too.
+        """
         on_device = jax.device_put(params)
-        return itertools.chain.from_iterable(suite(on_device) for suite in self._suites)
+        rows = itertools.chain.from_iterable(suite(on_device) for suite in self._suites)
+        tasks = self.config.evaluation.tasks if last else ()
+        return itertools.chain(rows, task_rows(on_device, self.config, self.words, tasks))
 
     def _likelihood(self) -> Suite:
         held_out = RowSet(self.data / "rows" / "held_out")

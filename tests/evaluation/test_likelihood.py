@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from bench_shadows.config import ModelConfig
+from bench_shadows.config import Config, ModelConfig, TrainConfig
 from bench_shadows.evaluation.likelihood import (
     build_losses,
     likelihood_rows,
@@ -25,12 +25,13 @@ TINY = ModelConfig(
     vocab_size=50,
     embedding_std=0.5,
 )
+CONFIG = Config(model=TINY, train=TrainConfig(loss_chunk=64))
 
 
 def test_losses_are_the_negative_log_of_the_softmax_of_the_logits() -> None:
     model = Decoder(TINY, rngs=nnx.Rngs(0))
     rows = np.random.default_rng(0).integers(0, 50, (70, 12), dtype=np.uint32)
-    losses = build_losses(TINY, loss_chunk=64)(parameters(model), rows)
+    losses = build_losses(CONFIG)(parameters(model), rows)
     logits = model.logits(rows.astype(np.int32))[:, :-1]
     expected = -np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), rows[:, 1:, None].astype(int), axis=-1)[
         ..., 0
@@ -57,7 +58,7 @@ def test_sequences_of_any_length_have_the_losses_that_they_have_alone() -> None:
     model = Decoder(TINY, rngs=nnx.Rngs(0))
     generator = np.random.default_rng(0)
     sequences = [generator.integers(0, 50, length) for length in (3, 40, 31, 130, 2)]
-    losses, params = build_losses(TINY, loss_chunk=64), parameters(model)
+    losses, params = build_losses(CONFIG), parameters(model)
     together = sequence_losses(losses, params, sequences, padding=0)
     for sequence, found in zip(sequences, together, strict=True):
         np.testing.assert_allclose(found, losses(params, sequence[None])[0], atol=1e-5)
