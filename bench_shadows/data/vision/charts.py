@@ -157,7 +157,7 @@ def _ruled(size: int, paper: Color, count: int) -> tuple[Stage, list[Text]]:
     stage.axes.add_patch(Rectangle((0, 0), cells, 1, color="0.88", zorder=0))
     stage.axes.hlines(range(cells + 1), 0, cells, color="0.5", linewidth=stage.point / 2)
     stage.axes.vlines(range(cells + 1), 0, cells, color="0.5", linewidth=stage.point / 2)
-    letters = [FontProperties("DejaVu Sans", weight=weight) for weight in ("normal", "bold")]
+    letters = [FontProperties(family="DejaVu Sans", weight=weight) for weight in ("normal", "bold")]
     texts = []
     for row, column in itertools.product(range(cells), repeat=2):
         text = Text(column + 0.5, row + 0.5, fontproperties=letters[row == 0 or column == 0])

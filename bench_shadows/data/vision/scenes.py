@@ -128,7 +128,7 @@ def grounding(dice: Dice, size: int) -> Made:
         canvas.shape(kind, ((left + side / 2) / GRID, (top + side / 2) / GRID), side / 2 / GRID, COLORS[color])
         boxes.append((left, top, left + side, top + side))
         names.append(f"{color} {kind}")
-    asked = "Give the box of the thing in tenths: left, top, right, bottom."
+    asked = "Give its box in tenths of the image."
     answer = " ".join(str(edge) for edge in boxes[0])
     caption = "A drawing of two shapes."
     return Made(asked, answer, names[0], canvas.pixels(), caption, check={"box": list(boxes[0])})
