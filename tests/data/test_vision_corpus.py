@@ -63,9 +63,9 @@ def test_a_sample_of_a_task_does_not_depend_on_the_other_tasks(training: Drawn) 
     assert [sample for sample, _ in alone] == among[:10]
 
 
-@pytest.mark.parametrize("size", [32, 48, 96])
+@pytest.mark.parametrize("size", [32, 48, 100])
 def test_an_image_is_square_and_drawn_on(size: int) -> None:
-    for sample, image in drawn("train", len(TASKS), size=size):
+    for sample, image in drawn("train", 4 * len(TASKS), size=size):
         assert (image is not None) == TASKS[sample["task"]].has_image == has_image(sample)
         if image is not None:
             assert (image.shape, image.dtype) == ((size, size, 3), np.uint8)

@@ -96,6 +96,19 @@ class Canvas:
         x, y = (left + right - (x1 - x0)) / 2 - x0, (top + bottom - (y1 - y0)) / 2 - y0
         self.draw.text((x, y), text, fill=ink, font=chosen)
 
+    def letters(self, text: str, box: Box, cells: int, name: str, ink: Color) -> None:
+        """Writes letters of one size in the first of some equal cells of a box, as a form or a sign has them."""
+        left, top, right, bottom = (round(edge * self.side) for edge in box)
+        typical = "N" if name in LATIN else "田"
+        wide = (right - left) / cells
+        trial = font(name, 64).getbbox(typical)
+        pixels = int(64 * min(0.92 * wide / (trial[2] - trial[0]), (bottom - top) / (trial[3] - trial[1])))
+        chosen = font(name, pixels)
+        _, highest, _, lowest = chosen.getbbox(typical, anchor="ms")
+        baseline = (top + bottom - highest - lowest) / 2
+        for place, letter in enumerate(text):
+            self.draw.text((left + (place + 0.5) * wide, baseline), letter, fill=ink, font=chosen, anchor="ms")
+
     def shape(self, kind: str, center: tuple[float, float], radius: float, color: Color) -> None:
         """One of SHAPES; its box is the square of half side `radius` around the centre."""
         x, y, r = center[0] * self.side, center[1] * self.side, radius * self.side

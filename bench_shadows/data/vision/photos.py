@@ -105,7 +105,8 @@ def digits(dice: Dice, size: int) -> Made:
             Image.fromarray(images[record] * 15).resize((pixels, pixels), Image.Resampling.BICUBIC).point(_SHARPER)
         )
         left = (size - pixels * len(chosen)) // 2 + place * pixels
-        canvas.paste(_plain(ink, pixels), (left, dice.randint(0, size - pixels)), mask)
+        top = (size - pixels) // 2 + round(size * dice.uniform(-0.08, 0.08))
+        canvas.paste(_plain(ink, pixels), (left, top), mask)
     asked = dice.choice(("Which number is written by hand?", "Read the handwritten number."))
     answer = "".join(str(values[record]) for record in chosen)
     return Made(asked, answer, pixels=np.asarray(canvas), caption="A scan of handwriting.")

@@ -20,40 +20,41 @@ def ocr(dice: Dice, size: int) -> Made:
     """A number or an English word, in one of several fonts. Larger pictures hold longer ones."""
     longest = max(3, size // 14)
     if dice.chance(0.5):
-        digits = dice.randint(1, longest)
+        digits = dice.randint(1, min(5, longest))
         text = dice.own(_numbers(digits)) if digits > 1 else str(dice.randrange(10))
     else:
         text = dice.own(_short_words(longest)).upper()
     asked = dice.choice(("What does the image say?", "Read the text in the image.", "Which text do you see?"))
-    return Made(asked, text, pixels=_written(dice, size, text, dice.choice(LATIN)), caption="A picture of a sign.")
+    return Made(
+        asked, text, pixels=_written(dice, size, text, longest, dice.choice(LATIN)), caption="A picture of a sign."
+    )
 
 
 def ocr_zh(dice: Dice, size: int) -> Made:
     """One or two Chinese characters, in two fonts."""
     text = dice.choice(words.CHARACTERS) if dice.chance(0.5) else dice.own(words.CHINESE)
     asked = dice.choice(("图片里写的是什么字？", "请读出图片中的文字。", "你看到了哪些文字？"))
-    pixels = _written(dice, size, text, dice.choice(CHINESE))
+    pixels = _written(dice, size, text, 2, dice.choice(CHINESE))
     return Made(asked, text, pixels=pixels, caption="一张写着字的图片。", language="zh")
 
 
-def _written(dice: Dice, size: int, text: str, name: str) -> np.ndarray:
+def _written(dice: Dice, size: int, text: str, cells: int, name: str) -> np.ndarray:
     canvas = Canvas(size, dice.choice(PAPERS))
     if dice.chance(0.3):
         canvas.rectangle((0.03, 0.1, 0.97, 0.9), outline=(150, 150, 150))
-    x, y, scale = dice.uniform(-0.03, 0.03), dice.uniform(-0.08, 0.08), dice.uniform(0.9, 1.0)
-    wide, high = 0.45 * scale, 0.28 * scale
-    canvas.text(text, (0.5 + x - wide, 0.5 + y - high, 0.5 + x + wide, 0.5 + y + high), name, dice.choice(INKS))
+    left, top = dice.uniform(0.01, 0.05), dice.uniform(0.25, 0.35)
+    canvas.letters(text, (left, top, left + 0.94, top + 0.4), cells, name, dice.choice(INKS))
     return canvas.pixels()
 
 
 @functools.cache
 def _numbers(digits: int) -> tuple[str, ...]:
-    return tuple(str(number) for number in range(10 ** (digits - 1), min(10**digits, 100_000)))
+    return tuple(str(number) for number in range(10 ** (digits - 1), 10**digits))
 
 
 @functools.cache
 def _short_words(longest: int) -> tuple[str, ...]:
-    return tuple(word for word in words.SIGNS if len(word) <= max(4, longest))
+    return tuple(word for word in words.SIGNS if len(word) <= longest)
 
 
 def counting(dice: Dice, size: int) -> Made:
