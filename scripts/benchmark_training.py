@@ -320,7 +320,7 @@ def alternate(
                 "tokens_per_second": rate,
                 "tokens_per_second_of_rounds": [tokens / turn.seconds for turn in turns[name]],
                 "tokens_per_cpu_second": statistics.median(tokens / turn.cpu_seconds for turn in turns[name]),
-                "mfu": model_flops_utilization(rate, config.model, config.data.seq_len, device, 1),
+                "mfu": model_flops_utilization(rate / config.data.seq_len, config, device, 1),
                 "peak_bytes": peak.value or peak.grown_bytes,
                 "device": device,
             }

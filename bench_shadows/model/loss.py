@@ -12,12 +12,30 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
+
 
 def next_tokens(tokens_BxT: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Targets [B, T] (each row shifted left by one) and their weights [B, T] float32: 0 at the last position."""
     targets = jnp.roll(tokens_BxT, -1, axis=1)
     weights = jnp.ones(tokens_BxT.shape, jnp.float32).at[:, -1].set(0.0)
     return targets, weights
+
+
+def answer_weights(tokens_BxT: jax.Array) -> jax.Array:
+    """Weights [B, T] float32 of `next_tokens`' targets in rows of samples: 1 in an answer and for its end, else 0.
+
+    A target counts where of all markers before it (image, user, assistant, end of text) the assistant's is the
+    last: so neither prompt nor image counts, nor the ends of text that fill a row.
+    """
+    positions = jnp.arange(1, tokens_BxT.shape[1] + 1)
+
+    def last(*markers: int) -> jax.Array:
+        found = functools.reduce(jnp.logical_or, [tokens_BxT == marker for marker in markers])
+        return jax.lax.cummax(jnp.where(found, positions, 0), axis=1)
+
+    answers = last(ASSISTANT_ID) > last(IMAGE_ID, USER_ID, END_ID)
+    return answers.astype(jnp.float32).at[:, -1].set(0.0)
 
 
 def token_losses(

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from bench_shadows.config import Config, ModelConfig
-from bench_shadows.training.throughput import flops_per_token
+from bench_shadows.config import Config
+from bench_shadows.data.rows import row_sets
+from bench_shadows.training.throughput import flops_per_row
 
 STATE_BYTES = 12
 """Of one parameter in a checkpoint: float32 weights and Adam's two moments."""
@@ -12,26 +13,37 @@ TEACHER_TOKENS_PER_SECOND = 5_000
 TOKEN_BYTES = 4
 
 
-def parameter_count(model: ModelConfig) -> int:
-    """Weights of the decoder: 659 M for the paper's, of them 155.6 M in the embedding."""
+def parameter_count(config: Config) -> int:
+    """Weights of the decoder (659 M for the paper's, of them 155.6 M in the embedding) and of what sees images."""
+    model = config.model
     width, heads = model.hidden_size, model.num_heads * model.head_dim
     attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
     layer = attention + 3 * width * model.intermediate_size + 2 * width
     embeddings = (1 if model.tie_embeddings else 2) * model.vocab_size * width
-    return model.num_layers * layer + embeddings + width
+    decoder = model.num_layers * layer + embeddings + width
+    return decoder + (_vision_parameters(config) if config.vision.image_size else 0)
+
+
+def _vision_parameters(config: Config) -> int:
+    """Of the image encoder and its projector, biases included."""
+    vision, width = config.vision, config.model.hidden_size
+    size, inner = vision.hidden_size, vision.intermediate_size
+    patches = (3 * vision.patch_size**2 + 1) * size + vision.image_tokens * size
+    layer = 4 * (size + 1) * size + (size + 1) * inner + (inner + 1) * size + 4 * size
+    return patches + vision.num_layers * layer + (size + 1) * width + (width + 1) * width
 
 
 def run_budget(config: Config) -> dict[str, Any]:
     """One run, in plain JSON values; flops count causal attention once, checkpoint_bytes all that it keeps."""
-    tokens = config.steps * config.train.batch_size * config.data.seq_len
+    rows = config.steps * config.train.batch_size
     kept = len(set(config.analysed_steps)) + 1 + 2  # the initial weights, and two between the analysed steps
-    parameters = parameter_count(config.model)
+    parameters = parameter_count(config)
     return {
         "parameters": parameters,
         "steps": config.steps,
-        "tokens": tokens,
-        "flops": tokens * flops_per_token(config.model, config.data.seq_len),
-        "flops_full_attention": tokens * flops_per_token(config.model, config.data.seq_len, causal=False),
+        "tokens": rows * config.data.seq_len,
+        "flops": rows * flops_per_row(config),
+        "flops_full_attention": rows * flops_per_row(config, causal=False),
         "checkpoints": kept,
         "checkpoint_bytes": kept * parameters * STATE_BYTES,
     }
@@ -40,9 +52,19 @@ def run_budget(config: Config) -> dict[str, Any]:
 def data_budget(config: Config) -> dict[str, Any]:
     """The data of all runs: rows on disk, and the teacher's work for Condition D (None without D).
 
-    teacher_gpu_hours counts the tokens that are to be written, at `TEACHER_TOKENS_PER_SECOND`.
+    teacher_gpu_hours counts the tokens that are to be written, at `TEACHER_TOKENS_PER_SECOND`. In a study of
+    prompts rows are samples, and bytes those of the images, too, one for each sample, before they are compressed.
     """
     row = config.data.seq_len * TOKEN_BYTES
+    if config.studies_prompts:
+        samples, pixels = config.prompts.samples, 3 * config.vision.image_size**2
+        return {
+            "rows": dict.fromkeys(row_sets(config), samples),
+            "bytes": samples * (len(row_sets(config)) * row + pixels),
+            "teacher_tokens": None,
+            "teacher_gpu_hours": None,
+            "teacher_tokens_per_second": TEACHER_TOKENS_PER_SECOND,
+        }
     first = config.phase_steps * config.train.batch_size
     second = (config.steps - config.phase_steps) * config.train.batch_size
     has_teacher = "D" in config.conditions.names

@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 from bench_shadows.config import OPERATIONAL, Config, to_dict
 from bench_shadows.data.conditions import load_plan, plan_hash, plan_path
 from bench_shadows.data.loader import Batch, batches
-from bench_shadows.data.rows import NAMES
+from bench_shadows.data.rows import row_sets
+from bench_shadows.data.vision.images import training_images
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
 from bench_shadows.model.pretrained import digest as pretrained_digest
@@ -79,7 +80,7 @@ def open_run(
     logs.mkdir(parents=True, exist_ok=True)
     plan = _plan(config, plan_path(data_folder, condition, seed))
     accumulation, batch_size = accumulation_steps(config.train, mesh), config.train.batch_size
-    made_from = _made_from(config, condition, seed, plan, data_folder / "rows")
+    made_from = _made_from(config, condition, seed, plan, data_folder)
     with contextlib.ExitStack() as stack:
         wall = stack.enter_context(WallTime(logs))
         with wall.lost("restore"):
@@ -99,7 +100,8 @@ def open_run(
             monitor = stack.enter_context(open_monitor(config, logs, start, events))
             monitor(start, state.params)
             places = host_rows(batch_size, accumulation, mesh)
-            stream = batches(data_folder / "rows", plan, batch_size, start, places)
+            images = training_images(config, data_folder)
+            stream = batches(data_folder / "rows", plan, batch_size, start, places, row_sets(config), images)
         stack.enter_context(watched(name, config.train.stall_minutes))
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         saved = time.monotonic()
@@ -153,18 +155,23 @@ def _plan(config: Config, path: Path) -> np.ndarray:
     return plan
 
 
-def _made_from(config: Config, condition: str, seed: int, plan: np.ndarray, rows: Path) -> dict[str, Any]:
+def _made_from(config: Config, condition: str, seed: int, plan: np.ndarray, data: Path) -> dict[str, Any]:
     """What the run's parameters are a function of."""
     other = {*OPERATIONAL, "train.checkpoints"}
     train = {name: value for name, value in to_dict(config.train).items() if f"train.{name}" not in other}
     model = {name: value for name, value in to_dict(config.model).items() if name != "initial"}
     if config.model.initial:
         model["initial"] = pretrained_digest(Path(config.model.initial))  # its weights, wherever they lie
+    images: dict[str, Any] = {}
+    if config.vision.image_size:
+        images = {f"vision.{name}": value for name, value in to_dict(config.vision).items()}
+        images["images"] = hash_file(data / "images" / "train" / "images.json")
     return {
         "condition": condition,
         "seed": seed,
         "plan": plan_hash(plan),
-        **{f"rows/{name}": hash_file(rows / name / "rows.json") for name in NAMES},
+        **{f"rows/{name}": hash_file(data / "rows" / name / "rows.json") for name in row_sets(config)},
         **{f"model.{name}": value for name, value in model.items()},
         **{f"train.{name}": value for name, value in train.items()},
+        **images,
     }

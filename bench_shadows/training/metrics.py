@@ -105,7 +105,7 @@ class MetricsLog:
             "tokens": step * batch_tokens,
             "tokens_per_second": tokens_per_second,
             "step_seconds": seconds,
-            "mfu": model_flops_utilization(tokens_per_second, config.model, seq_len, kind, devices),
+            "mfu": model_flops_utilization(config.train.batch_size / seconds, config, kind, devices),
             "goodput": self._wall.goodput,
             **{f"batch_{name}": value for name, value in statistics.items()},
         }

@@ -34,7 +34,7 @@ def build_optimizer(train: TrainConfig) -> optax.GradientTransformation:
 
     Clipping by global norm, Adam with bias correction, then decoupled weight decay (AdamW, arXiv 1711.05101) of
     the matrices only. Our choice: the embedding is a matrix and decays too, as it is the output matrix where the
-    two are tied; the norms' scales do not.
+    two are tied; norms' scales and all biases do not.
     """
     return optax.chain(
         optax.clip_by_global_norm(train.clip_norm),
@@ -44,5 +44,5 @@ def build_optimizer(train: TrainConfig) -> optax.GradientTransformation:
 
 
 def decays(params: Any) -> Any:
-    """A tree of bool: True at matrices. By name, because the stacked norms' scales are two-dimensional too."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key != "scale", params)
+    """A tree of bool: True at matrices. By name, because the stacked layers' vectors are two-dimensional too."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in ("scale", "bias"), params)

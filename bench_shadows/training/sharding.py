@@ -37,6 +37,12 @@ SPECS = {
     "gate_proj.kernel": _IN,
     "up_proj.kernel": _IN,
     "down_proj.kernel": _OUT,
+    "out_proj.kernel": _OUT,  # the image encoder's, and its projector's
+    "fc1.kernel": _IN,
+    "fc2.kernel": _OUT,
+    "patch_embedding.kernel": PartitionSpec("fsdp", None),
+    "linear_1.kernel": PartitionSpec("fsdp", "tensor"),
+    "linear_2.kernel": PartitionSpec("tensor", "fsdp"),
 }
 """By the last two names of a parameter's path. Adam's moments lie as their parameters, the rest is replicated."""
 

@@ -4,7 +4,7 @@ On a CPU micro-batches are for speed, too: activations that stay in the cache. 4
 vocabulary 1,024, float32, 2 cores, thousands of tokens a second: 10.4 with micro-batches of 32 rows, 13.1 with 16,
 14.3 with 8, 15.0 with 4 (11.7 where the 8 are scanned over layers instead of unrolled).
 
-Letters: N micro-batches, M rows of one (over all devices), T positions.
+Letters: N micro-batches, M rows of one (over all devices), T positions, S pixels of a side.
 """
 
 import functools
@@ -21,7 +21,8 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.data.loader import Batch
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
-from bench_shadows.model.loss import next_tokens
+from bench_shadows.model.loss import answer_weights, next_tokens
+from bench_shadows.model.network import build_network
 from bench_shadows.training.initial import read_weights
 from bench_shadows.training.noise_scale import noise, weighted_square
 from bench_shadows.training.optimizer import build_optimizer
@@ -64,8 +65,8 @@ def build_decoder(config: Config, mesh: Mesh) -> Decoder:
     """The network as `config.train` wants it on a mesh, with shapes in the place of weights."""
     train, dtype = config.train, compute_dtype(config.train.compute_dtype, mesh.devices.flat[0])
     return nnx.eval_shape(
-        lambda: Decoder(
-            config.model,
+        lambda: build_network(
+            config,
             rngs=nnx.Rngs(0),
             scan_layers=train.scan_layers,
             remat=train.remat,
@@ -96,7 +97,7 @@ def initial_state(config: Config, seed: int, mesh: Mesh) -> State:
 @functools.lru_cache(maxsize=1)
 def _initialiser(config: Config, mesh: Mesh) -> Callable[[jax.Array], State]:
     def init(key: jax.Array) -> State:
-        params = parameters(Decoder(config.model, rngs=nnx.Rngs(key)))
+        params = parameters(build_network(config, rngs=nnx.Rngs(key)))
         return State(params, _optimizer(config).init(params))
 
     return jax.jit(init, out_shardings=state_shardings(jax.eval_shape(init, jax.random.key(0)), mesh))
@@ -117,14 +118,17 @@ def abstract_batch(config: Config, mesh: Mesh) -> Batch:
     """Shapes and dtypes of a step's micro-batches, as `feeding.place` leaves them."""
     micro_batches = accumulation_steps(config.train, mesh)
     rows = micro_batches, config.train.batch_size // micro_batches
+    size = config.vision.image_size
     tokens: Any = jax.ShapeDtypeStruct((*rows, config.data.seq_len), jnp.int32)
-    return Batch(tokens)
+    images: Any = jax.ShapeDtypeStruct((*rows, size, size, 3), jnp.uint8) if size else None
+    return Batch(tokens, images)
 
 
 def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Array], tuple[State, Metrics]]:
     """The step, to be jitted: (state, micro-batches, learning rate) -> (state, metrics).
 
-    Micro-batches are token ids [N, M, T] int32.
+    Micro-batches are token ids [N, M, T] int32 and, where the network sees, images [N, M, S, S, 3] uint8. In rows
+    of samples the loss is on the answers alone.
 
     Metrics are float32 scalars: loss (nats a token, before
     the update), grad_norm (before clipping), update_norm (what was added to the weights), param_norm (after it);
@@ -137,7 +141,9 @@ def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Arr
     def loss_sum(params: Parameters, batch_M: Batch) -> tuple[jax.Array, jax.Array]:
         model = with_parameters(decoder, params)
         targets, weights = next_tokens(batch_M.tokens)
-        return cross_entropy(model(batch_M.tokens), model.head(), targets, weights)
+        if config.studies_prompts:
+            weights = answer_weights(batch_M.tokens)
+        return cross_entropy(model(*batch_M), model.head(), targets, weights)
 
     def step(state: State, batch_NxM: Batch, rate: jax.Array) -> tuple[State, Metrics]:
         def accumulate(sums: Any, batch_M: Batch) -> tuple[Any, None]:

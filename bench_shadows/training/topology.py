@@ -29,7 +29,7 @@ from bench_shadows.training.hlo import collectives
 from bench_shadows.training.memory import by_part, live_at_peak, state_bytes
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import abstract_batch, abstract_state, build_step
-from bench_shadows.training.throughput import flops_per_token, peak_flops, recomputed_flops_per_token
+from bench_shadows.training.throughput import flops_per_row, peak_flops, recomputed_flops_per_row
 from bench_shadows.training.topology_text import describe_fit
 
 ASSUMED_UTILIZATION = 0.4
@@ -140,8 +140,8 @@ def compile_report(config: Config, topology: str, utilization: float = ASSUMED_U
     report |= _compiled(config, mesh)
     report["memory"]["available"] = round(chip.memory * _GIB)
     tokens = config.train.batch_size * config.data.seq_len
-    flops = tokens * flops_per_token(config.model, config.data.seq_len)
-    again = tokens * recomputed_flops_per_token(config.model, config.data.seq_len, config.train.remat)
+    flops = config.train.batch_size * flops_per_row(config)
+    again = config.train.batch_size * recomputed_flops_per_row(config)
     peak = peak_flops(kind)
     assert peak is not None, f"no peak FLOP/s for {kind}"  # all of CHIPS have one
     run = run_budget(config)

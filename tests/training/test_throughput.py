@@ -1,5 +1,6 @@
-"""FLOPs of a token by our own formula, and the share of a device's peak."""
+"""FLOPs of a token, an image and a row by our own formula, and the share of a device's peak."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -8,13 +9,24 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from bench_shadows.config import ModelConfig
-from bench_shadows.model.decoder import Decoder, Remat, parameters, with_parameters
+from bench_shadows.config import (
+    PROMPT_CONDITIONS,
+    ConditionsConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    TrainConfig,
+    VisionConfig,
+)
+from bench_shadows.model.decoder import Remat, parameters, with_parameters
+from bench_shadows.model.network import build_network
+from bench_shadows.training.budget import parameter_count, run_budget
 from bench_shadows.training.throughput import (
+    flops_per_row,
     flops_per_token,
     model_flops_utilization,
     peak_flops,
-    recomputed_flops_per_token,
+    recomputed_flops_per_row,
 )
 
 PAPER = ModelConfig()
@@ -52,15 +64,25 @@ def test_peaks_by_kind_of_device(kind: str, peak: float | None) -> None:
 
 
 def test_mfu_is_arithmetic_done_over_arithmetic_possible() -> None:
-    rate = 0.4 * 4 * 197e12 / flops_per_token(PAPER, 4096)
-    assert model_flops_utilization(rate, PAPER, 4096, "TPU v5 lite", 4) == pytest.approx(0.4)
-    assert model_flops_utilization(rate, PAPER, 4096, "cpu", 4) is None
+    rate = 0.4 * 4 * 197e12 / (4096 * flops_per_token(PAPER, 4096))
+    assert model_flops_utilization(rate, Config(), "TPU v5 lite", 4) == pytest.approx(0.4)
+    assert model_flops_utilization(rate, Config(), "cpu", 4) is None
 
 
-SMALL = ModelConfig(
-    num_layers=3, hidden_size=32, intermediate_size=128, num_heads=4, num_kv_heads=2, vocab_size=64
-)
 ROWS, POSITIONS = 2, 16
+SMALL = Config(
+    data=DataConfig(seq_len=POSITIONS),
+    model=ModelConfig(
+        num_layers=3, hidden_size=32, intermediate_size=128, num_heads=4, num_kv_heads=2, vocab_size=64
+    ),
+)
+SEEING = dataclasses.replace(
+    SMALL,
+    conditions=ConditionsConfig(names=PROMPT_CONDITIONS),
+    vision=VisionConfig(
+        image_size=12, patch_size=4, num_layers=2, hidden_size=16, intermediate_size=48, num_heads=2
+    ),
+)
 
 
 def products(jaxpr: Any) -> int:
@@ -79,20 +101,36 @@ def products(jaxpr: Any) -> int:
     return total
 
 
-def traced(remat: Remat, scan_layers: bool) -> int:
+def traced(config: Config, scan_layers: bool) -> int:
     """What forward and backward of the layers (without the output matrix) compute under a policy."""
-    decoder = nnx.eval_shape(lambda: Decoder(SMALL, rngs=nnx.Rngs(0), scan_layers=scan_layers, remat=remat))
+    remat = config.train.remat
+    network = nnx.eval_shape(lambda: build_network(config, rngs=nnx.Rngs(0), scan_layers=scan_layers, remat=remat))
+    size = config.vision.image_size
     tokens = jax.ShapeDtypeStruct((ROWS, POSITIONS), jnp.int32)
-    gradient = jax.grad(lambda params, tokens: with_parameters(decoder, params)(tokens).sum())
-    return products(jax.make_jaxpr(gradient)(parameters(decoder), tokens).jaxpr)
+    images = jax.ShapeDtypeStruct((ROWS, size, size, 3), jnp.uint8) if size else None
+    gradient = jax.grad(lambda params, *batch: with_parameters(network, params)(*batch).sum())
+    return products(jax.make_jaxpr(gradient)(parameters(network), tokens, images).jaxpr)
 
 
 @pytest.mark.parametrize("scan_layers", [True, False])
 @pytest.mark.parametrize("remat", ["full", "attention", "gate", "gate_up", "none"])
-def test_recomputation_is_what_the_policies_repeat(remat: Remat, scan_layers: bool) -> None:
-    tokens, head = ROWS * POSITIONS, 6 * SMALL.vocab_size * SMALL.hidden_size
+@pytest.mark.parametrize("config", [SMALL, SEEING], ids=["text", "images"])
+def test_recomputation_is_what_the_policies_repeat(config: Config, remat: Remat, scan_layers: bool) -> None:
+    config = dataclasses.replace(config, train=TrainConfig(remat=remat))
+    model = config.model
+    tokens, head = ROWS * POSITIONS, 6 * model.vocab_size * model.hidden_size
     # The reference attention computes the masked half, too, and keeps no scores under a policy but `none`.
-    scores = 2 * SMALL.num_layers * SMALL.hidden_size * POSITIONS * (remat != "none")
-    once = flops_per_token(SMALL, POSITIONS, causal=False) - head
-    again = recomputed_flops_per_token(SMALL, POSITIONS, remat) + scores
-    assert traced(remat, scan_layers) == tokens * (once + again)
+    scores = 2 * model.num_layers * model.hidden_size * POSITIONS * (remat != "none")
+    once = flops_per_row(config, causal=False) - POSITIONS * head
+    if config.vision.image_size:  # putting patches at their places: a product forward, one back for the patches
+        once += 4 * POSITIONS * config.vision.image_tokens * model.hidden_size
+    assert traced(config, scan_layers) == ROWS * (once + recomputed_flops_per_row(config)) + tokens * scores
+
+
+def test_a_budget_counts_every_weight() -> None:
+    for config in (SMALL, SEEING):
+        network = nnx.eval_shape(lambda config=config: build_network(config, rngs=nnx.Rngs(0)))
+        assert parameter_count(config) == sum(leaf.size for leaf in jax.tree.leaves(parameters(network)))
+    assert parameter_count(Config()) == pytest.approx(659e6, rel=1e-3)
+    rows = SEEING.steps * SEEING.train.batch_size
+    assert run_budget(SEEING)["flops"] == rows * flops_per_row(SEEING)
