@@ -1,10 +1,11 @@
 """Repeated prompts inside a sample: instructions and pieces of templates that stand in several of its fields.
 
 Section 6.2 of the paper: "verbatim instruction strings or template fragments repeated across multiple fields
-within the same sample". Our reading: a fragment is a sentence or a line, compared without regard to white space,
-case and the full stop at its end, and at least `minimum` characters long. Whole fragments go, so that no sentence
-is cut. One instance of each stays, in the field that ranks highest: the user's turns, then fields that are called
-prompt or instruction, then the system's, then the others by name. What answers the prompt is never looked at.
+within the same sample". Our reading: a fragment is a line or a sentence of it, compared without regard to white
+space, case and the full stop at its end, and at least `minimum` characters long. Whole fragments go, so that no
+sentence is cut. One instance of each stays, in the field that ranks highest: the user's turns, then fields that
+are called prompt or instruction, then the system's, then the others by name. What answers the prompt is never
+looked at, and a user's turn that would be left without a word stays as it is: its answer answers it.
 
 A sample is JSON: nested dicts and lists with strings in them. Conversations are lists of turns that name their
 speaker (LLaVA and ShareGPT: from, value; chat messages: role, content).
@@ -42,6 +43,7 @@ _BREAK = re.compile(
 )
 _IS_PLACEHOLDER = re.compile(rf"\s*{_PLACEHOLDER}\s*\Z")
 _END = ".:;,。：；， \t"
+_REMEMBERED = 10_000  # characters of the longest text whose fragments are remembered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,29 +122,107 @@ def deduplicate(sample: Any, rules: Rules) -> Cleaned:
     Everything but the removed fragments and the white space beside them stays as it is. Doing it again changes
     nothing.
     """
-    found = texts(sample, rules)
-    pieces = [[(piece, compared(piece, rules)) for piece in split(text.value)] for text in found]
+    looked_at = found = texts(sample, rules)
+    removed: list[Repeat] = []
+    while True:
+        copies, changed = _copies(found, rules)
+        if not copies:
+            return Cleaned(sample, removed, looked_at)
+        removed += copies
+        sample = _replaced(sample, changed)
+        found = texts(sample, rules)  # what stood around a removed sentence may be a repeated line now
+
+
+class _Line(NamedTuple):
+    """A line of a text, or what stands of it before, between or behind placeholders."""
+
+    fragment: str | None
+    """The line as a fragment: its sentences may be too short to be one by themselves."""
+    pieces: tuple[str, ...]
+    fragments: tuple[str | None, ...]
+
+
+def _copies(found: Sequence[Text], rules: Rules) -> tuple[list[Repeat], dict[Path, str]]:
+    """Copies that go, and the texts of the fields without them."""
+    lines = [_lines(text.value, rules) for text in found]
     places: dict[str, list[Text]] = {}
-    for text, its_pieces in zip(found, pieces, strict=True):
-        for repeatable in {fragment for _, fragment in its_pieces if fragment is not None}:
-            places.setdefault(repeatable, []).append(text)
+    for text, its_lines in zip(found, lines, strict=True):
+        for fragment in {key for line in its_lines for key in (line.fragment, *line.fragments) if key is not None}:
+            places.setdefault(fragment, []).append(text)
     home = {fragment: where[0] for fragment, where in places.items() if len(where) > 1}
     removed: list[Repeat] = []
     changed: dict[Path, str] = {}
-    standing: set[str] = set()
-    for text, its_pieces in zip(found if home else [], pieces, strict=False):
-        stays = []
-        for piece, fragment in its_pieces:
-            keeper = home.get(fragment) if fragment is not None else None
-            stays.append(keeper is None or (keeper is text and fragment not in standing))
-            if fragment is not None and stays[-1]:
-                standing.add(fragment)
-            elif fragment is not None and keeper is not None:
-                removed.append(Repeat(fragment, text.field, keeper.field, piece.strip()))
-        if not all(stays):
-            left = "".join(piece for (piece, _), stay in zip(its_pieces, stays, strict=True) if stay)
-            changed[text.path] = left if stays[-1] else left.rstrip()
-    return Cleaned(_replaced(sample, changed) if changed else sample, removed, found)
+    for text, its_lines in zip(found if home else [], lines, strict=False):
+        left: list[str] = []
+        copies: list[Repeat] = []
+        standing: set[str] = set()  # of what this field is the home of
+        cut = False
+        for piece, fragment in _units(its_lines, text, home, standing):
+            cut = fragment is not None
+            if fragment is None:
+                left.append(piece)
+            else:
+                copies.append(Repeat(fragment, text.field, home[fragment].field, piece.strip()))
+        said = "".join(left)
+        if copies and (text.rank > 0 or re.sub(_PLACEHOLDER, "", said).strip()):
+            removed += copies
+            changed[text.path] = said.rstrip() if cut else said
+    return removed, changed
+
+
+def _units(
+    lines: Sequence[_Line], text: Text, home: Mapping[str, Text], standing: set[str]
+) -> Iterator[tuple[str, str | None]]:
+    """Lines or the fragments of them, with the fragment of which each is a copy that goes; None: it stays."""
+
+    def goes(fragment: str | None) -> bool:
+        if fragment is None or fragment not in home:
+            return False
+        if home[fragment] is text and fragment not in standing:
+            standing.add(fragment)
+            return False
+        return True
+
+    for line in lines:
+        if goes(line.fragment):
+            yield "".join(line.pieces), line.fragment
+        elif len(line.pieces) == 1:
+            yield line.pieces[0], None
+        else:
+            for piece, fragment in zip(line.pieces, line.fragments, strict=True):
+                yield piece, fragment if goes(fragment) else None
+
+
+def _lines(text: str, rules: Rules) -> tuple[_Line, ...]:
+    return _remembered_lines(text, rules) if len(text) <= _REMEMBERED else tuple(_cut(text, rules))
+
+
+@functools.lru_cache(maxsize=512)
+def _remembered_lines(text: str, rules: Rules) -> tuple[_Line, ...]:
+    """A sample's fields are looked at again until nothing is found; most of them have not changed."""
+    return tuple(_cut(text, rules))
+
+
+def _cut(text: str, rules: Rules) -> Iterator[_Line]:
+    pieces: list[str] = []
+    for piece in split(text):
+        if _IS_PLACEHOLDER.match(piece):
+            if pieces:
+                yield _line(pieces, rules)
+                pieces = []
+            yield _Line(None, (piece,), (None,))
+            continue
+        pieces.append(piece)
+        if "\n" in piece[len(piece.rstrip()) :]:
+            yield _line(pieces, rules)
+            pieces = []
+    if pieces:
+        yield _line(pieces, rules)
+
+
+def _line(pieces: Sequence[str], rules: Rules) -> _Line:
+    fragments = tuple(compared(piece, rules) for piece in pieces)
+    return _Line(fragments[0] if len(pieces) == 1 else compared("".join(pieces), rules), tuple(pieces), fragments)
 
 
 def split(text: str) -> Iterator[str]:

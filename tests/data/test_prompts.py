@@ -1,7 +1,6 @@
 """Instructions that stand in several fields of a sample: one instance stays, nothing else is touched."""
 
 import copy
-import json
 import random
 from typing import Any
 
@@ -10,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.data.prompt_measure import Measure
-from bench_shadows.data.prompts import Rules, deduplicate, split, texts
+from bench_shadows.data.prompts import Rules, compared, deduplicate, split, texts
 
 RULES = Rules()
 ASK = "Answer the question using a single word or phrase."
@@ -100,6 +99,17 @@ def test_what_is_no_repetition_is_left_alone(sample: dict[str, Any], rules: Rule
     assert cleaned(sample, rules) is sample
 
 
+def test_a_turn_of_the_user_never_loses_all_its_words() -> None:
+    """Asked twice, answered twice."""
+    turns = [
+        {"from": "human", "value": f"<image>\n{ASK}"},
+        {"from": "gpt", "value": "A bus."},
+        {"from": "human", "value": f"<image> {ASK.upper()}"},
+        {"from": "gpt", "value": "A red bus."},
+    ]
+    assert cleaned({"conversations": turns, "system": ASK}) == {"conversations": turns, "system": ""}
+
+
 def test_a_lower_minimum_finds_shorter_ones() -> None:
     sample = {"prompt": "Describe it.", "system": "Describe it."}
     assert cleaned(sample, Rules(minimum=8)) == {"prompt": "Describe it.", "system": ""}
@@ -116,9 +126,21 @@ SENTENCES = st.builds(
 TEXTS = st.lists(st.one_of(SENTENCES, st.sampled_from(["<image>\n", " ", "\n\n", ASK, f"{ASK} ", "！", "”"]))).map(
     "".join
 )
+TURNS = st.lists(
+    st.builds(lambda who, text: {"from": who, "value": text}, st.sampled_from(["human", "gpt", "system"]), TEXTS),
+    max_size=4,
+)
+INNER = st.one_of(TEXTS, TURNS, st.integers(), st.none())
 SAMPLES = st.dictionaries(
     st.sampled_from(["prompt", "system", "caption", "ocr", "metadata", "notes", "answer", "id"]),
-    st.recursive(st.one_of(TEXTS, st.integers(), st.none()), lambda inner: st.lists(inner, max_size=3)),
+    st.recursive(
+        INNER,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(st.sampled_from(["image", "task", "ünïcode", "提示", "output"]), inner, max_size=3),
+        ),
+        max_leaves=6,
+    ),
     max_size=6,
 )
 
@@ -128,7 +150,7 @@ def test_fragments_put_together_are_the_text(text: str) -> None:
     assert "".join(split(text)) == text
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SAMPLES)
 def test_doing_it_again_changes_nothing(sample: dict[str, Any]) -> None:
     rules = Rules(minimum=4)
@@ -151,22 +173,58 @@ def test_the_order_of_fields_does_not_matter(sample: dict[str, Any], chance: ran
     assert cleaned({name: sample[name] for name in names}, rules) == cleaned(sample, rules)
 
 
-FREE = st.text("abcdefghi jkl.?\n", max_size=60)
+FREE = st.text("abcdefghi jklé猫.?。\n", max_size=40)
+PLANTED = (
+    "Please transcribe EVERY word of the picture.",
+    "Please transcribe EVERY word of the picture, THEN translate it.",  # the one before is a part of it
+    "请用一句话描述这张图片里的所有 OBJECTS。",
+    "Décris CHAQUE image en détail !",
+    "You are TEMPLATE 7: look. At IT.",  # no sentence of it is long enough
+)
+PLACES = ("caption", "ocr", "system", "metadata.a.b", "metadata.prompt", "pages.0", "pages.1")
 
 
-@given(st.dictionaries(st.sampled_from(["caption", "ocr", "system", "zone"]), st.tuples(FREE, FREE), min_size=2))
+def build(texts_by_place: dict[str, str]) -> dict[str, Any]:
+    """A sample with texts in its fields, nested ones and lists as well."""
+    return {
+        "caption": texts_by_place["caption"],
+        "ocr": texts_by_place["ocr"],
+        "system": texts_by_place["system"],
+        "metadata": {"a": {"b": texts_by_place["metadata.a.b"]}, "prompt": texts_by_place["metadata.prompt"]},
+        "pages": [texts_by_place["pages.0"], texts_by_place["pages.1"]],
+        "answer": texts_by_place["caption"],
+        "image": "a.png",
+    }
+
+
+@settings(max_examples=100)
+@given(
+    st.fixed_dictionaries({place: st.tuples(FREE, FREE) for place in PLACES}),
+    st.lists(st.tuples(st.sampled_from(PLANTED), st.sets(st.sampled_from(PLACES), min_size=2)), max_size=4),
+)
 def test_planted_instructions_are_all_found_and_nothing_else_is_changed(
-    around: dict[str, tuple[str, str]],
+    around: dict[str, tuple[str, str]], planted: list[tuple[str, set[str]]]
 ) -> None:
-    planted = "Please transcribe EVERY word of the picture."
-    sample = {name: f"{before}\n{planted}\n{after}" for name, (before, after) in around.items()}
-    result = deduplicate(sample, Rules(fields=tuple(sample), minimum=32))
-    assert [repeat.text for repeat in result.removed if "EVERY" in repeat.text] == [planted] * (len(sample) - 1)
-    assert json.dumps(result.sample).count(planted) == 1
-    others = [repeat for repeat in result.removed if "EVERY" not in repeat.text]
-    if not others:
-        for name, (before, after) in around.items():
-            assert result.sample[name].replace(planted, "").split() == f"{before}\n{after}".split()
+    where = {text: set().union(*(places for other, places in planted if other == text)) for text, _ in planted}
+    lines = {place: [text for text, places in where.items() if place in places] for place in PLACES}
+    sample = build({place: "\n".join([before, *lines[place], after]) for place, (before, after) in around.items()})
+    rules = Rules(minimum=20)
+    result = deduplicate(sample, rules)
+    assert (result.sample["answer"], result.sample["image"]) == (sample["answer"], sample["image"])
+    after = {text.field + str(text.path): text.value for text in texts(result.sample, rules)}
+    for text, places in where.items():
+        assert sum(value.split("\n").count(text) for value in after.values()) == 1, text
+        copies = [repeat for repeat in result.removed if compared(text, rules) == repeat.fragment]
+        assert len(copies) == len(places) - 1
+    fragments = {compared(text, rules) for text in where}
+    if {repeat.fragment for repeat in result.removed} <= fragments:
+        bare = build({place: "\n".join(text) for place, text in around.items()})
+        kept = {
+            text.field + str(text.path): "".join(line for line in text.value.split("\n") if line not in where)
+            for text in texts(result.sample, rules)
+        }
+        for text in texts(bare, rules):
+            assert "".join(kept[text.field + str(text.path)].split()) == "".join(text.value.split())
 
 
 def test_a_measure_adds_up_over_parts() -> None:
