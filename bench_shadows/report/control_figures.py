@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench_shadows.report.controls import BATCHES, NOISE_SCALE, OUTCOMES, SETTINGS, recorded
+from bench_shadows.report.controls import ANSWERS, BATCHES, NOISE_SCALE, OUTCOMES, SETTINGS, recorded
 from bench_shadows.report.curves import draw_curves
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.style import (
@@ -28,7 +28,7 @@ NOISE_POINTS = 18  # stretches over which both parts of the noise scale are aver
 def batches(run: Run) -> Figure | None:
     """Learning rate and token statistics of the batches through training."""
     differing = "does only the first half differ" if run.phase_shift is not None else "what differs"
-    return _panels(run, {**SETTINGS, **BATCHES}, f"What was set, and what was read: {differing}?")
+    return _panels(run, {**SETTINGS, **BATCHES, **ANSWERS}, f"What was set, and what was read: {differing}?")
 
 
 def outcomes(run: Run) -> Figure | None:

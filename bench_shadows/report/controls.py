@@ -27,13 +27,15 @@ BATCHES = {
     "batch_top_100_share": ("100 commonest tokens of a batch", "share of tokens"),
     "batch_distinct_rows_share": ("distinct rows of a batch", "share of rows"),
 }
+ANSWERS = {"batch_answer_tokens": ("tokens of a batch's answers", "tokens")}
+"""Of a study of prompts, whose conditions have the same answers in the same order."""
 OUTCOMES = {
     "grad_norm": ("gradient norm before clipping", ""),
     NOISE_SCALE: ("gradient noise scale", "rows"),
     "update_norm": ("update norm", ""),
     "param_norm": ("parameter norm", ""),
 }
-CONTROLS = {**SETTINGS, **OUTCOMES, **BATCHES}
+CONTROLS = {**SETTINGS, **OUTCOMES, **BATCHES, **ANSWERS}
 RATIOS = {NOISE_SCALE: ("grad_variance", "grad_square")}
 """Controls that are one recorded series by another, each averaged first."""
 HALVES = ("first", "second")

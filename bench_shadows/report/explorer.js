@@ -6,7 +6,7 @@
   const data = JSON.parse(document.getElementById("explorer-data").textContent);
   const SVG = "http://www.w3.org/2000/svg";
   const SIZE = { width: 560, height: 300, left: 62, right: 12, top: 10, bottom: 40 };
-  const MARKS = { A: "●", B: "■", C: "▲", D: "◆" };
+  const MARKS = { A: "●", B: "■", C: "▲", D: "◆", baseline: "●", deduplicated: "◆" };
   const shown = new Set(data.conditions.map((one) => one.name));
   const charts = [];
 

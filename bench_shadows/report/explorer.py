@@ -13,12 +13,14 @@ from bench_shadows.report.curves import curve
 from bench_shadows.report.estimates import half_width, mean
 from bench_shadows.report.inputs import Frame, Run, order_modules
 from bench_shadows.report.style import NAMES, colour
-from bench_shadows.report.tables import decoder, fraction_label
+from bench_shadows.report.tables import DECODER, decoder, fraction_label
 
 POINTS = 72  # of a curve over training
 RATIO_POINTS = 18
 DIGITS = 4  # significant ones
 ALL = "mean of all modules"
+
+BASE = "the reference condition"
 
 # (column, reference or None for diagnostics.parquet, label)
 QUANTITIES = (
@@ -27,10 +29,10 @@ QUANTITIES = (
     ("x_min_over_mean", None, "x_min / mean eigenvalue"),
     ("effective_rank", None, "effective rank"),
     ("delta_effective_rank", "init", "delta effective rank, from the initial weights"),
-    ("delta_effective_rank", "A", "delta effective rank, from condition A"),
+    ("delta_effective_rank", BASE, "delta effective rank, from condition {}"),
     ("change_variance", "init", "change variance, from the initial weights"),
     ("relative_change", "init", "relative change, from the initial weights"),
-    ("relative_change", "A", "relative change, from condition A"),
+    ("relative_change", BASE, "relative change, from condition {}"),
     ("correlation", "init", "correlation with the initial weights"),
 )
 CHECKPOINTS = (
@@ -40,7 +42,11 @@ CHECKPOINTS = (
     ("broad exercises, loss of the answer, nats per token", "exercises", "answer_loss_nats_per_token", "broad"),
     ("shadow score from text", "shadow", "score", "likelihood"),
     ("shadow score from exercises", "shadow", "score", "exercises"),
+    ("held-out answers, nats per token", "groups", "answer_loss_nats_per_token", "all"),
+    ("held-out answers, repeated prompts, nats per token", "groups_repeated", "answer_loss_nats_per_token", "all"),
 )
+PARTS = {DECODER: "", "vision": "vision encoder "}
+"""Components with layers, and what their modules are called by."""
 
 
 def payload(run: Run) -> dict[str, Any] | None:
@@ -52,7 +58,7 @@ def payload(run: Run) -> dict[str, Any] | None:
         "conditions": [
             {"name": name, "label": NAMES.get(name, name), "colour": colour(name)} for name in run.conditions
         ],
-        "phase": run.config.phase_steps,
+        "phase": run.phase_shift,
         "training": training,
         "weights": weights,
     }
@@ -106,24 +112,29 @@ def _curve(steps: np.ndarray, values: np.ndarray) -> dict[str, Any]:
 
 def _weights(run: Run) -> dict[str, Any] | None:
     """A cube for every quantity and module: for each condition means and half widths [step][layer]."""
-    frame = decoder(run)
-    layers = frame.values("layer")
+    parts = {part: run.diagnostics.where(component=part) for part in PARTS}
+    frame = parts[DECODER]
+    layers = sorted({layer for mine in parts.values() for layer in mine.values("layer")})
     points = {step: f"{fraction_label(fraction)} (step {step:,})" for fraction, step in _points(run)}
     steps = [step for step in points if len(frame.where(step=step))]
     if not layers or not steps:
         return None
     quantities = []
     for column, reference, label in QUANTITIES:
-        table = frame if reference is None else run.changes.where(reference=reference)
         modules = {}
-        for module in [*order_modules(table.values("module")), ALL]:
-            mine = table if module == ALL else table.where(module=module)
-            cubes = {name: _cube(mine.where(condition=name), column, steps, layers) for name in run.conditions}
-            kept = {name: cube for name, cube in cubes.items() if cube is not None}
-            if kept:
-                modules[module] = kept
+        for part, prefix in PARTS.items():
+            table = parts[part]
+            if reference is not None:
+                base = run.reference if reference == BASE else reference
+                table = run.changes.where(reference=base, component=part)
+            for module in [*order_modules(table.values("module")), ALL]:
+                mine = table if module == ALL else table.where(module=module)
+                cubes = {name: _cube(mine.where(condition=name), column, steps, layers) for name in run.conditions}
+                kept = {name: cube for name, cube in cubes.items() if cube is not None}
+                if kept:
+                    modules[prefix + module] = kept
         if modules:
-            quantities.append({"label": label, "modules": modules})
+            quantities.append({"label": label.format(run.reference), "modules": modules})
     return {
         "layers": [int(layer) for layer in layers],
         "steps": [{"step": step, "label": points[step]} for step in steps],
@@ -139,7 +150,9 @@ def _cube(frame: Frame, column: str, steps: Sequence[int], layers: Sequence[floa
     means: list[np.ndarray] = []
     halves: list[np.ndarray] = []
     for step in steps:
-        seeds, there, values = frame.where(step=step).pivot("seed", "layer", column)
+        here = frame.where(step=step)
+        here = Frame({name: values[np.isfinite(here["layer"])] for name, values in here.columns.items()})
+        seeds, there, values = here.pivot("seed", "layer", column)
         full = np.full((max(1, len(seeds)), len(layers)), np.nan)
         if seeds:
             full[:, np.searchsorted(layers, there)] = values

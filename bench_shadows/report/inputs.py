@@ -15,11 +15,12 @@ from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS, Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import read_json
+from bench_shadows.report.prompt_samples import Samples, read_samples
 
 KEYS = ("model", "condition", "seed", "step")
-MATRIX = (*KEYS, "module", "layer", "tensor", "status")
+MATRIX = (*KEYS, "component", "module", "layer", "tensor", "status")
 SPECTRUM = ("alpha", "sigma", "x_min", "x_min_over_mean", "spikes", "effective_rank", "in_range")
-DIAGNOSTICS = (*MATRIX, "component", *SPECTRUM)
+DIAGNOSTICS = (*MATRIX, *SPECTRUM)
 CHANGES = (*MATRIX, "reference", "relative_change", "correlation", "change_variance", "delta_effective_rank")
 EVALUATION = (*KEYS, "suite", "task", "metric", "value", "count")
 MONITOR = ("alpha", "effective_rank", "relative_change", "rows", "columns")
@@ -92,7 +93,9 @@ class Run:
     """A row for each matrix of each look of monitor.jsonl: condition, seed, step and `MONITOR`."""
     notes: tuple[str, ...]
     duplicates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Of a study of prompts: how often they were repeated, before and after, with examples."""
+    """Of a study of prompts: how often they were repeated, before and after, by field and by fragment."""
+    samples: Samples = dataclasses.field(default_factory=Samples)
+    """Of a study of prompts: its samples by task, with examples."""
 
     @property
     def conditions(self) -> list[str]:
@@ -169,8 +172,13 @@ def read_run(folder: Path) -> Run:
         return Frame({column: np.zeros(0) for column in columns})
 
     duplicates: Mapping[str, Any] = {}
+    samples = Samples()
     if config.studies_prompts:
         duplicates = optional("data/duplicates.json", "how often prompts were repeated is unknown")
+        if (path := folder / "data" / "samples.parquet").is_file():
+            samples = read_samples(path)
+        else:
+            notes.append("data/samples.parquet is not there: samples are not counted and none is shown.")
     run = Run(
         name=folder.resolve().name,
         config=config,
@@ -178,6 +186,7 @@ def read_run(folder: Path) -> Run:
         statistics=optional("data/statistics.json", "what each condition did to the data is unknown"),
         documents=optional("data/documents.json", "the corpus is not described"),
         duplicates=duplicates,
+        samples=samples,
         diagnostics=table("diagnostics.parquet", DIAGNOSTICS, "nothing can be said about the weights"),
         changes=table("changes.parquet", CHANGES, "nothing can be said about how the weights moved"),
         evaluation=table("evaluation.parquet", EVALUATION, "nothing can be said about held-out text"),

@@ -1,13 +1,23 @@
-"""The report of a run: index.html with figures and tables, a pure function of the run folder's files."""
+"""The report of a run: index.html with figures and tables, a pure function of the run folder's files.
 
-import shlex
+A study of prompts has another page, `prompt_study_page`.
+"""
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.config import to_dict
 from bench_shadows.files import atomic_path
-from bench_shadows.report import controls, paper_values, sameness, score_card, style, summary, tables
+from bench_shadows.report import (
+    controls,
+    paper_values,
+    prompt_study_page,
+    sameness,
+    score_card,
+    style,
+    summary,
+    tables,
+)
 from bench_shadows.report.claims import judge, write_claims
 from bench_shadows.report.data_page import data_context, data_tables
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
@@ -15,6 +25,7 @@ from bench_shadows.report.explorer import payload
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Run, read_run
 from bench_shadows.report.rendering import Placed, environment, place_figures
+from bench_shadows.report.settings import settings_context
 from bench_shadows.report.tables import Table
 
 TEMPLATE = "page.html.jinja"
@@ -43,12 +54,18 @@ def write_report(run_folder: Path) -> Path:
     with atomic_path(run_folder / "report") as folder:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True)
-        placed = place_figures(GALLERY, run, folder / "figures")
-        found = build_tables(run)
+        if run.config.studies_prompts:
+            placed = place_figures(prompt_study_page.GALLERY, run, folder / "figures")
+            found = prompt_study_page.build_tables(run)
+            page = prompt_study_page.render(run, placed, found)
+        else:
+            placed = place_figures(GALLERY, run, folder / "figures")
+            found = build_tables(run)
+            page = render(run, placed, found)
         for table in found.values():
             if table.rows:
                 (folder / "tables" / f"{table.name}.csv").write_text(table.to_csv(), encoding="utf-8")
-        (folder / "index.html").write_text(render(run, placed, found), encoding="utf-8")
+        (folder / "index.html").write_text(page, encoding="utf-8")
     return run_folder / "report" / "index.html"
 
 
@@ -96,10 +113,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         noise_recorded=any(controls.recorded(metrics, controls.NOISE_SCALE) for metrics in run.metrics.values()),
         outcomes=controls.outcomes_sentence(run),
         **data_context(run, found),
-        settings=[(group, list(tables.flatten(fields).items())) for group, fields in to_dict(run.config).items()],
-        provenance=_provenance(run),
-        stages=_stages(run),
-        command=_command(run),
+        **settings_context(run),
         names=style.NAMES,
         missing=MISSING,
     )
@@ -119,25 +133,3 @@ def _share_grid(run: Run, table: Table) -> dict[str, Any]:
         "seeds": max((row["seeds"] for row in table.rows), default=0),
         "missing": sum(row["missing_fits"] for row in table.rows),
     }
-
-
-def _stages(run: Run) -> list[tuple[str, dict[str, Any]]]:
-    stages = run.provenance.get("stages")
-    if not isinstance(stages, Mapping):
-        return []
-    return [(str(name), tables.flatten(value, "value")) for name, value in stages.items()]
-
-
-def _provenance(run: Run) -> list[tuple[str, Any]]:
-    return list(
-        tables.flatten(
-            {key: value for key, value in run.provenance.items() if key not in ("stages", "command")}
-        ).items()
-    )
-
-
-def _command(run: Run) -> str:
-    words = run.provenance.get("command")
-    if isinstance(words, list) and words:
-        return shlex.join(map(str, words))
-    return str(words or "bench-shadows study --config=CONFIG.py")

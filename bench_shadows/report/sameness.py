@@ -54,8 +54,8 @@ def verdict(found: Sequence[Check], reference: str = BASELINE) -> str:
     return f"{text}; {unknown} cannot be made." if unknown else f"{text}."
 
 
-def limits(run: Run) -> list[str]:
-    """What no file of the run can prove."""
+def general_limits(run: Run) -> list[str]:
+    """What no file of any study can prove."""
     found = [
         "That two initial weight matrices are the same, entry by entry: their spectra and the loss of the model "
         "that they make up are compared, which a permutation of a layer's features would pass.",
@@ -69,6 +69,12 @@ def limits(run: Run) -> list[str]:
         found.append(
             f"Which code ran exactly: revision {str(revision)[:12]} with changes that were not committed."
         )
+    return found
+
+
+def limits(run: Run) -> list[str]:
+    """What no file of the run can prove."""
+    found = general_limits(run)
     if "D" in run.conditions:
         found.append(
             "That the rewriting of D changed frequency and form alone. It also changes length, so that D's rows "
@@ -86,7 +92,7 @@ def initial_weights(run: Run) -> Check:
     """Spectra and held-out losses at step 0, to the last digit."""
     suites = [suite for suite in run.evaluation.values("suite") if suite != "shadow"]  # is measured from A
     tables = (
-        (run.diagnostics, ("module", "layer"), SPECTRUM),
+        (run.diagnostics, ("component", "module", "layer"), SPECTRUM),
         (run.evaluation.where(suite=suites), ("suite", "task", "metric"), ("value",)),
     )
     compared, different = [0, 0], set()
@@ -114,9 +120,10 @@ def initial_weights(run: Run) -> Check:
     )
 
 
-def _rows(frame: Frame, keys: Sequence[str], values: Sequence[str]) -> dict[tuple[Any, ...], np.ndarray]:
+def _rows(frame: Frame, keys: Sequence[str], values: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
     table = np.stack([frame[name] for name in values], axis=1) if len(frame) else np.zeros((0, len(values)))
-    names = list(zip(*(frame[key].tolist() for key in keys), strict=True))
+    # A matrix that belongs to no layer has NaN there, which is not equal to itself.
+    names = list(zip(*(map(str, frame[key].tolist()) for key in keys), strict=True))
     return dict(zip(names, table.astype(np.float64), strict=True))
 
 

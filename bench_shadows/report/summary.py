@@ -1,7 +1,6 @@
 """What a run is, what can be seen in it and what cannot: sentences made from its tables and its settings."""
 
 import statistics
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,6 @@ def count_tokens(config: Config) -> int:
 def facts(run: Run) -> list[tuple[str, str]]:
     """(name, value) of what this run is: model, tokens, seeds, time, device."""
     config, model = run.config, run.config.model
-    seconds = sum(float(np.nansum(metrics.get("step_seconds", np.zeros(1)))) for metrics in run.metrics.values())
     found = [
         (
             "model",
@@ -38,8 +36,14 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ),
         ("text", f"{write_count(count_tokens(config))} tokens for each run, {config.steps:,} steps"),
         ("conditions", ", ".join(run.conditions) or "none yet"),
-        ("seeds", f"{len(run.seeds)} ({', '.join(map(str, run.seeds))})" if run.seeds else "none yet"),
     ]
+    return found + run_facts(run)
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """(name, value) of any study's runs: seeds, time, device."""
+    seconds = sum(float(np.nansum(metrics.get("step_seconds", np.zeros(1)))) for metrics in run.metrics.values())
+    found = [("seeds", f"{len(run.seeds)} ({', '.join(map(str, run.seeds))})" if run.seeds else "none yet")]
     if seconds:
         found.append(("training time", f"{duration(seconds)} for {len(run.metrics)} runs together"))
     goodput = [float(metrics["goodput"][-1]) for metrics in run.metrics.values() if "goodput" in metrics]
@@ -105,7 +109,7 @@ def seeds_notice(run: Run) -> str | None:
 
 def seen(run: Run) -> list[str]:
     """What this run shows, each sentence with its figures."""
-    found = [_loss_sentence(run), _share_sentence(run), _held_out_sentence(run)]
+    found = [_loss_sentence(run), share_sentence(run), _held_out_sentence(run)]
     return [sentence for sentence in found if sentence]
 
 
@@ -129,7 +133,8 @@ def _loss_sentence(run: Run) -> str | None:
     return f"{text}, not below the {entropy:.2f} of token frequencies alone: too little training to use context."
 
 
-def _share_sentence(run: Run) -> str | None:
+def share_sentence(run: Run) -> str | None:
+    """The share of matrices in range at the last analysed step, by condition."""
     rows = share_table(run).rows
     last = [row for row in rows if row["step"] == max(row["step"] for row in rows)] if rows else []
     parts = [
@@ -186,10 +191,3 @@ def unseen(run: Run) -> list[str]:
         "How larger models behave: alpha, ranks and their differences depend on the size of the matrices."
     )
     return found
-
-
-def settings(run: Run) -> list[tuple[str, list[tuple[str, Any]]]]:
-    """(group, [(field, value)]) of config.json."""
-    from bench_shadows.config import to_dict
-
-    return [(group, list(flatten(fields).items())) for group, fields in to_dict(run.config).items()]

@@ -59,31 +59,33 @@ def write_run(folder: Path, config: Config, missing_fits: float = 0.02) -> Path:
     random = np.random.default_rng(0)
     runs = [(name, seed) for seed in config.conditions.seeds for name in config.conditions.names]
     write_json(folder / "config.json", to_dict(config))
-    write_json(folder / "provenance.json", _provenance(runs))
+    write_json(folder / "provenance.json", provenance(runs))
     write_json(folder / "data/statistics.json", statistics(config))
     write_json(folder / "data/documents.json", documents())
     for name, seed in runs:
-        _write_metrics(folder / f"runs/{name}-seed{seed}/metrics.jsonl", config, name, seed)
-        _write_monitor(folder / f"runs/{name}-seed{seed}/monitor.jsonl", config, name, seed)
-    _write(
+        write_metrics(folder / f"runs/{name}-seed{seed}/metrics.jsonl", config, name, seed)
+        write_monitor(folder / f"runs/{name}-seed{seed}/monitor.jsonl", config, name, seed)
+    write_table(
         folder / "diagnostics.parquet",
         [row for run in runs for row in _diagnostics(config, *run, missing_fits, random)],
     )
-    _write(folder / "changes.parquet", [row for run in runs for row in _changes(config, *run, random)])
-    _write(folder / "evaluation.parquet", [row for run in runs for row in _evaluation(config, *run, random)])
+    write_table(folder / "changes.parquet", [row for run in runs for row in _changes(config, *run, random)])
+    write_table(folder / "evaluation.parquet", [row for run in runs for row in _evaluation(config, *run, random)])
     return folder
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Rows as Parquet, columns as the first row has them."""
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def _steps(config: Config) -> list[tuple[float, int]]:
+def steps_of(config: Config) -> list[tuple[float, int]]:
     """(fraction, step) of the checkpoints, the initial weights first."""
     return [(0.0, 0), *zip(config.diagnostics.fractions, config.analysed_steps, strict=True)]
 
 
-def _keys(name: str, seed: int, step: int) -> dict[str, Any]:
+def keys(name: str, seed: int, step: int) -> dict[str, Any]:
+    """The columns that name a checkpoint."""
     return {"model": f"{name}-seed{seed}", "condition": name, "seed": seed, "step": step}
 
 
@@ -108,7 +110,7 @@ def _diagnostics(
     config: Config, name: str, seed: int, missing: float, random: np.random.Generator
 ) -> list[dict[str, Any]]:
     rows = []
-    for fraction, step in _steps(config):
+    for fraction, step in steps_of(config):
         data, draw = (name, random) if step else _beginning(seed)
         for module in MODULES:
             height, width = _shape(config, module)
@@ -121,7 +123,7 @@ def _diagnostics(
                 least = min(height, width)
                 rows.append(
                     {
-                        **_keys(name, seed, step),
+                        **keys(name, seed, step),
                         "fraction": fraction,
                         "component": "decoder",
                         "module": module,
@@ -151,7 +153,7 @@ def _diagnostics(
 
 def _changes(config: Config, name: str, seed: int, random: np.random.Generator) -> list[dict[str, Any]]:
     rows = []
-    for index, (fraction, step) in enumerate(_steps(config)):
+    for index, (fraction, step) in enumerate(steps_of(config)):
         for reference in ("init", "previous", "A"):
             if index == 0 or (reference == "A" and name == "A"):
                 continue
@@ -163,7 +165,8 @@ def _changes(config: Config, name: str, seed: int, random: np.random.Generator) 
                     wobble = float(np.exp(0.1 * random.standard_normal()))
                     rows.append(
                         {
-                            **_keys(name, seed, step),
+                            **keys(name, seed, step),
+                            "component": "decoder",
                             "module": module,
                             "layer": layer,
                             "reference": reference,
@@ -185,7 +188,7 @@ def _changes(config: Config, name: str, seed: int, random: np.random.Generator) 
 
 def _evaluation(config: Config, name: str, seed: int, random: np.random.Generator) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for fraction, step in _steps(config):
+    for fraction, step in steps_of(config):
         data, draw = (name, random) if step else _beginning(seed)
         cost = {"A": 0.0, "B": 0.06, "C": 0.09, "D": 0.12}[data] + 0.01 * draw.standard_normal()
         base = 2.1 + 1.3 * float(np.exp(-4 * fraction)) + cost
@@ -194,19 +197,19 @@ def _evaluation(config: Config, name: str, seed: int, random: np.random.Generato
             count = 24 * 127 * (len(DOMAINS) if domain == "all" else 1)
             for metric, scale in (("bits_per_byte", 1.0), ("loss_nats_per_token", 2.0)):
                 result = {"task": domain, "metric": metric, "value": scale * value, "count": count}
-                rows.append({**_keys(name, seed, step), "suite": "likelihood", **result})
+                rows.append({**keys(name, seed, step), "suite": "likelihood", **result})
         for decile in range(1, 11):
             value = 1.2 + 0.62 * decile + cost * decile / 5 + 1.5 * float(np.exp(-4 * fraction))
             result = {"task": f"decile-{decile}", "metric": "loss_nats_per_token", "value": value, "count": 1800}
-            rows.append({**_keys(name, seed, step), "suite": "frequency", **result})
+            rows.append({**keys(name, seed, step), "suite": "frequency", **result})
         results = suites(data, fraction, name, draw)
-        rows += [_keys(name, seed, step) | result for result in results]
+        rows += [keys(name, seed, step) | result for result in results]
     return rows
 
 
-def _write_monitor(path: Path, config: Config, name: str, seed: int) -> None:
+def write_monitor(path: Path, config: Config, name: str, seed: int) -> None:
     """Looks at four matrices, one of them without a fit, with the changes that the first look lacks."""
-    random = np.random.default_rng([seed, ord(name), 1])
+    random = np.random.default_rng([seed, sum(name.encode()), 1])
     lines = []
     for step in range(0, config.steps + 1, config.diagnostics.monitor_every):
         settled = 0.2 if name == "B" else 0.2 - 0.18 * step / config.steps
@@ -224,16 +227,16 @@ def _write_monitor(path: Path, config: Config, name: str, seed: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def _write_metrics(path: Path, config: Config, name: str, seed: int) -> None:
+def write_metrics(path: Path, config: Config, name: str, seed: int) -> None:
     """Equal batches have equal token statistics, as in a real run: seeded by seed, half and data, not by run."""
-    noise = np.random.default_rng([seed, ord(name)])
+    noise = np.random.default_rng([seed, sum(name.encode())])
     path.parent.mkdir(parents=True, exist_ok=True)
     tokens_a_step = config.train.batch_size * config.data.seq_len
     lines = []
     for step in range(1, config.steps + 1):
         first = step <= config.phase_steps
-        data = name if first and name in "CD" else "A"
-        batch = np.random.default_rng([seed, ord(data), step])
+        data = name if (first and name in "CD") or name == "deduplicated" else "A"
+        batch = np.random.default_rng([seed, sum(data.encode()), step])
         narrow = data == "D"
         peak, least = config.train.peak_learning_rate, config.train.min_learning_rate
         warm = min(1.0, step / max(config.warmup_steps, 1))
@@ -262,7 +265,8 @@ def _write_metrics(path: Path, config: Config, name: str, seed: int) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _provenance(runs: Sequence[tuple[str, int]]) -> dict[str, Any]:
+def provenance(runs: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """provenance.json of a machine with two cores."""
     return {
         "created": "2026-11-21T14:00:00+00:00",
         "command": ["bench-shadows", "study", "--config=configs/laptop.py"],

@@ -1,0 +1,85 @@
+"""Did only the prompts differ? What the files of a study of prompts can prove, and what they cannot."""
+
+from collections.abc import Mapping
+
+from bench_shadows.report.controls import ANSWERS, HALVES, SETTINGS
+from bench_shadows.report.inputs import Run
+from bench_shadows.report.prompt_figures import cleaned
+from bench_shadows.report.sameness import Check, budget, general_limits, initial_weights, promise, skipped_steps
+
+
+def checks(run: Run) -> list[Check]:
+    """Every check that the files allow; none where one of the conditions has no results."""
+    other = cleaned(run)
+    if other is None:
+        return []
+    found = [
+        initial_weights(run),
+        _samples(run, other),
+        _cleaning(run),
+        *promise(run, ANSWERS, [other], HALVES, _ORDER),
+        *promise(
+            run,
+            SETTINGS,
+            [other],
+            HALVES,
+            "Schedule: the learning rate of {names} is the baseline's at every step.",
+        ),
+        budget(run),
+        skipped_steps(run),
+    ]
+    return [check for check in found if check is not None]
+
+
+_ORDER = "Order: at every step the batch of {names} has as many tokens of answers as the baseline's."
+
+
+def _samples(run: Run, other: str) -> Check:
+    """Rows, image places and answer tokens of both conditions' data."""
+    rows, tokens = run.statistics.get("rows"), run.statistics.get("tokens")
+    names = (run.reference, other)
+    if (
+        not isinstance(rows, Mapping)
+        or not isinstance(tokens, Mapping)
+        or not all(n in rows and n in tokens for n in names)
+    ):
+        return Check(None, "Samples: data/statistics.json does not count the rows and tokens of both conditions.")
+    broken = [
+        what
+        for what, one, two in (
+            ("rows", rows[run.reference], rows[other]),
+            *(
+                (f"tokens of {key}s", tokens[run.reference].get(key), tokens[other].get(key))
+                for key in ("image", "answer")
+            ),
+        )
+        if one != two
+    ]
+    if broken:
+        return Check(False, f"Samples: the conditions do not have the same {' and '.join(broken)}.")
+    return Check(
+        True,
+        f"Samples: both conditions have the same {rows[other]:,} samples, with the same images and "
+        f"{tokens[other].get('answer', 0):,} tokens of answers; prompts have "
+        f"{tokens[run.reference].get('prompt', 0):,} tokens in {run.reference} and "
+        f"{tokens[other].get('prompt', 0):,} in {other}.",
+    )
+
+
+def _cleaning(run: Run) -> Check | None:
+    """That the intervention was made: repetition before, none after."""
+    found = run.duplicates
+    if not found:
+        return None
+    before, after = found.get("repeating", 0), found.get("repeating_after", 0)
+    text = f"{before:,} of {found.get('samples', 0):,} training samples repeat a prompt before cleaning"
+    return Check(before > 0 and after == 0, f"Intervention: {text}, {after:,} after it.")
+
+
+def limits(run: Run) -> list[str]:
+    """What no file of the run can prove."""
+    return [
+        *general_limits(run),
+        "That repetition is all that cleaning takes away. It also makes prompts shorter, so that answers stand at "
+        "earlier positions behind fewer tokens; no condition has prompts of the same length without repetition.",
+    ]

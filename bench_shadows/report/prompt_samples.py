@@ -1,0 +1,89 @@
+"""What the conditions of a study of prompts read: data/samples.parquet, counted by task, with examples."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bench_shadows.errors import RunError
+
+COLUMNS = ("split", "id", "group", "task", "baseline", "deduplicated", "answer")
+_TEXTS = ("baseline", "deduplicated")
+_AGAIN = "remove it and run `bench-shadows prepare` again"
+_LENGTH = 2_000  # characters of an example
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A training sample whose prompt was repeated: what stands before its answer in both conditions."""
+
+    id: str
+    task: str
+    """GROUP/TASK."""
+    baseline: str
+    deduplicated: str
+    answer: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """All of samples.parquet that a report shows; empty where the file is not there."""
+
+    counts: Mapping[tuple[str, str], tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """(split, GROUP/TASK) -> (samples, those whose two texts differ)."""
+    examples: tuple[Example, ...] = ()
+    """The first one of every task."""
+
+    def count(self, split: str) -> tuple[int, int]:
+        """(samples, those whose two texts differ) of a split."""
+        found = [pair for (name, _), pair in self.counts.items() if name == split]
+        return sum(pair[0] for pair in found), sum(pair[1] for pair in found)
+
+
+def read_samples(path: Path) -> Samples:
+    """Counts and examples of samples.parquet, a block of rows in memory at a time.
+
+    Raises RunError for a file that cannot be read or lacks one of `COLUMNS`.
+    """
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    examples: dict[str, Example] = {}
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+            if missing:
+                raise RunError(f"{path}: lacks the columns {', '.join(missing)}; {_AGAIN}")
+            for block in file.iter_batches(columns=list(COLUMNS)):
+                _add(block, counts, examples)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
+    return Samples(counts, tuple(examples[task] for task in sorted(examples)))
+
+
+def _add(
+    block: pa.RecordBatch, counts: dict[tuple[str, str], tuple[int, int]], examples: dict[str, Example]
+) -> None:
+    """Counts a block's samples and takes the first example of every task that has none yet."""
+    differs = np.asarray(pc.not_equal(block["baseline"], block["deduplicated"]))
+    splits = block["split"].to_pylist()
+    tasks = [
+        f"{group}/{task}" for group, task in zip(*(block[n].to_pylist() for n in ("group", "task")), strict=True)
+    ]
+    keys, places = np.unique(
+        [f"{split} {task}" for split, task in zip(splits, tasks, strict=True)], return_inverse=True
+    )
+    totals, changed = (np.bincount(places, weights=weights, minlength=len(keys)) for weights in (None, differs))
+    for at, key in enumerate(keys.tolist()):
+        split, _, task = key.partition(" ")
+        before = counts.get((split, task), (0, 0))
+        counts[split, task] = (before[0] + int(totals[at]), before[1] + int(changed[at]))
+        if split == "train" and task not in examples and changed[at]:
+            row: Mapping[str, Any] = block.slice(int(np.flatnonzero((places == at) & differs)[0]), 1).to_pylist()[
+                0
+            ]
+            texts = {name: str(row[name])[:_LENGTH] for name in (*_TEXTS, "answer")}
+            examples[task] = Example(id=str(row["id"]), task=task, **texts)

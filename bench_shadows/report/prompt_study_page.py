@@ -1,0 +1,95 @@
+"""The page of a study of prompts: the case study of section 6, with its own figures, tables and sentences."""
+
+from collections.abc import Mapping
+
+from bench_shadows.report import (
+    controls,
+    prompt_sameness,
+    prompt_scores,
+    prompt_summary,
+    prompt_tables,
+    sameness,
+    score_card,
+    style,
+    tables,
+)
+from bench_shadows.report.claims import judge
+from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
+from bench_shadows.report.explorer import payload
+from bench_shadows.report.inputs import Run
+from bench_shadows.report.prompt_figures import COMPONENTS
+from bench_shadows.report.prompt_gallery import GALLERY
+from bench_shadows.report.rendering import Placed, environment
+from bench_shadows.report.settings import settings_context
+from bench_shadows.report.summary import seeds_notice
+from bench_shadows.report.tables import Table
+
+__all__ = ["GALLERY", "build_tables", "render"]
+
+TEMPLATE = "prompt_study.html.jinja"
+
+
+def build_tables(run: Run) -> dict[str, Table]:
+    """Every table of the report by its name."""
+    claims = judge(run)
+    found = [
+        score_card.claims_table(claims),
+        score_card.parts_table(claims),
+        score_card.observed_table(claims),
+        prompt_scores.groups_table(run),
+        prompt_scores.loss_table(run),
+        prompt_scores.tasks_table(run),
+        prompt_scores.paper_table(),
+        *(table(run, part) for part in COMPONENTS for table in (tables.share_table, tables.module_table)),
+        *(tables.profile_table(run, part) for part in COMPONENTS),
+        prompt_tables.rank_table(run),
+        tables.missing_table(run.diagnostics, run.changes),
+        *prompt_tables.duplicate_tables(run),
+        prompt_tables.samples_table(run),
+        prompt_tables.tokens_table(run),
+        controls.controls_table(run),
+        controls.levels_table(run),
+    ]
+    return {table.name: table for table in found}
+
+
+def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
+    """The page as HTML; everything from outside is escaped."""
+    checks = prompt_sameness.checks(run)
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            run=run,
+            figures=placed,
+            tables=found,
+            claims=judge(run),
+            card=score_card,
+            explorer=payload(run),
+            scores=prompt_scores,
+            beside_paper=prompt_scores.beside_paper(run),
+            spread=[prompt_scores.paper_spread(category) for category in prompt_scores.paper_table_3()],
+            components={
+                part: name for part, name in COMPONENTS.items() if len(run.diagnostics.where(component=part))
+            },
+            facts=prompt_summary.facts(run),
+            size_notice=prompt_summary.size_notice(run),
+            seeds_notice=seeds_notice(run),
+            seen=prompt_summary.seen(run),
+            unseen=prompt_summary.unseen(run),
+            enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
+            checks=checks,
+            checks_verdict=sameness.verdict(checks, run.reference),
+            limits=prompt_sameness.limits(run),
+            noise_recorded=any(
+                controls.recorded(metrics, controls.NOISE_SCALE) for metrics in run.metrics.values()
+            ),
+            outcomes=controls.outcomes_sentence(run),
+            repetition=prompt_summary.repetition(run),
+            examples=prompt_tables.side_by_side(run),
+            left_out=prompt_tables.left_out(run),
+            **settings_context(run),
+            names=style.NAMES,
+            missing=MISSING,
+        )
+    )

@@ -1,0 +1,181 @@
+"""What a study of prompts is, what can be seen in it and what cannot: sentences made from its tables."""
+
+import math
+import statistics
+
+import numpy as np
+
+from bench_shadows.config import Config, VisionConfig
+from bench_shadows.report.estimates import Estimate, estimate, paired, write_count, write_number
+from bench_shadows.report.inputs import Run
+from bench_shadows.report.prompt_figures import V_PROJ, cleaned, correlation, layered
+from bench_shadows.report.prompt_scores import GROUPS, REPEATED, groups_compared, score_values, task_names
+from bench_shadows.report.summary import count_parameters, run_facts, share_sentence
+from bench_shadows.report.summary import unseen as unseen_of_weights
+from bench_shadows.report.tables import DECODER, at_end
+
+
+def count_vision_parameters(vision: VisionConfig, hidden_size: int) -> int:
+    """Parameters of the image encoder and of the projector into a decoder of `hidden_size`."""
+    width, inner = vision.hidden_size, vision.intermediate_size
+    patches = 3 * vision.patch_size**2 * width + width + vision.image_tokens * width
+    layer = 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width
+    projector = width * hidden_size + hidden_size + hidden_size * hidden_size + hidden_size
+    return patches + vision.num_layers * layer + projector
+
+
+def parameters(config: Config) -> int:
+    """Parameters of the model: the decoder's, and where it sees images, those that make tokens of them."""
+    seen = count_vision_parameters(config.vision, config.model.hidden_size) if config.vision.image_size else 0
+    return count_parameters(config.model) + seen
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """(name, value) of what this run is: model, samples, prompts, conditions, seeds, time, device."""
+    config, model, vision = run.config, run.config.model, run.config.vision
+    size = write_count(parameters(config))
+    text = f"{size} parameters: a decoder of {model.num_layers} layers of {model.hidden_size}"
+    if vision.image_size:
+        text += (
+            f", an image encoder of {vision.num_layers} layers of {vision.hidden_size} "
+            f"({vision.image_size} × {vision.image_size} pixels, {vision.image_tokens} tokens)"
+        )
+    found = [("model", text), ("training", _training(run))]
+    if repetition(run):
+        found.append(("prompts", repetition(run)))
+    return [*found, ("conditions", ", ".join(run.conditions) or "none yet"), *run_facts(run)]
+
+
+def _training(run: Run) -> str:
+    config = run.config
+    shown = config.steps * config.train.batch_size
+    text = f"{shown:,} samples in {config.steps:,} steps for each run"
+    rows = run.statistics.get("rows") or {}
+    have = rows.get(run.reference)
+    return f"{text}, {write_number(shown / have, 1)} times through {have:,}" if have else text
+
+
+def repetition(run: Run) -> str:
+    """How many samples repeat their prompt, before and after cleaning, and the characters that go."""
+    found = run.duplicates
+    if not found.get("samples"):
+        return ""
+    before, after = (100 * found.get(key, 0) / found["samples"] for key in ("repeating", "repeating_after"))
+    gone = 100 * found.get("characters_removed", 0) / max(found.get("characters", 0), 1)
+    return (
+        f"repeated in {write_number(before, 1)} % of {found['samples']:,} samples, after cleaning in "
+        f"{write_number(after, 1)} %; {write_number(gone, 1)} % of the characters of prompts are removed"
+    )
+
+
+def size_notice(run: Run) -> str:
+    """That the run is small, and what the paper does not say about its own."""
+    config = run.config
+    start = "random weights" if not config.model.initial else "the weights that the config names"
+    return (
+        f"This is a small run: {write_count(parameters(config))} parameters, from {start}, on drawn images. "
+        "Section 6 of the paper says neither how large its model is nor what it started from; its benchmarks take "
+        "one of billions. What is found here holds for this size; whether the paper holds at its own is not "
+        "decided here."
+    )
+
+
+def seen(run: Run) -> list[str]:
+    """What this run shows, each sentence with its figures."""
+    found = [_learned(run), _gain(run), _asked(run), share_sentence(run), _profile(run)]
+    return [sentence for sentence in found if sentence]
+
+
+def _percent(value: Estimate, signed: bool = False) -> str:
+    half = None if value.half_width is None else 100 * value.half_width
+    return write_number(Estimate(100 * value.mean, half, value.seeds), 1, signed)
+
+
+def _learned(run: Run) -> str | None:
+    """Accuracy of each condition, and on how many tasks it is above the commonest answer's."""
+    values = {
+        name: estimate(found.values()) for name, found in score_values(run, "groups", "all", "exact_match").items()
+    }
+    if not values:
+        return None
+    parts = [f"{name} {_percent(value)} %" for name, value in values.items() if value is not None]
+    text = f"Held-out samples answered right, mean over the groups: {', '.join(parts)}."
+    above, tasks = above_chance(run)
+    return f"{text} {len(above)} of {tasks} tasks are above the commonest training answer." if tasks else text
+
+
+def above_chance(run: Run) -> tuple[list[str], int]:
+    """(tasks that some condition answers better than the commonest training answer does, tasks that have both).
+
+    Better: by more than two standard errors of a share of so many samples, in the mean over seeds.
+    """
+    found, tasks = [], 0
+    counts = at_end(run.evaluation.where(suite="tasks", metric="exact_match"))
+    for task in task_names(run):
+        chance = [x for seeds in score_values(run, "chance", task, "exact_match").values() for x in seeds.values()]
+        values = [estimate(x.values()) for x in score_values(run, "tasks", task, "exact_match").values()]
+        best = max((value.mean for value in values if value is not None), default=None)
+        count = float(np.nanmax(counts.where(task=task)["count"], initial=0))
+        if not chance or best is None or not count:
+            continue
+        tasks += 1
+        level = statistics.mean(chance)
+        if best > level + 2 * math.sqrt(max(level * (1 - level), 1 / count) / count):
+            found.append(task)
+    return found, tasks
+
+
+def _gain(run: Run) -> str | None:
+    """The differences in accuracy by group."""
+    other = cleaned(run)
+    parts = [
+        f"{GROUPS[group]} {_percent(found[other], signed=True)}"
+        for group, found in groups_compared(run).items()
+        if other in found
+    ]
+    return f"Removing repeated prompts, points of accuracy: {'; '.join(parts)}." if parts else None
+
+
+def _asked(run: Run) -> str | None:
+    """The same difference where the held-out prompts are repeated."""
+    other, parts = cleaned(run), []
+    for suite, how in (("groups", "clean"), (f"groups{REPEATED}", "repeated")):
+        values = score_values(run, suite, "all", "exact_match")
+        found = paired(values.get(other or "", {}), values.get(run.reference, {}))
+        if found is not None:
+            parts.append(f"{_percent(found, signed=True)} points where it is asked with {how} prompts")
+    return f"{other} against {run.reference}, all groups: {' and '.join(parts)}." if len(parts) == 2 else None
+
+
+def _profile(run: Run) -> str | None:
+    """Correlation over depth of v_proj's alpha."""
+    other = cleaned(run)
+    if other is None:
+        return None
+    found = correlation(at_end(layered(run.diagnostics, DECODER)).where(module=V_PROJ), run.reference, other)
+    if found is None:
+        return None
+    return f"v_proj's alpha over depth: correlation of the conditions {write_number(found, 2)}, mean over seeds."
+
+
+def unseen(run: Run) -> list[str]:
+    """What this run cannot show, and why."""
+    found = [
+        "Whether the paper's benchmarks would move: none of them is asked. The groups are our reading of Table "
+        "3's categories, with tasks of our own.",
+        "Whether fewer tokens in front of an answer help, or fewer repetitions: cleaning makes prompts shorter, "
+        "and no condition is as short and repeats.",
+    ]
+    counts = at_end(run.evaluation.where(suite="groups", task="all", metric="exact_match"))["count"]
+    if len(counts) and np.isfinite(counts).any():
+        count = int(np.nanmax(counts))
+        found.append(
+            f"How scores would move with other questions: all runs answer the same {count:,}, and a share near a "
+            f"half has a standard error of {write_number(50 / math.sqrt(count), 1)} points from that alone, which "
+            "intervals over seeds do not hold."
+        )
+    above, tasks = above_chance(run)
+    if tasks and len(above) < tasks:
+        below = [task.replace("/", " · ") for task in task_names(run) if task not in above]
+        found.append(f"Anything about tasks that were not learned: {', '.join(below)}.")
+    return found + unseen_of_weights(run)

@@ -1,0 +1,128 @@
+"""Tables of a study of prompts: what was repeated, what was read, and how little the effective rank moves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bench_shadows.report import prompt_duplicates
+from bench_shadows.report.estimates import estimate, paired
+from bench_shadows.report.inputs import Run, order_modules
+from bench_shadows.report.prompt_figures import COMPONENTS, cleaned
+from bench_shadows.report.prompt_samples import Example
+from bench_shadows.report.prompt_scores import GROUPS
+from bench_shadows.report.tables import Column, Table, at_end, by_seed
+
+TOKENS = {"image": "images", "prompt": "prompts", "answer": "answers", "padding": "padding"}
+
+
+def duplicate_tables(run: Run) -> list[Table]:
+    """Repeated prompts by field, template and fragment; none where duplicates.json is not there."""
+    found = run.duplicates
+    if not found:
+        return [Table(f"duplicates_by_{name}", (), ()) for name in ("field", "template", "fragment")]
+    return [
+        prompt_duplicates.fields_table(found),
+        prompt_duplicates.templates_table(found),
+        prompt_duplicates.fragments_table(found),
+    ]
+
+
+def samples_table(run: Run) -> Table:
+    """Samples by task: how many train and are held out, and in which share of them the prompt was repeated."""
+    counts = run.samples.counts
+    order = list(GROUPS)
+    tasks = sorted({task for _, task in counts}, key=lambda task: (_place(order, task), task))
+    rows = []
+    for task in tasks:
+        row: dict[str, Any] = {"task": task}
+        for split in ("train", "held_out"):
+            total, repeated = counts.get((split, task), (0, 0))
+            row[split] = total
+            row[f"{split}_repeated"] = 100 * repeated / total if total else None
+        rows.append(row)
+    columns = (
+        Column("task", "Task", text=True),
+        Column("train", "Training"),
+        Column("train_repeated", "with repeated prompt, %", 1),
+        Column("held_out", "Held out"),
+        Column("held_out_repeated", "with one when asked so, %", 1),
+    )
+    return Table("samples_by_task", columns, tuple(rows))
+
+
+def _place(order: list[str], task: str) -> int:
+    group = task.partition("/")[0]
+    return order.index(group) if group in order else len(order)
+
+
+def tokens_table(run: Run) -> Table:
+    """What the rows of both conditions are made of, in tokens."""
+    found = run.statistics.get("tokens")
+    rows = []
+    for name in run.config.conditions.names:
+        tokens = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(tokens, Mapping):
+            count = run.statistics.get("rows", {}).get(name)
+            rows.append({"condition": name, "rows": count} | {key: tokens.get(key) for key in TOKENS})
+    columns = (Column("condition", "Condition", text=True), Column("rows", "Rows"))
+    return Table("tokens_by_condition", (*columns, *(Column(*one) for one in TOKENS.items())), tuple(rows))
+
+
+def rank_table(run: Run) -> Table:
+    """By component and module, delta effective rank: what training moves, and what the conditions differ by.
+
+    `apart` is the root mean square over layers of the difference to the baseline of the same seed, in percent of
+    the root mean square of the baseline's own change from the initial weights.
+    """
+    end, other = at_end(run.changes), cleaned(run)
+    rows = []
+    for part, label in COMPONENTS.items():
+        for module in order_modules(end.where(component=part).values("module")):
+            mine = end.where(component=part, module=module)
+            moved = {
+                name: by_seed(mine.where(reference="init", condition=name), "delta_effective_rank")
+                for name in run.conditions
+            }
+            row: dict[str, Any] = {"module": module, "component": label}
+            row |= {name: estimate(values.values()) for name, values in moved.items()}
+            if other is not None:
+                row["difference"] = paired(moved[other], moved[run.reference])
+                base = mine.where(reference="init", condition=run.reference)["delta_effective_rank"]
+                between = mine.where(reference=run.reference, condition=other)["delta_effective_rank"]
+                scale = _root_mean_square(base)
+                row["apart"] = 100 * _root_mean_square(between) / scale if scale else None
+            rows.append(row)
+    columns = [Column("module", "Module", text=True), Column("component", "Of the", text=True)]
+    columns += [Column(name, name, 2, signed=True) for name in run.conditions]
+    if other is not None:
+        columns += [Column("difference", "difference", 2, signed=True), Column("apart", "apart, %", 1)]
+    return Table("delta_effective_rank", tuple(columns), tuple(rows))
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    present = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(present**2))) if present.size else float("nan")
+
+
+def side_by_side(run: Run) -> list[tuple[Example, list[tuple[str, bool]]]]:
+    """One example of each group: what stands before its answer, in pieces, and whether a piece was removed."""
+    first: dict[str, Example] = {}
+    for example in run.samples.examples:
+        first.setdefault(example.task.partition("/")[0], example)
+    return [
+        (example, prompt_duplicates.pieces(example.baseline, example.deduplicated)) for example in first.values()
+    ]
+
+
+def left_out(run: Run) -> list[tuple[str, int]]:
+    """(what, how many) of the samples that neither condition has."""
+    corpus, dropped = run.documents.get("corpus") or {}, run.documents.get("left_out") or {}
+    found = [(f"bad record: {reason}", count) for reason, count in (corpus.get("bad_records") or {}).items()]
+    found += [
+        (f"does not fit into {run.config.data.seq_len} tokens ({split.replace('_', ' ')})", count)
+        for split, count in (dropped.get("too_long") or {}).items()
+    ]
+    if "also_held_out" in dropped:
+        found.append(("left out of training: same image or prompt as a held-out sample", dropped["also_held_out"]))
+    return found
