@@ -3,11 +3,13 @@
     uv run scripts/benchmark_prompts.py --megabytes=1000 [--folder=/tmp/prompts]
 
 Writes that many megabytes of LLaVA-like samples as JSON lines, prompts repeated in three of four, and cleans them.
-Prints megabytes a second, the most memory of this process and of one worker, and the planted copies found.
+Prints megabytes a second, the most memory of all processes together (each one's peak, added up), and how many of
+the planted copies were removed.
 """
 
 import argparse
 import json
+import os
 import random
 import resource
 import shutil
@@ -15,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_shadows.data.prompt_files import dedupe_prompts
+from bench_shadows.data.prompt_files import dedupe_prompts, piece_bytes
 from bench_shadows.data.prompts import Rules
 
 ASKED = [
@@ -24,26 +26,7 @@ ASKED = [
     "Transcribe all text in the image, line by line.",
     "请用一句话描述这张图片的内容。",
 ]
-WORDS = [
-    "a",
-    "red",
-    "bus",
-    "stands",
-    "beside",
-    "the",
-    "tall",
-    "house",
-    "while",
-    "two",
-    "people",
-    "wait",
-    "for",
-    "rain",
-    "near",
-    "an",
-    "old",
-    "station",
-]
+WORDS = "a red bus stands beside the tall house while two people wait for rain near an old station".split()  # noqa: SIM905
 
 
 def sample(number: int, chance: random.Random) -> tuple[dict[str, object], int]:
@@ -86,9 +69,13 @@ def main() -> None:
     seconds = time.monotonic() - began
     removed = sum(fragment["copies"] for fragment in found["fragments"])
     print(f"{source.stat().st_size / 1e6:,.0f} MB, {number:,} samples: {seconds:.1f} s", end=", ")
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    memory = " + ".join(f"{peak / 2**20:.2f}" for peak in peaks)
-    print(f"{source.stat().st_size / 1e6 / seconds:.1f} MB/s, at most {memory} GiB (this process, one worker)")
+    own, worker = (
+        resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    size = source.stat().st_size
+    workers = min(len(os.sched_getaffinity(0)), -(-size // piece_bytes(size)))
+    print(f"{source.stat().st_size / 1e6 / seconds:.1f} MB/s with {workers} processes", end=", ")
+    print(f"at most {own + workers * worker:.2f} GiB together ({own:.2f} + {workers} * {worker:.2f})")
     print(f"planted copies {planted:,}, removed {removed:,}; repeating after: {found['repeating_after']}")
 
 

@@ -34,6 +34,9 @@ from bench_shadows.files import atomic_path, hash_json, read_json, remove, write
 from bench_shadows.progress import Progress
 
 REPORT = "duplicates.json"
+PIECES, SMALLEST, LARGEST = 8, 2**24, 2**27
+"""A file of JSON lines is cut into so many pieces, of so many bytes at least and at most: a gigabyte keeps eight
+processes busy, which hold less than a gigabyte together. Other formats are read file by file."""
 _BATCH = 256  # rows of a Parquet file that are held at once
 _WORK = ".work"
 
@@ -124,8 +127,13 @@ def _files(sources: Sequence[str]) -> tuple[dict[str, storage.File], Counter[str
     return files, ignored
 
 
+def piece_bytes(size: int) -> int:
+    """Bytes that one process reads of a file of JSON lines; the same on any machine, so that any can go on."""
+    return min(LARGEST, max(SMALLEST, -(-size // PIECES)))
+
+
 def _pieces(file: storage.File, out: Path, rules: Rules, limit: int) -> Iterator[_Piece]:
-    for number, part in enumerate(sample_files.pieces(file)):
+    for number, part in enumerate(sample_files.pieces(file, piece_bytes(file.bytes))):
         yield _Piece(part, out.with_name(f"{out.name}.{number:06d}"), rules, limit)
 
 

@@ -1,5 +1,6 @@
 """Files of samples: JSON lines, lists in a .json, both also compressed, and Parquet."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,8 +14,6 @@ from bench_shadows.data.sources.files import domain_of
 from bench_shadows.data.sources.part import Part, Record
 from bench_shadows.errors import DataError
 
-PIECE = 2**26
-"""Bytes of JSON lines that one process reads at once; other formats are read file by file."""
 EXPECTED = ".jsonl, .json or .parquet"
 _BATCH = 64  # rows of a Parquet file that are held at once: they may hold images
 
@@ -27,12 +26,12 @@ def form(file: storage.File) -> str | None:
     return "json" if ending in (".jsonl", ".ndjson", ".json") else None
 
 
-def pieces(file: storage.File) -> Iterator[Part]:
-    """What one process reads of a file: all of it, or some lines where there are many."""
+def pieces(file: storage.File, size: int) -> Iterator[Part]:
+    """What one process reads of a file: all of it, or about `size` bytes of JSON lines."""
     kind = form(file) or ""
     if kind == "json" and opens_a_list(file.path):
         kind = "list"
-    step = PIECE if kind == "json" and not storage.compression(file.name) else max(1, file.bytes)
+    step = size if kind == "json" and not storage.compression(file.name) else max(1, file.bytes)
     for begin in range(0, max(1, file.bytes), step):
         end = None if step >= file.bytes else min(begin + step, file.bytes)
         facts = (("bytes", min(step, file.bytes - begin)), ("modified_ns", file.modified_ns))
@@ -40,20 +39,20 @@ def pieces(file: storage.File) -> Iterator[Part]:
         yield Part(name, kind, (file.path,), begin, end, facts, domain_of(file))
 
 
-def parts(source: str) -> list[Part]:
-    """The pieces of a file, folder, glob or URI, sorted by name; other files of a folder are counted.
+def parts(source: str, size: int) -> list[Part]:
+    """The pieces of a file, folder, glob or URI, sorted by name; other files of a folder are told by the first.
 
     Raises DataError where there is none.
     """
     files, _ = storage.find(source)
     ignored = Counter(storage.ending(file.name) or "no ending" for file in files if form(file) is None)
-    found = [part for file in files if form(file) is not None for part in pieces(file)]
+    found = [part for file in files if form(file) is not None for part in pieces(file, size)]
     if not found:
         listed = ", ".join(f"{count:,} with {ending}" for ending, count in sorted(ignored.items()))
         raise DataError(
             f"config.data.sources: {storage.shown(source)!r} holds no samples ({listed}); expected {EXPECTED}"
         )
-    return found
+    return [dataclasses.replace(found[0], ignored=tuple(sorted(ignored.items()))), *found[1:]]
 
 
 def records(part: Part, counts: Counts) -> Iterator[Record]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench_shadows.data import prompt_files, sample_files
+from bench_shadows.data import prompt_files
 from bench_shadows.data.json_lists import elements
 from bench_shadows.data.prompt_files import dedupe_prompts
 from bench_shadows.data.prompts import Rules, deduplicate
@@ -43,7 +43,7 @@ def test_many_pieces_and_processes_give_what_one_gives(tmp_path: Path, monkeypat
     lines = [json.dumps(REPEATING | {"id": number, "caption": "x" * (number % 97)}) for number in range(500)]
     source.write_text("\n".join(lines) + "\n")
     whole = dedupe_prompts([str(source)], tmp_path / "whole", Rules(), 0)
-    monkeypatch.setattr(sample_files, "PIECE", 4096)
+    monkeypatch.setattr(prompt_files, "SMALLEST", 4096)
     pieces = dedupe_prompts([str(source)], tmp_path / "pieces", Rules(), 0)
     assert (tmp_path / "pieces" / "in.jsonl").read_bytes() == (tmp_path / "whole" / "in.jsonl").read_bytes()
     assert {**whole, "examples": []} == {**pieces, "examples": []}
@@ -157,7 +157,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_files(tmp_path: Path) -> Non
             file.write(
                 json.dumps(REPEATING | {"id": number, "caption": f"{number} {ASK} " + "word " * 200}) + "\n"
             )
-    command = "from bench_shadows.data import sample_files as files; files.PIECE = 2**21; "
+    command = "from bench_shadows.data import prompt_files as files; files.SMALLEST = 2**21; "
     command += "from bench_shadows.main import entry; entry()"
     words = [sys.executable, "-c", command, "dedupe-prompts", str(source), "--out"]
     subprocess.run([*words, str(tmp_path / "undisturbed")], check=True, capture_output=True)

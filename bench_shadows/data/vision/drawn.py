@@ -33,7 +33,9 @@ from bench_shadows.files import atomic_path, read_json, write_json
 
 COLUMNS = pa.schema({"split": pa.string(), "domain": pa.string(), "image": pa.bool_(), "identity": pa.binary(16)})
 """`split` is empty where it is not decided yet; `identity` is the image's or, without one, the prompt's."""
-BUILTIN_PIECE = 2000
+FILE_PIECE = 2**22
+"""Bytes of the user's JSON lines that one process reads at once: some thousand samples, with their images."""
+BUILTIN_PIECE = 1000
 """Samples of the built-in corpus that one process draws at once."""
 _RECORDS, _RANDOM = "group_size:1,zstd:1", "readahead_buffer_size:0,max_parallelism:0"
 _ROUGH = 1e-3  # megabytes that a sample counts as, besides its pixels: about what drawing one takes
@@ -60,7 +62,12 @@ class Piece:
 
 def sample_parts(config: Config) -> list[Part]:
     """The user's files in pieces; DataError for a source that holds no samples."""
-    return [part for source in config.data.sources if source != "builtin" for part in sample_files.parts(source)]
+    return [
+        part
+        for source in config.data.sources
+        if source != "builtin"
+        for part in sample_files.parts(source, FILE_PIECE)
+    ]
 
 
 def pieces(config: Config, folder: Path) -> list[Piece]:
