@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from bench_shadows.config import ModelConfig
+from bench_shadows.config import Config, ModelConfig, VisionConfig
 from bench_shadows.model.attention import einsum_attention
-from bench_shadows.model.decoder import Decoder, Layer, rope_tables, with_parameters
+from bench_shadows.model.decoder import Layer, rope_tables, with_parameters
+from bench_shadows.model.network import build_network
 
 CHUNK = 16
 """New tokens of one call: between two calls the host sees what is finished."""
@@ -72,6 +73,7 @@ class Generate(Protocol):
         stop: int,
         sampling: Sampling = GREEDY,
         finished: Callable[[np.ndarray], bool] | None = None,
+        images: np.ndarray | None = None,
     ) -> list[np.ndarray]:
         """New tokens of each prompt, int32, at most `max_new`, without the stop token and what is behind it.
 
@@ -82,19 +84,26 @@ class Generate(Protocol):
           sampling: a prompt's draw is a function of the seed and its place in `prompts`, not of its batch.
           finished: whether the new tokens of a row are enough, asked after every `CHUNK` of them; a row may have
             got more by then.
+          images: uint8 [len(prompts), S, S, 3], what the prompts show; None: none of them has an image.
         """
 
 
-def build_generate(config: ModelConfig) -> Generate:
-    """A function that continues prompts, batched on the device, in float32.
+def build_generate(config: ModelConfig, vision: VisionConfig | None = None) -> Generate:
+    """A function that continues prompts, batched on the device, in float32; of a network with `vision`, if given.
 
     One program for the prompts and one for `CHUNK` further tokens are compiled for each rounded length and number
     of rows, whatever the checkpoint.
     """
-    model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0)))
+    whole = Config(model=config, vision=vision or VisionConfig())
+    model = nnx.eval_shape(lambda: build_network(whole, rngs=nnx.Rngs(0)))
 
     def logits(
-        params: Parameters, tokens_BxT: jax.Array, pads_B: jax.Array, cache: Cache, column: jax.Array
+        params: Parameters,
+        tokens_BxT: jax.Array,
+        pads_B: jax.Array,
+        cache: Cache,
+        column: jax.Array,
+        images: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache]:
         """Of the last of T columns, [B, V] float32, and the cache with all T."""
         decoder = with_parameters(model, dict(params))
@@ -116,8 +125,7 @@ def build_generate(config: ModelConfig) -> Generate:
             layer.self_attn.attend = attend  # of this trace's own copy of the layer
             return layer(x_BxTxD, (cos, sin)), kept
 
-        x_BxTxD = decoder.embed_tokens(tokens_BxT, decoder.compute_dtype)
-        x_BxTxD, cache = jax.lax.scan(apply, x_BxTxD, (decoder.layers, cache))
+        x_BxTxD, cache = jax.lax.scan(apply, decoder.embed(tokens_BxT, images), (decoder.layers, cache))
         last_BxD = decoder.norm(x_BxTxD[:, -1])
         return jnp.matmul(last_BxD, decoder.head(), preferred_element_type=jnp.float32), cache
 
@@ -130,11 +138,12 @@ def build_generate(config: ModelConfig) -> Generate:
         stop: int,
         room: int,
         rule: Sampling,
+        images: jax.Array | None,
     ) -> State:
         B, P = tokens_BxP.shape
         shape = (config.num_layers, B, P + room, config.num_kv_heads, config.head_dim)
         empty = jnp.zeros(shape, model.compute_dtype), jnp.zeros(shape, model.compute_dtype)
-        logits_BxV, cache = logits(params, tokens_BxP, pads, empty, jnp.int32(0))
+        logits_BxV, cache = logits(params, tokens_BxP, pads, empty, jnp.int32(0), images)
         state = State(cache, pads, jnp.int32(P), pads == P, pads, keys)  # rows without a prompt are done
         return _choose(state, logits_BxV, stop, rule)
 
@@ -163,6 +172,7 @@ def build_generate(config: ModelConfig) -> Generate:
         stop: int,
         sampling: Sampling = GREEDY,
         finished: Callable[[np.ndarray], bool] | None = None,
+        images: np.ndarray | None = None,
     ) -> list[np.ndarray]:
         if any(len(prompt) == 0 for prompt in prompts):
             raise ValueError("a prompt needs a token")
@@ -175,8 +185,9 @@ def build_generate(config: ModelConfig) -> Generate:
                 pads_B[row] = columns - len(prompts[index])
                 tokens_BxP[row, pads_B[row] :] = prompts[index]
             places_B = np.pad(np.asarray(indices, np.uint32), (0, rows - len(indices)))
+            seen = None if images is None else images[places_B]
             keys_B = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(sampling.seed), places_B)
-            state = begin(params, tokens_BxP, pads_B, keys_B, stop, room, rule)
+            state = begin(params, tokens_BxP, pads_B, keys_B, stop, room, rule, seen)
             new_BxT = np.zeros((rows, 0), np.int32)
             while new_BxT.shape[1] < max_new:
                 state, new_BxC = extend(params, state, stop, min(CHUNK, max_new - new_BxT.shape[1]), rule)
