@@ -8,6 +8,7 @@ import jax
 
 from bench_shadows.config import Config, DataConfig, ModelConfig, TrainConfig, to_dict
 from bench_shadows.data.tokenizer import train_bpe
+from bench_shadows.data.vision.sample import END, SPECIAL_TOKENS
 from bench_shadows.files import write_json
 from bench_shadows.training.checkpoints import Checkpoints
 from bench_shadows.training.sharding import build_mesh
@@ -32,13 +33,15 @@ def with_model(config: Config = CONFIG, **fields: object) -> Config:
 def write_study(folder: Path, config: Config = CONFIG, scale: float = 1.0) -> Path:
     """Initial weights, `scale` times as large, as steps 3 and 5 of run A-seed0, whose folder is returned.
 
-    Larger ones make a network with likes and dislikes.
+    Larger ones make a network with likes and dislikes. In a study of prompts the run is baseline-seed0.
     """
     write_json(folder / "config.json", to_dict(config))
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghij", k=5)) for _ in range(300)]
-    train_bpe([TEXT * 20, " ".join(words)], config.model.vocab_size).save(folder / "data" / "tokenizer.json")
-    run = folder / "runs" / "A-seed0"
+    special = SPECIAL_TOKENS if config.studies_prompts else (END,)
+    tokenizer = train_bpe([TEXT * 20, " ".join(words)], config.model.vocab_size, special_tokens=special)
+    tokenizer.save(folder / "data" / "tokenizer.json")
+    run = folder / "runs" / f"{config.reference_condition}-seed0"
     with Checkpoints(run / "checkpoints", {}, (3, 5)) as checkpoints:
         checkpoints.resume_step()
         for step in (3, 5):

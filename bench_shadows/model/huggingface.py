@@ -28,11 +28,11 @@ _IN_LAYERS = {
 def to_hugging_face(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Llama's state dict from our parameter tree; a tied head has no entry of its own."""
     tensors = {}
-    for name, array in _flatten({key: part for key, part in params.items() if key != "layers"}).items():
-        tensors[_OUTSIDE_LAYERS[name]] = _turned(name, array)
-    for name, stack in _flatten(params["layers"]).items():
+    for name, array in flatten({key: part for key, part in params.items() if key != "layers"}).items():
+        tensors[_OUTSIDE_LAYERS[name]] = turned(name, array)
+    for name, stack in flatten(params["layers"]).items():
         for layer, array in enumerate(stack):
-            tensors[_layer_name(layer, name)] = _turned(name, array)
+            tensors[_layer_name(layer, name)] = turned(name, array)
     return tensors
 
 
@@ -104,14 +104,15 @@ def _layer_name(layer: int, name: str) -> str:
     return f"model.layers.{layer}.{name.rsplit('.', 1)[0]}.weight"
 
 
-def _turned(name: str, array: np.ndarray) -> np.ndarray:
+def turned(name: str, array: np.ndarray) -> np.ndarray:
     """Kernels are transposed between the two layouts, in either direction; scales and the embedding are not."""
     return np.ascontiguousarray(array.T) if name.endswith("kernel") else np.asarray(array)
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
+    """A parameter tree's arrays by their dotted names, `self_attn.q_proj.kernel`."""
     flat: dict[str, np.ndarray] = {}
     for key, value in tree.items():
         inner = isinstance(value, Mapping)
-        flat |= _flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": np.asarray(value)}
+        flat |= flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": np.asarray(value)}
     return flat
