@@ -11,6 +11,7 @@ import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -214,7 +215,7 @@ def simulate(
         "effective_rank": np.log(900.0) + _rank_effects(effects, layers, noise, pattern),
         "spikes": np.log(200.0) + np.zeros((*shape[:1], 1, *shape[2:])),
     }
-    last = {name: mean + _noise(noise.spreads[name], shape, random) for name, mean in last.items()}
+    last = {name: mean + matrix_noise(noise.spreads[name], shape, random) for name, mean in last.items()}
     deep = last["spikes"][3][..., upper(layers)]
     centre = deep.mean(axis=2, keepdims=True)
     last["spikes"][3][..., upper(layers)] = centre + effects.uneven * (deep - centre)
@@ -222,25 +223,24 @@ def simulate(
     change = np.log(1e-3) + effects.u_shape * depth**2 + np.zeros((len(CONDITIONS), 1, 1, 1))
     for name, amplified in effects.amplified.items():
         change[CONDITIONS.index(name)] += amplified
-    change = change + _noise(noise.spreads["change_variance"], shape, random)
+    change = change + matrix_noise(noise.spreads["change_variance"], shape, random)
     inside = _in_range(effects, shape, noise, random, pattern)
     steps = [config.analysed_steps[index] for index in (1, 2, 3, 4)]
     columns = {name: np.full((len(steps), *shape), np.nan) for name in last} | {"in_range": inside}
     for name, values in last.items():
         columns[name][-1] = np.exp(values)
-    return Run(
-        name="simulated",
-        config=config,
-        provenance={},
-        statistics={},
-        documents={},
-        diagnostics=_frame(steps, shape, columns, component="decoder"),
-        changes=_frame(steps[-1:], shape, {"change_variance": np.exp(change)[None]}, reference="init"),
+    return run_of(
+        config,
+        diagnostics=frame(steps, shape, columns, CONDITIONS, component="decoder"),
+        changes=frame(steps[-1:], shape, {"change_variance": np.exp(change)[None]}, CONDITIONS, reference="init"),
         evaluation=_evaluation(effects, steps, seeds, noise, random),
-        metrics={},
-        monitor=Frame({}),
-        notes=(),
     )
+
+
+def run_of(config: Config, **tables: Frame) -> Run:
+    """A run that was never trained: these tables, and nothing else of a run folder."""
+    nothing: dict[str, Any] = {field.name: {} for field in dataclasses.fields(Run)}
+    return Run(**nothing | {"name": "simulated", "config": config, "monitor": Frame({}), "notes": ()} | tables)
 
 
 def _alpha_effects(effects: Effects, layers: int, random: np.random.Generator) -> np.ndarray:
@@ -268,7 +268,9 @@ def _rank_effects(effects: Effects, layers: int, noise: Noise, random: np.random
     return moved
 
 
-def _noise(spreads: tuple[Spread, Spread], shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+def matrix_noise(
+    spreads: tuple[Spread, Spread], shape: tuple[int, ...], random: np.random.Generator
+) -> np.ndarray:
     """[condition, seed, module, layer]; that of a matrix with heavy tails."""
     conditions, seeds, modules, layers = shape
 
@@ -305,13 +307,19 @@ def _in_range(
     return (hidden < norm.ppf(share) * np.sqrt(1 + noise.share_run**2)).astype(float)
 
 
-def _frame(steps: Sequence[int], shape: tuple[int, ...], columns: Mapping[str, np.ndarray], **same: str) -> Frame:
+def frame(
+    steps: Sequence[int],
+    shape: tuple[int, ...],
+    columns: Mapping[str, np.ndarray],
+    conditions: Sequence[str],
+    **same: str,
+) -> Frame:
     """Values [point, condition, seed, module, layer] as rows, with a column for each index."""
     index = [part.ravel() for part in np.indices((len(steps), *shape))]
     count = len(index[0])
     keys = {
         "step": np.array(steps, float)[index[0]],
-        "condition": np.array(CONDITIONS, object)[index[1]],
+        "condition": np.array(conditions, object)[index[1]],
         "seed": index[2].astype(float),
         "module": np.array(MODULES, object)[index[3]],
         "layer": index[4].astype(float),
@@ -344,6 +352,11 @@ def _evaluation(
                 task = f"decile-{rank}"
                 rows.append(("A", seed, step, "frequency", task, "loss_nats_per_token", 3.0))
                 rows.append(("D", seed, step, "frequency", task, "loss_nats_per_token", 3.0 + value))
+    return evaluation_frame(rows)
+
+
+def evaluation_frame(rows: Sequence[tuple[str | float, ...]]) -> Frame:
+    """Rows of (condition, seed, step, suite, task, metric, value) as a table."""
     names = ("condition", "seed", "step", "suite", "task", "metric", "value")
     texts = ("condition", "suite", "task", "metric")
     return Frame(

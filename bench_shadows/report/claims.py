@@ -1,8 +1,9 @@
-"""The paper's claims C1 to C9, judged from a run's tables. Thresholds and tests stand in the claims' docstrings.
+"""The paper's claims C1 to C9, or C11 for a study of prompts, judged from a run's tables.
 
-They come from the paper and from simulated tables (scripts/calibrate_claims.py). A real run of five seeds was seen
-before the last changes: the tests' level was halved, C5's distance put on its logarithm, the numbers of seeds
-raised, and what is clear is said from three seeds on. No threshold was moved towards what that run showed.
+Thresholds and tests stand in the claims' docstrings. They come from the paper and from simulated tables
+(scripts/calibrate_claims.py). Of C1 to C9 a real run of five seeds was seen before the last changes: the tests'
+level was halved, C5's distance put on its logarithm, the numbers of seeds raised, and what is clear is said from
+three seeds on. No threshold was moved towards what that run showed. C11 stood before any study of prompts ran.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from bench_shadows.config import config_hash
 from bench_shadows.files import write_json
 from bench_shadows.report.claims_dynamics import change_variance, delta_effective_rank
 from bench_shadows.report.claims_evaluation import shadow
+from bench_shadows.report.claims_prompts import prompt_repetition
 from bench_shadows.report.claims_spectra import (
     attention_separates,
     raised_upper_v_proj,
@@ -46,11 +48,13 @@ CLAIMS: tuple[Callable[[Run], Evidence], ...] = (
     uneven_spikes,
     shadow,
 )
+PROMPT_CLAIMS: tuple[Callable[[Run], Evidence], ...] = (prompt_repetition,)
 
 
 def judge(run: Run) -> list[Claim]:
-    """Every claim with its verdict on a run, in the order of their numbers."""
-    return correct([examine(register(claim), _evidence(claim, run)) for claim in CLAIMS])
+    """Every claim of this kind of study with its verdict on a run, in the order of their numbers."""
+    claims = PROMPT_CLAIMS if run.config.studies_prompts else CLAIMS
+    return correct([examine(register(claim), _evidence(claim, run)) for claim in claims])
 
 
 def _evidence(claim: Callable[[Run], Evidence], run: Run) -> Evidence | NotMeasuredError:

@@ -242,7 +242,7 @@ def test_the_papers_effects_are_found_with_the_registered_seeds() -> None:
     """The short form of scripts/calibrate_claims.py: at fourteen seeds, for the claims that need no more."""
     random = np.random.default_rng(0)
     studies = [judge(simulate(PAPER, 32, 14, random)) for _ in range(16)]
-    for name, registered in calibrate_claims.REGISTERED.items():
+    for name, registered in calibrate_claims.DOCUMENTS.registered.items():
         if registered.min_seeds <= 14:
             assert calibrate_claims.rate(studies, name, "reproduced") >= 0.8, name
         assert calibrate_claims.rate(studies, name, "not reproduced") <= 0.05, name
