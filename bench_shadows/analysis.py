@@ -4,7 +4,6 @@ The rows of one checkpoint are kept beside its run as soon as they are known, wi
 from, so that a killed stage goes on with the next checkpoint.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,8 @@ from bench_shadows.config import Config
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.weights import Weights, open_weights
 from bench_shadows.evaluation import table as evaluation_table
-from bench_shadows.evaluation.harness import task_rows
+from bench_shadows.evaluation.prompts import PromptSuites
+from bench_shadows.evaluation.prompts import inputs as prompt_inputs
 from bench_shadows.evaluation.shadow import shadow_rows
 from bench_shadows.evaluation.suites import Suites
 from bench_shadows.evaluation.suites import inputs as suite_inputs
@@ -97,13 +97,12 @@ class Analysis:
 
     def evaluate(self) -> dict[str, str]:
         """Writes evaluation.parquet; returns its hash."""
-        suites = Suites(self.config, self.folder)
+        suites = (PromptSuites if self.config.studies_prompts else Suites)(self.config, self.folder)
 
         def compute(point: Point) -> Iterator[Row]:
             identity = {"model": point.model, "condition": point.condition, "seed": point.seed, "step": point.step}
             params = restore_params(self._checkpoints(point), point.step)
-            tasks = self.config.evaluation.tasks if point.step == self.config.steps else ()
-            for row in itertools.chain(suites.rows(params), task_rows(params, self.config, suites.words, tasks)):
+            for row in suites.rows(params, last=point.step == self.config.steps):
                 yield identity | row
 
         table: list[Row] = []
@@ -123,7 +122,8 @@ class Analysis:
         return self.config.diagnostics.precision
 
     def _evaluation_inputs(self) -> list[Any]:
-        return suite_inputs(self.config, self.folder / "data")
+        inputs = prompt_inputs if self.config.studies_prompts else suite_inputs
+        return inputs(self.config, self.folder / "data")
 
     def _checkpoints(self, point: Point) -> epath.Path:
         return checkpoint_folder(self.config, self.folder / "runs" / point.model)
@@ -132,7 +132,7 @@ class Analysis:
         return open_weights(str(self._checkpoints(point) / str(point.step) / "params"))
 
     def _references(self, point: Point) -> Iterator[tuple[str, Point]]:
-        """What a checkpoint's changes are measured from: its first weights, those before, the reference condition."""
+        """What a checkpoint's changes are measured from: its first weights, those before, the reference."""
         if point.step:
             own = [other for other in self.points if other.model == point.model and other.step < point.step]
             yield "init", own[0]

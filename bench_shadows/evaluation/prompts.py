@@ -1,0 +1,171 @@
+"""The suites of a study of prompts: held-out samples, their prompts clean and as a pipeline repeats them.
+
+Suites `groups` and `tasks` ask the clean samples, `groups_repeated` and `tasks_repeated` the same samples with
+repeated prompts (`answers.answer_rows`). Suite `likelihood`, task `language`, is the loss of the answers to clean
+samples without an image, in nats a token and in bits a byte: bytes compare models of different tokenizers.
+Replies are generated, greedily, for the last checkpoint of a run alone; losses are measured at all.
+
+Letters: N samples, T positions, S pixels of a side.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pyarrow.parquet as pq
+
+from bench_shadows.config import Config, to_dict
+from bench_shadows.data import tokenizer as tokenizers
+from bench_shadows.data.rows import RowSet
+from bench_shadows.data.vision.images import RowImages
+from bench_shadows.data.vision.sample import END_ID
+from bench_shadows.data.vision.scoring import score
+from bench_shadows.evaluation.answers import answer_rows, chance_rows, count_answers, last_question
+from bench_shadows.evaluation.harness import task_rows
+from bench_shadows.evaluation.likelihood import build_losses, sequence_losses
+from bench_shadows.evaluation.table import Row, row
+from bench_shadows.files import hash_file
+from bench_shadows.model.generation import build_generate
+from bench_shadows.model.loss import answer_weights
+
+VERSION = 1
+"""Of what the suites ask of the same data and what they make of the answers; raised with every change to it."""
+SPARE = 2
+"""Tokens that are generated beyond the longest answer, so that a reply that goes on is seen to be another."""
+ENCODER = ("vision", "projector")
+"""Parts of the parameters that lm-eval's tasks, which are text, do not need."""
+FORMS = {"": "held_out", "_repeated": "held_out_repeated"}
+"""A suite's suffix -> the rows that it asks."""
+
+
+class HeldOut(NamedTuple):
+    """The first `evaluation.rows` held-out samples of every task."""
+
+    names: list[str]
+    """`GROUP/TASK` of each."""
+    samples: list[dict[str, Any]]
+    """What `scoring.score` reads of them."""
+    rows: dict[str, np.ndarray]
+    """A suite's suffix -> token ids, int32 [N, T]."""
+    images: np.ndarray | None
+    """uint8 [N, S, S, 3], zeros where there is none; None in a study without images."""
+    with_image: np.ndarray
+    """bool [N]."""
+
+
+class PromptSuites:
+    """The evaluations of one run folder. Raises RunError where what `prepare` makes is missing."""
+
+    def __init__(self, config: Config, folder: Path):
+        self.config, data = config, folder / "data"
+        self.words = tokenizers.load(data / "tokenizer.json", config.model.vocab_size)
+        self._held_out = read_held_out(config, data)
+        self._losses, self._generate = build_losses(config), build_generate(config.model, config.vision)
+        training = count_answers(
+            (f"{one['group']}/{one['task']}", one["answer"])
+            for one in _samples(data, "train", ("group", "task", "answer"))
+        )
+        self._chance = list(chance_rows(self._held_out.names, self._held_out.samples, training))
+
+    def rows(self, params: Mapping[str, Any], last: bool) -> Iterator[Row]:
+        """The rows of one checkpoint (suite, task, metric, value, count), from its weights.
+
+        Args:
+          last: whether it is its run's last one, which is asked for replies.
+        """
+        on_device, held_out = jax.device_put(params), self._held_out
+        for suffix, rows_NxT in held_out.rows.items():
+            answers_NxT = np.asarray(answer_weights(rows_NxT)) > 0
+            nats_N = self._nats(on_device, rows_NxT, answers_NxT)
+            right_N = self._right(on_device, rows_NxT) if last else None
+            yield from answer_rows(held_out.names, nats_N, answers_NxT.sum(axis=1), right_N, suffix)
+            if not suffix:
+                yield from self._language_rows(nats_N, rows_NxT, answers_NxT)
+        if last:
+            yield from self._chance
+            decoder = {name: part for name, part in on_device.items() if name not in ENCODER}
+            yield from task_rows(decoder, self.config, self.words, self.config.evaluation.tasks)
+
+    def _nats(self, params: Mapping[str, Any], rows_NxT: np.ndarray, answers_NxT: np.ndarray) -> np.ndarray:
+        """-log likelihood of each row's answers, float64 [N]; `answers_NxT`: whether the next token is theirs."""
+        nats_N = np.zeros(len(rows_NxT))
+        lengths_N = rows_NxT.shape[1] + 1 - np.argmax(answers_NxT[:, ::-1], axis=1)
+        for mine, images in self._halves():
+            sequences = [rows_NxT[index, : lengths_N[index]] for index in mine]
+            found = sequence_losses(self._losses, params, sequences, END_ID, images, rows_NxT.shape[1])
+            for index, losses in zip(mine, found, strict=True):
+                nats_N[index] = losses[answers_NxT[index, : len(losses)]].astype(np.float64).sum()
+        return nats_N
+
+    def _right(self, params: Mapping[str, Any], rows_NxT: np.ndarray) -> np.ndarray:
+        """Whether the greedy reply to each row's last question is right, bool [N]."""
+        right_N = np.zeros(len(rows_NxT), bool)
+        asked = [last_question(row_T) for row_T in rows_NxT]
+        longest = max((len(question.answer) for question in asked), default=0) + SPARE
+        for mine, images in self._halves():
+            prompts = [asked[index].prompt for index in mine]
+            replies = self._generate(params, prompts, longest, END_ID, images=images)
+            for index, reply in zip(mine, replies, strict=True):
+                right_N[index] = score(self._held_out.samples[index], self.words.decode(reply))
+        return right_N
+
+    def _halves(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """(numbers of samples, their images) of those that have one, then of those that have none."""
+        with_image, images = self._held_out.with_image, self._held_out.images
+        if images is not None:
+            yield np.flatnonzero(with_image), images[with_image]
+        yield np.flatnonzero(~with_image), None
+
+    def _language_rows(self, nats_N: np.ndarray, rows_NxT: np.ndarray, answers_NxT: np.ndarray) -> Iterator[Row]:
+        """Of the answers, with their ends, of samples without an image; `count` is tokens."""
+        mine = ~self._held_out.with_image
+        targets = np.roll(rows_NxT, -1, axis=1)[mine][answers_NxT[mine]]
+        nats, size = float(nats_N[mine].sum()), int(self.words.token_bytes[targets].sum())
+        yield row("likelihood", "language", "loss_nats_per_token", nats / max(len(targets), 1), len(targets))
+        yield row("likelihood", "language", "bits_per_byte", nats / math.log(2) / max(size, 1), len(targets))
+
+
+def read_held_out(config: Config, data: Path) -> HeldOut:
+    """The samples that are asked, from RUN/data."""
+    sets = {suffix: RowSet(data / "rows" / name) for suffix, name in FORMS.items()}
+    tasks = sets[""].domains
+    spans = {
+        name: range(start, min(stop, start + config.evaluation.rows)) for name, (start, stop) in tasks.items()
+    }
+    chosen_N = np.array([number for span in spans.values() for number in span], np.int64)
+    samples = {one.pop("row"): one for one in _samples(data, "held_out", ["row", "answer", "check"])}
+    images, with_image = None, np.zeros(len(chosen_N), bool)
+    if config.vision.image_size:
+        stored = RowImages(data / "images" / "held_out")
+        images, with_image = stored.read(chosen_N), stored.image_of[chosen_N] >= 0
+    return HeldOut(
+        [name for name, span in spans.items() for _ in span],
+        [_scored(**samples[number]) for number in chosen_N.tolist()],
+        {suffix: rows.read(chosen_N).astype(np.int32) for suffix, rows in sets.items()},
+        images,
+        with_image,
+    )
+
+
+def _scored(answer: str, check: str) -> dict[str, Any]:
+    """A sample as `scoring.score` reads it, from a row of samples.parquet."""
+    return {"conversations": [{"from": "gpt", "value": answer}], "check": json.loads(check or "null")}
+
+
+def _samples(data: Path, split: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Columns of one split's rows of samples.parquet, in the order of the file."""
+    for batch in pq.ParquetFile(data / "samples.parquet").iter_batches(columns=["split", *columns]):
+        yield from (entry for entry in batch.to_pylist() if entry.pop("split") == split)
+
+
+def inputs(config: Config, data: Path) -> list[Any]:
+    """Everything that the scores of a checkpoint depend on, besides its weights."""
+    files = [data / "rows" / name / "rows.json" for name in FORMS.values()]
+    files += [data / "samples.parquet", data / "tokenizer.json"]
+    files += [data / "images" / "held_out" / "images.json"] if config.vision.image_size else []
+    own = [to_dict(part) for part in (config.evaluation, config.model, config.vision)]
+    return [VERSION, *own, config.train.loss_chunk, *map(hash_file, files)]
