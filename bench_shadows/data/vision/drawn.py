@@ -26,13 +26,15 @@ from bench_shadows.data import sample_files
 from bench_shadows.data.counts import Counts
 from bench_shadows.data.sources.part import Part
 from bench_shadows.data.vision.corpus import builtin_samples, weights
-from bench_shadows.data.vision.rows import dialogue
+from bench_shadows.data.vision.rows import clean, dialogue
 from bench_shadows.data.vision.sample import Split
 from bench_shadows.data.vision.sources import Sampled, read_samples
 from bench_shadows.files import atomic_path, read_json, write_json
 
 COLUMNS = pa.schema({"split": pa.string(), "domain": pa.string(), "image": pa.bool_(), "identity": pa.binary(16)})
 """`split` is empty where it is not decided yet; `identity` is the image's or, without one, the prompt's."""
+LEFT_OUT = "left_out"
+"""Split of a sample with an image in a study without images."""
 FILE_PIECE = 2**22
 """Bytes of the user's JSON lines that one process reads at once: some thousand samples, with their images."""
 BUILTIN_PIECE = 1000
@@ -72,7 +74,7 @@ def sample_parts(config: Config) -> list[Part]:
 
 def pieces(config: Config, folder: Path) -> list[Piece]:
     """All pieces of a study's samples, in the order in which their samples are numbered."""
-    found = []
+    found: list[Piece] = []
     if "builtin" in config.data.sources:
         tasks = len(weights(config.prompts, config.vision.image_size))
         counts: dict[Split, int] = {
@@ -104,7 +106,7 @@ def draw(piece: Piece, seen: Callable[[float], None]) -> None:
             if sampled.image is not None:
                 pixels.write(sampled.image.tobytes())
             row = (
-                piece.split or "",
+                piece.split or (LEFT_OUT if sampled.sample.get("image") and sampled.image is None else ""),
                 f"{sampled.sample['group']}/{sampled.sample['task']}",
                 sampled.image is not None,
                 _identity(sampled, piece.config),
@@ -138,11 +140,15 @@ def _samples(piece: Piece, counts: Counts) -> Iterator[Sampled]:
 
 
 def _identity(sampled: Sampled, config: Config) -> bytes:
-    """What training and held-out samples must not share: the image or, without one, the prompt."""
+    """What training and held-out samples must not share: the image or, without one, what is asked.
+
+    The system's message, and a prompt that is repeated, make no other sample.
+    """
     if sampled.image is not None:
         content = sampled.image.tobytes()
     else:
-        content = "\n".join(prompt for prompt, _ in dialogue(sampled.sample, config.prompts)).encode()
+        asked = clean({**sampled.sample, "system": ""}, config.prompts).sample
+        content = "\n".join(prompt for prompt, _ in dialogue(asked, config.prompts)).encode()
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
@@ -169,7 +175,7 @@ class Drawn:
     def _open(self, piece: int, name: str) -> ArrayRecordReader:
         return ArrayRecordReader(str(self._folders[piece] / name), _RANDOM)
 
-    def samples(self, numbers: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
+    def samples(self, numbers: Sequence[int] | np.ndarray) -> list[tuple[str, dict[str, Any]]]:
         """(place, sample) of each number."""
         return [(where, sample) for where, sample in map(json.loads, self._read(numbers, "samples.array_record"))]
 
@@ -179,7 +185,7 @@ class Drawn:
             for record in self._read(numbers[begin : begin + 256], "images.array_record"):
                 yield np.frombuffer(record, np.uint8).reshape(self._size, self._size, 3)
 
-    def _read(self, numbers: Sequence[int], name: str) -> list[bytes]:
+    def _read(self, numbers: Sequence[int] | np.ndarray, name: str) -> list[bytes]:
         wanted = np.asarray(numbers, np.int64)
         owner = np.searchsorted(self._starts, wanted, side="right") - 1
         found: list[Any] = [b""] * len(wanted)

@@ -6,7 +6,6 @@ What is behind the last answer fills the row up. In front of the first prompt st
 fields of `front_fields`, one a line. Repeated prompts are removed from these fields and from the user's turns.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,9 @@ from bench_shadows.data.prompts import Cleaned, Rules, deduplicate, texts
 from bench_shadows.data.rows import TOKEN
 from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID, IMAGE_ID, PLACEHOLDER, USER_ID
 
-FRONT = ("system", "metadata.instruction", "caption", "ocr")
+PLAIN = ("instruction", "prompt", "question", "query", "input")
+"""Fields of plain records that ask; the last one of them is the user's turn."""
+FRONT = ("system", "metadata.instruction", *PLAIN, "caption", "ocr")
 """Fields that a pipeline puts in front of the user's text, in this order (our choice)."""
 CONVERSATION = "conversations"
 
@@ -59,6 +60,8 @@ class Tokens(NamedTuple):
     """uint32 [tokens], the last one `<|endoftext|>`."""
     answers: np.ndarray
     """Which of them are an answer's or the `<|endoftext|>` behind it, bool [tokens]."""
+    image_tokens: int
+    """How many places its image takes, before everything else."""
 
 
 def encode(
@@ -76,7 +79,7 @@ def encode(
             ids += [np.array([USER_ID], TOKEN), asked, np.array([ASSISTANT_ID], TOKEN), answered]
             ids.append(np.array([END_ID], TOKEN))
             answers += [np.zeros(len(asked) + 2, bool), np.ones(len(answered) + 1, bool)]
-        made.append(Tokens(np.concatenate(ids).astype(TOKEN), np.concatenate(answers)))
+        made.append(Tokens(np.concatenate(ids).astype(TOKEN), np.concatenate(answers), places))
     return made
 
 
@@ -85,8 +88,3 @@ def row(tokens: Tokens, seq_len: int) -> np.ndarray:
     filled = np.full(seq_len, END_ID, TOKEN)
     filled[: len(tokens.ids)] = tokens.ids
     return filled
-
-
-def chance(seed: int, identity: str) -> random.Random:
-    """Random numbers of one sample: the same whatever stands beside it."""
-    return random.Random(f"{seed} {identity}")

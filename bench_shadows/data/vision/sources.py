@@ -2,7 +2,7 @@
 
     conversations: [{from, value}, ...]     LLaVA, ShareGPT
     messages: [{role, content}, ...]        chat; a first turn of the system becomes `system`
-    prompt + answer                         plain records, by the names of data/prompts.py
+    prompt + answer                         plain records: `PLAIN` and the answers' names of data/prompts.py
 
 A record that cannot be used is counted with its place and reason. Other fields stay as they are and are not read.
 """
@@ -18,17 +18,19 @@ from bench_shadows.config import Config
 from bench_shadows.data import sample_files
 from bench_shadows.data.counts import Counts
 from bench_shadows.data.detect import natural_language
-from bench_shadows.data.prompts import ANSWERS, PROMPTS, SYSTEMS, USERS
+from bench_shadows.data.prompts import ANSWERS, SYSTEMS, USERS
 from bench_shadows.data.records import field
 from bench_shadows.data.sources import storage
 from bench_shadows.data.sources.part import LONGEST_RECORD, BadRecordError, Part, Record
 from bench_shadows.data.vision.image_files import read_image
-from bench_shadows.data.vision.rows import FRONT, dialogue
+from bench_shadows.data.vision.rows import FRONT, PLAIN, dialogue
 from bench_shadows.data.vision.sample import GROUPS
 from bench_shadows.data.vision.scoring import score
 from bench_shadows.errors import ConfigError
 
 _ASSISTANTS = frozenset({"gpt", "assistant", "model", "bot", "chatgpt"})
+BYTES = "(bytes)"
+"""What stands for the path of an image that the file itself holds."""
 _TURNS = ("conversations", "messages")
 
 
@@ -80,12 +82,13 @@ def _sampled(record: Record, part: Part, config: Config, folder: Path) -> Sample
         raise BadRecordError("not an object", f"a {type(values).__name__}")
     content = _image(values, config.prompts.image_field)
     fields = config.data.fields
-    own = {str(key): value for key, value in values.items() if key != config.prompts.image_field}
-    turns, system = _turns(values)
+    turns, system, used = _turns(values)
+    used |= {config.prompts.image_field}
+    own = {str(key): value for key, value in values.items() if key not in used}
     sample = {
         **own,
         "id": _text(values, fields.id) or record.where,
-        "image": content if isinstance(content, str) else None,
+        "image": content if isinstance(content, str) else BYTES if content is not None else None,
         "task": _text(values, "task") or _text(values, fields.domain) or part.domain,
         "group": _text(values, "group") or (GROUPS[0] if content is not None else GROUPS[1]),
         "conversations": turns,
@@ -120,20 +123,27 @@ def _image(values: Mapping[str, Any], name: str) -> str | bytes | None:
     raise BadRecordError(f"field {name!r} is no image", f"a {type(value).__name__}; expected a path or bytes")
 
 
-def _turns(values: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
-    """LLaVA's turns of human and gpt, in turn, and what the system says before them."""
+def _turns(values: Mapping[str, Any]) -> tuple[list[dict[str, str]], str, set[str]]:
+    """LLaVA's turns of human and gpt, in turn; what the system says before them; the fields that they are from."""
     name = next((name for name in _TURNS if values.get(name) is not None), None)
     if name is None:
-        prompt, answer = (_first(values, names) for names in (sorted(PROMPTS), sorted(ANSWERS)))
-        if prompt is None:
-            raise BadRecordError("no prompt", f"it has {', '.join(map(str, list(values)[:8])) or 'no field'}")
-        if answer is None:
-            raise BadRecordError("no answer", f"it has {', '.join(map(str, list(values)[:8]))}")
-        return [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}], ""
-    said = values[name]
-    if not isinstance(said, Sequence) or isinstance(said, str | bytes):
-        raise BadRecordError(f"field {name!r} is no list of turns", f"a {type(said).__name__}")
-    turns = [_turn(turn, f"{name}.{place}") for place, turn in enumerate(said)]
+        asked, answered = (
+            next((name for name in names if values.get(name) not in (None, "")), None)
+            for names in (PLAIN[::-1], sorted(ANSWERS))
+        )
+        has = ", ".join(map(str, list(values)[:8])) or "no field"
+        if asked is None:
+            raise BadRecordError("no prompt", f"it has {has}")
+        if answered is None:
+            raise BadRecordError("no answer", f"it has {has}")
+        prompt, answer = _text(values, asked) or "", _text(values, answered) or ""
+        if not answer.strip():
+            raise BadRecordError("no answer", f"{answered} is empty")
+        return [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}], "", {asked, answered}
+    listed = values[name]
+    if not isinstance(listed, Sequence) or isinstance(listed, str | bytes):
+        raise BadRecordError(f"field {name!r} is no list of turns", f"a {type(listed).__name__}")
+    turns = [_turn(turn, f"{name}.{place}") for place, turn in enumerate(listed)]
     system = ""
     if turns and turns[0][0] in SYSTEMS:
         (_, system), *turns = turns
@@ -147,9 +157,8 @@ def _turns(values: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
             raise BadRecordError("no answer", f"{name}.{place} is empty")
     if len(turns) % 2:
         raise BadRecordError("no answer", f"{name} ends with the user's turn")
-    return [
-        {"from": "gpt" if place % 2 else "human", "value": text} for place, (_, text) in enumerate(turns)
-    ], system
+    said = [{"from": "gpt" if place % 2 else "human", "value": text} for place, (_, text) in enumerate(turns)]
+    return said, system, {name}
 
 
 def _turn(turn: Any, where: str) -> tuple[str, str]:
@@ -165,10 +174,6 @@ def _turn(turn: Any, where: str) -> tuple[str, str]:
             _text(one, "text") or "" for one in value if isinstance(one, Mapping) and one.get("type") == "text"
         )
     return speaker.casefold(), _checked(value, f"{where}.value")
-
-
-def _first(values: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    return next((_text(values, name) for name in names if values.get(name)), None)
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:
