@@ -59,9 +59,12 @@ class Look:
     """The signatures that the run shows at this step."""
 
     def scalars(self) -> dict[str, float]:
-        """Known values by name, such as `monitor/alpha/self_attn.v_proj.3`, as metrics writers take them."""
+        """Known values by name, such as `monitor/alpha/self_attn.v_proj.3`, as metrics writers take them.
+
+        A name begins with its component where that is not the decoder: `monitor/alpha/vision.self_attn.v_proj.3`.
+        """
         return {
-            f"monitor/{name}/{row['module']}{'' if row['layer'] is None else '.' + str(row['layer'])}": row[name]
+            f"monitor/{name}/{_name(row)}": row[name]
             for name in (*SPECTRAL, *CHANGES)
             for row in self.matrices
             if row[name] is not None
@@ -75,6 +78,11 @@ class Look:
     def from_json(cls, value: dict[str, Any]) -> "Look":
         """The look that `as_json` gave."""
         return cls(value["step"], tuple(value["matrices"]), tuple(Finding(**item) for item in value["warnings"]))
+
+
+def _name(row: Row) -> str:
+    component = "" if row["component"] == "decoder" else f"{row['component']}."
+    return f"{component}{row['module']}{'' if row['layer'] is None else '.' + str(row['layer'])}"
 
 
 class Monitor:

@@ -107,12 +107,14 @@ def _support_collapse(looks: Sequence[Looked]) -> Iterator[Finding]:
     for row in _values(row for look in looks for row in look.matrices):
         first.setdefault(_matrix(row), row)
         newest[_matrix(row)] = row
-    deepest = max((row["layer"] for row in newest.values()), default=0)
+    deepest: dict[str, int] = {}
+    for row in newest.values():
+        deepest[row["component"]] = max(row["layer"], deepest.get(row["component"], 0))
     shifts: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for matrix, row in newest.items():
         before = first[matrix]
         if row is not before:
-            upper = row["layer"] > (1 - UPPER) * deepest
+            upper = row["layer"] > (1 - UPPER) * deepest[row["component"]]
             gained = row["alpha"] - before["alpha"], math.log(row["effective_rank"] / before["effective_rank"])
             shifts[upper].append(gained)
     if min(len(shifts[True]), len(shifts[False])) < PAIRS:

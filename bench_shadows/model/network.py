@@ -32,20 +32,19 @@ class VisionLanguageModel(Decoder):
         """What the first layer reads, [B, T, D] in the compute dtype.
 
         Args:
-          tokens_BxT: ids; an image's places in its row are N times `<|image|>`, wherever they stand.
+          tokens_BxT: ids; an image's places are the first N times `<|image|>` in its row, wherever they stand.
           images: uint8 [B, S, S, 3], one for each row; read only in rows with such places. None: none has.
         """
         x_BxTxD = super().embed(tokens_BxT)
         if images is None:
             return x_BxTxD
         features_BxNxD = self.see(images)
-        is_image_BxT = tokens_BxT == IMAGE_ID
-        patch_BxT = jnp.cumsum(is_image_BxT, axis=1) - 1
+        is_image_BxTx1 = (tokens_BxT == IMAGE_ID)[..., None]
+        patch_BxTx1 = jnp.cumsum(is_image_BxTx1, axis=1) - 1
+        chosen_BxTxN = is_image_BxTx1 & (patch_BxTx1 == jnp.arange(features_BxNxD.shape[1]))
         # A product instead of a gather: its gradient is no scatter.
-        chosen_BxTxN = patch_BxT[..., None] == jnp.arange(features_BxNxD.shape[1])
-        chosen_BxTxN &= is_image_BxT[..., None]
         placed_BxTxD = jnp.einsum("btn,bnd->btd", chosen_BxTxN.astype(x_BxTxD.dtype), features_BxNxD)
-        return jnp.where(is_image_BxT[..., None], placed_BxTxD, x_BxTxD)
+        return jnp.where(chosen_BxTxN.any(axis=-1, keepdims=True), placed_BxTxD, x_BxTxD)
 
     def see(self, images: jax.Array) -> jax.Array:
         """Features [B, N, D] of images uint8 [B, S, S, 3], in the compute dtype."""

@@ -290,3 +290,12 @@ def test_sharded_parameters_give_the_values_of_whole_ones() -> None:
             watching(number, tree(number))
     for sharded in json.loads(done.stdout.splitlines()[-1]):
         assert [Look.from_json(value) for value in sharded] == watching.history
+
+
+def test_scalars_of_a_decoder_and_an_image_encoder_have_names_of_their_own() -> None:
+    with Monitor(every=1, matrices=99) as watching:
+        watching(1, tree() | {"vision": tree()})
+    assert {name for name in watching.history[0].scalars() if "alpha" in name and "v_proj.2" in name} == {
+        "monitor/alpha/self_attn.v_proj.2",
+        "monitor/alpha/vision.self_attn.v_proj.2",
+    }

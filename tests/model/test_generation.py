@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from bench_shadows.config import ModelConfig
+from bench_shadows.config import Config, ModelConfig, VisionConfig
+from bench_shadows.data.vision.sample import IMAGE_ID
 from bench_shadows.model.decoder import Decoder, parameters, with_parameters
 from bench_shadows.model.generation import CHUNK, Sampling, build_generate
+from bench_shadows.model.network import build_network
 
 CONFIG = ModelConfig(
     num_layers=2,
@@ -121,3 +123,27 @@ def test_sampled_frequencies_are_those_of_the_likeliest_tokens(params: dict[str,
     drawn = np.concatenate(generate(params, [prompt] * count, 1, NO_STOP, sampling))
     found = np.bincount(drawn, minlength=CONFIG.vocab_size) / count
     assert (np.abs(found - expected) <= 4 * np.sqrt(expected / count)).all()
+
+
+def test_prompts_of_every_length_see_their_own_image(prompts: list[np.ndarray]) -> None:
+    vision = VisionConfig(
+        image_size=12, patch_size=4, num_layers=2, hidden_size=16, intermediate_size=24, num_heads=2
+    )
+    network = build_network(Config(model=CONFIG, vision=vision), rngs=nnx.Rngs(1))
+    network = with_parameters(network, jax.tree.map(lambda leaf: 2 * leaf, parameters(network)))
+    images = np.random.default_rng(0).integers(0, 256, (len(prompts), 12, 12, 3)).astype(np.uint8)
+    places = np.full(vision.image_tokens, IMAGE_ID)
+    texts = [np.where(prompt == IMAGE_ID, IMAGE_ID + 1, prompt) for prompt in prompts]
+    asked = [np.concatenate([places, text]) if i % 3 else text for i, text in enumerate(texts)]
+    own = build_generate(CONFIG, vision)
+    said = own(parameters(network), asked, 3, NO_STOP, images=images)
+    logits = jax.jit(type(network).logits)
+    for prompt, image, new in zip(asked, images, said, strict=True):
+        row = np.pad([*prompt, *new], (0, 48 - len(prompt) - len(new)))
+        shown = image[None] if prompt[0] == IMAGE_ID else None
+        likely = np.argmax(logits(network, row[None], shown)[0], axis=-1)
+        assert new.tolist() == likely[len(prompt) - 1 : len(prompt) + 2].tolist()
+    darker = own(parameters(network), asked, 3, NO_STOP, images=images // 2)
+    unseen = [one.tolist() == other.tolist() for one, other in zip(said, darker, strict=True)]
+    assert unseen[::3] == [True, True], "prompts without an image"
+    assert not all(unseen)
