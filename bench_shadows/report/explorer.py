@@ -150,9 +150,7 @@ def _cube(frame: Frame, column: str, steps: Sequence[int], layers: Sequence[floa
     means: list[np.ndarray] = []
     halves: list[np.ndarray] = []
     for step in steps:
-        here = frame.where(step=step)
-        here = Frame({name: values[np.isfinite(here["layer"])] for name, values in here.columns.items()})
-        seeds, there, values = here.pivot("seed", "layer", column)
+        seeds, there, values = frame.where(step=step).known("layer").pivot("seed", "layer", column)
         full = np.full((max(1, len(seeds)), len(layers)), np.nan)
         if seeds:
             full[:, np.searchsorted(layers, there)] = values

@@ -17,8 +17,7 @@ from bench_shadows.report.tables import BASELINE, at_end, order_tasks
 
 def results(run: Run, suite: str, metric: str) -> Frame:
     """The values of a suite at the end of training; those that are missing are left out."""
-    end = at_end(run.evaluation.where(suite=suite, metric=metric))
-    return Frame({name: column[np.isfinite(end["value"])] for name, column in end.columns.items()})
+    return at_end(run.evaluation.where(suite=suite, metric=metric)).known("value")
 
 
 def domains(run: Run) -> Figure | None:

@@ -59,6 +59,11 @@ class Frame:
         kept = {value for value in column.tolist() if value is not None and value == value}
         return sorted(kept)
 
+    def known(self, name: str) -> "Frame":
+        """The rows that have a number in a column."""
+        keep = np.isfinite(self[name])
+        return Frame({key: column[keep] for key, column in self.columns.items()})
+
     def pivot(self, rows: str, columns: str, value: str) -> tuple[list[Any], list[Any], np.ndarray]:
         """(row keys, column keys, means of the values present [rows, columns], NaN where there is none)."""
         row_keys, column_keys = self.values(rows), self.values(columns)
@@ -137,7 +142,8 @@ def known_conditions(config: Config) -> tuple[str, ...]:
 
 def order_modules(names: Sequence[str]) -> list[str]:
     """Modules in the order of a block, unknown ones after them."""
-    return [name for name in MODULES if name in names] + sorted(name for name in names if name not in MODULES)
+    others = sorted(names, key=lambda name: (not name.startswith("self_attn"), name))
+    return [name for name in MODULES if name in names] + [name for name in others if name not in MODULES]
 
 
 def read_run(folder: Path) -> Run:

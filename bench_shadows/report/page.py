@@ -5,7 +5,6 @@ A study of prompts has another page, `prompt_study_page`.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bench_shadows.files import atomic_path
 from bench_shadows.report import (
@@ -99,7 +98,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         claims=judge(run),
         card=score_card,
         explorer=payload(run),
-        share=_share_grid(run, found["share_in_range"]),
+        share=tables.share_grid(run, found["share_in_range"]),
         paper=paper_values,
         facts=summary.facts(run),
         size_notice=summary.size_notice(run),
@@ -117,19 +116,3 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         names=style.NAMES,
         missing=MISSING,
     )
-
-
-def _share_grid(run: Run, table: Table) -> dict[str, Any]:
-    """Table 1 laid out as the paper's: conditions down, points of the run across."""
-    points = [
-        (tables.fraction_label(fraction), step)
-        for fraction, step in zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True)
-    ]
-    cells = {(row["condition"], row["step"]): row for row in table.rows}
-    return {
-        "points": points,
-        "conditions": [name for name in run.conditions if any(name == key[0] for key in cells)],
-        "cells": cells,
-        "seeds": max((row["seeds"] for row in table.rows), default=0),
-        "missing": sum(row["missing_fits"] for row in table.rows),
-    }

@@ -1,12 +1,15 @@
 """How often prompts were repeated, from duplicates.json: of a cleaned folder, or of a study's samples."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bench_shadows.report.tables import Column, Table
 
 _LISTED = 40  # templates and fragments
+_WIDE = "\u2e80-\u9fff\uff00-\uffef"  # Chinese, Japanese: a sign is a word
+_WORDS = re.compile(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
 
 
 def fields_table(found: Mapping[str, Any]) -> Table:
@@ -69,6 +72,7 @@ def side_by_side(example: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, 
 
 
 def pieces(before: str, after: str) -> list[tuple[str, bool]]:
-    """The pieces that `before` is made of, each with whether `after` lacks it."""
-    codes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
-    return [(before[start:stop], tag != "equal") for tag, start, stop, *_ in codes if start < stop]
+    """The pieces that `before` is made of, whole words, each with whether `after` lacks it."""
+    words = _WORDS.findall(before)
+    codes = difflib.SequenceMatcher(None, words, _WORDS.findall(after), autojunk=False).get_opcodes()
+    return [("".join(words[start:stop]), tag != "equal") for tag, start, stop, *_ in codes if start < stop]

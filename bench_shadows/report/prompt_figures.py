@@ -20,6 +20,7 @@ from bench_shadows.report.figures import (
     by_module,
     draw_depth,
     histogram,
+    limit_to_means,
     over_depth,
     references,
     short,
@@ -48,8 +49,7 @@ V_PROJ, UP_PROJ = "self_attn.v_proj", "mlp.up_proj"
 
 def layered(frame: Frame, component: str) -> Frame:
     """The rows of a component's matrices that belong to a layer."""
-    mine = frame.where(component=component)
-    return Frame({name: column[np.isfinite(mine["layer"])] for name, column in mine.columns.items()})
+    return frame.where(component=component).known("layer")
 
 
 def cleaned(run: Run) -> str | None:
@@ -100,8 +100,10 @@ def depth(run: Run) -> Figure | None:
     title = "Does v_proj move at a few layers, and up_proj not at all?"
     columns = 2 if other else 1
     figure, grid = new_figure(title, len(modules), columns, 0.9 + 2.3 * len(modules), sharex=True, sharey="col")
+    shown: dict[str, np.ndarray] = {}
     for row, module in enumerate(modules):
         layers, profiles = over_depth(end.where(module=module), "alpha", run.conditions)
+        shown |= {f"{module} {name}": values for name, values in profiles.items()}
         left = grid[row, 0]
         left.axhspan(*IN_RANGE, color=BAND, zorder=0, linewidth=0, alpha=0.6)
         for name, values in profiles.items():
@@ -117,7 +119,10 @@ def depth(run: Run) -> Figure | None:
                 grid[row, 1].set_title(f"{short(module)}: {text}", fontsize=8.5)
     for axes in grid[-1]:
         axes.set_xlabel("layer")
-    legend(figure, list(profiles))
+    limit_to_means(grid[0, 0], shown)
+    if other:
+        _limit_to_marks(list(grid[:, 1]))
+    legend(figure, run.conditions)
     return figure
 
 
@@ -143,6 +148,14 @@ def _draw_difference(axes: Axes, frame: Frame, reference: str, other: str) -> No
         elinewidth=1.2,
     )
     axes.set_ylabel(f"{other} − {reference}", fontsize=8.5)
+
+
+def _limit_to_marks(panels: Sequence[Axes]) -> None:
+    """y limits that hold what every seed shows: one wide interval does not flatten all the rest."""
+    lines = [np.asarray(line.get_ydata(), dtype=float) for axes in panels for line in axes.lines]
+    largest = max((float(np.nanmax(np.abs(line), initial=0)) for line in lines), default=0)
+    if largest:
+        panels[0].set_ylim(-1.15 * largest, 1.15 * largest)
 
 
 def paired_over_depth(frame: Frame, value: str, reference: str, other: str) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +202,7 @@ def apart(run: Run) -> Figure | None:
     title = "Which matrices tell the conditions apart, and do two seeds differ as much?"
     figure, grid = new_figure(title, 1, len(APART), 1.4 + 0.24 * len(rows), sharey=True)
     for axes, (value, label) in zip(grid[0], APART, strict=True):
+        largest = 0.0  # of what is compared; intervals may be wider
         for row, (part, module) in enumerate(rows):
             mine = end.where(component=part, module=module)
             between, seeds = distances(mine, value, run.reference, other)
@@ -196,8 +210,9 @@ def apart(run: Run) -> Figure | None:
                 axes.barh(row, seeds, height=0.62, color="#DADADA")
             if between is not None:
                 mark(axes, between, row, other)
+            largest = max([largest, seeds or 0.0, between.mean if between else 0.0])
         axes.set_xlabel(f"distance in {label}, root mean square over layers", fontsize=8.5)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.3 * largest or 1)
         axes.grid(axis="y", visible=False)
     name_rows(grid[0, 0], rows)
     between_key = line_key(other)
@@ -251,7 +266,7 @@ def delta_effective_rank(run: Run) -> Figure | None:
         rows.append((run.reference, f"from {run.reference}"))
     if not modules:
         return None
-    title = "Delta effective rank: what training moves, and what removing repeated prompts moves on that scale"
+    title = "Delta effective rank: what training moves, and what cleaning moves"
     figure, grid = new_figure(title, len(rows), len(modules), 0.9 + 2.0 * len(rows), sharex=True, sharey="col")
     for row, (reference, text) in enumerate(rows):
         for axes, module in zip(grid[row], modules, strict=True):

@@ -1,5 +1,7 @@
 """Figures of what a study of prompts answers: by group beside the paper's, by task, and by how it is asked."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -115,10 +117,19 @@ def asked(run: Run) -> Figure | None:
         axes.set_title(label, fontsize=8.5)
         axes.set_xticks([0, 1], [text for _, text in forms])
         axes.set_xlim(-0.3, 1.3)
+    _equal_spans(grid[0])
     grid[0, 0].set_ylabel("share answered right")
-    figure.supxlabel("prompts of the held-out samples", fontsize=9)
+    grid[0, len(names) // 2].set_xlabel("prompts of the held-out samples")
     legend(figure, run.conditions)
     return figure
+
+
+def _equal_spans(panels: Sequence[Axes]) -> None:
+    """y axes of one length, each around its own middle: slopes can be compared between panels."""
+    limits = [axes.get_ylim() for axes in panels]
+    half = max(high - low for low, high in limits) / 2
+    for axes, (low, high) in zip(panels, limits, strict=True):
+        axes.set_ylim((low + high) / 2 - half, (low + high) / 2 + half)
 
 
 def _draw_asked(axes: Axes, run: Run, group: str, suites: list[str]) -> None:

@@ -167,6 +167,20 @@ def paper_table() -> Table:
     return Table("paper_prompt_scores", columns, tuple(rows))
 
 
+def benchmark_table() -> Table:
+    """The benchmarks of appendix A.2 as the page shows them."""
+    rows = tuple(
+        {
+            "benchmark": f"{score.benchmark} ({score.metric})" if score.metric else score.benchmark,
+            **{name: getattr(score, name) for name in ("category", "baseline", "deduplicated", "difference")},
+        }
+        for score in paper_scores()
+        if not score.source.endswith("Table 3")
+    )
+    columns = (Column("category", "Category", text=True), Column("benchmark", "Benchmark", text=True))
+    return Table("paper_prompt_scores", (*columns, *paper_table().columns[-3:]), rows)
+
+
 def groups_compared(run: Run) -> dict[str, dict[str, Estimate]]:
     """group -> condition -> difference in accuracy to the reference at the end, prompts clean."""
     found: dict[str, dict[str, Estimate]] = {}

@@ -68,10 +68,12 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
             explorer=payload(run),
             scores=prompt_scores,
             beside_paper=prompt_scores.beside_paper(run),
+            paper_benchmarks=prompt_scores.benchmark_table(),
             spread=[prompt_scores.paper_spread(category) for category in prompt_scores.paper_table_3()],
             components={
                 part: name for part, name in COMPONENTS.items() if len(run.diagnostics.where(component=part))
             },
+            shares={part: tables.share_grid(run, tables.share_table(run, part)) for part in COMPONENTS},
             facts=prompt_summary.facts(run),
             size_notice=prompt_summary.size_notice(run),
             seeds_notice=seeds_notice(run),

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bench_shadows.config import CONDITIONS
 from bench_shadows.report.corpus import phase_statistics
 from bench_shadows.report.estimates import estimate, paired
 from bench_shadows.report.inputs import Frame, Run
-from bench_shadows.report.tables import BASELINE, Column, Table, at_end, by_seed, decoder
+from bench_shadows.report.tables import Column, Table, at_end, by_seed, decoder
 
 BySeed = dict[int, float]
 
@@ -32,9 +33,19 @@ def _end(value: str, scale: float = 1.0, **equal: Any) -> Callable[[Run, str], B
     return read
 
 
-def _bits(run: Run, condition: str) -> BySeed:
-    frame: Frame = at_end(run.evaluation.where(suite="likelihood", task="all", metric="bits_per_byte"))
-    return by_seed(frame.where(condition=condition), "value")
+def _score(suite: str, task: str, metric: str, scale: float = 1.0) -> Callable[[Run, str], BySeed]:
+    def read(run: Run, condition: str) -> BySeed:
+        frame: Frame = at_end(run.evaluation.where(suite=suite, task=task, metric=metric))
+        return {seed: scale * value for seed, value in by_seed(frame.where(condition=condition), "value").items()}
+
+    return read
+
+
+def _repeating(run: Run, condition: str) -> BySeed:
+    """Samples with a repeated prompt, percent: the same of every seed."""
+    found = run.duplicates.get("repeating" if condition == run.reference else "repeating_after")
+    samples = run.duplicates.get("samples")
+    return dict.fromkeys(run.seeds, 100 * found / samples) if samples and found is not None else {}
 
 
 def _phase(phase: str, key: str, scale: float = 1.0) -> Callable[[Run, str], BySeed]:
@@ -49,11 +60,16 @@ def _phase(phase: str, key: str, scale: float = 1.0) -> Callable[[Run, str], ByS
     return read
 
 
-MEASURES = (
+WEIGHTS = (
     Measure("share_percent", "share of alpha in [2, 6], %", "in [2, 6], %", 1, _end("in_range", 100)),
     Measure("v_proj_alpha", "alpha of v_proj, mean", "v_proj alpha", 2, _end("alpha", module="self_attn.v_proj")),
     Measure("effective_rank", "effective rank, mean", "eff. rank", 2, _end("effective_rank")),
-    Measure("bits_per_byte", "held-out bits per byte", "bits/byte", 3, _bits),
+)
+MEASURES = (
+    *WEIGHTS,
+    Measure(
+        "bits_per_byte", "held-out bits per byte", "bits/byte", 3, _score("likelihood", "all", "bits_per_byte")
+    ),
     Measure(
         "duplicate_rows", "rows shown before, %", "rows again, %", 1, _phase("first", "duplicate_rows_share", 100)
     ),
@@ -74,20 +90,68 @@ MEASURES = (
 )
 
 
+def _accuracy(suite: str, task: str) -> Callable[[Run, str], BySeed]:
+    return _score(suite, task, "exact_match", 100)
+
+
+def _answers(suite: str) -> Callable[[Run, str], BySeed]:
+    return _score(suite, "all", "answer_loss_nats_per_token")
+
+
+PROMPT_MEASURES = (
+    Measure("repeating", "samples that repeat a prompt, %", "repeating, %", 1, _repeating),
+    *WEIGHTS,
+    Measure("multimodal", "accuracy, multimodal, %", "multimodal, %", 1, _accuracy("groups", "multimodal")),
+    Measure("documents", "accuracy, documents, %", "documents, %", 1, _accuracy("groups", "documents")),
+    Measure(
+        "instructions", "accuracy, instructions, %", "instructions, %", 1, _accuracy("groups", "instructions")
+    ),
+    Measure("language", "accuracy, language, %", "language, %", 1, _accuracy("groups", "language")),
+    Measure("accuracy", "accuracy, all groups, %", "all, %", 1, _accuracy("groups", "all")),
+    Measure(
+        "accuracy_repeated",
+        "accuracy, all groups,\nprompts repeated, %",
+        "all, repeated, %",
+        1,
+        _accuracy("groups_repeated", "all"),
+    ),
+    Measure("answer_loss", "loss of answers, nats/token", "answer loss", 3, _answers("groups")),
+    Measure(
+        "answer_loss_repeated",
+        "loss of answers, nats/token,\nprompts repeated",
+        "loss, repeated",
+        3,
+        _answers("groups_repeated"),
+    ),
+)
+
+
+def measures(run: Run) -> tuple[Measure, ...]:
+    """What a study of this kind is compared by."""
+    return PROMPT_MEASURES if run.config.studies_prompts else MEASURES
+
+
 @dataclasses.dataclass(frozen=True)
 class Values:
     """One measure of one condition at one point of a curve."""
 
     point: str
     condition: str
+    reference: str
+    """The condition that differences are measured from."""
     measure: Measure
     mine: BySeed
     base: BySeed
-    """Condition A's, same study."""
+    """The reference condition's, same study."""
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether these are the reference condition's own."""
+        return self.condition == self.reference
 
     @property
     def differences(self) -> BySeed:
-        """Minus A, seed by seed."""
+        """Minus the reference, seed by seed."""
         return {seed: self.mine[seed] - self.base[seed] for seed in sorted(self.mine.keys() & self.base.keys())}
 
 
@@ -95,17 +159,19 @@ def collect(studies: Mapping[str, Run]) -> list[Values]:
     """Every measure of every condition of the studies of one curve (label of the point -> its run)."""
     found = []
     for label, run in studies.items():
-        for measure in MEASURES:
-            base = measure.read(run, BASELINE)
+        for measure in measures(run):
+            base = measure.read(run, run.reference)
             for condition in run.conditions:
                 mine = measure.read(run, condition)
                 if mine:
-                    found.append(Values(label, condition, measure, mine, base))
+                    found.append(Values(label, condition, run.reference, measure, mine, base))
     return found
 
 
 def tidy(curves: Mapping[str, list[Values]]) -> Table:
     """A row for each varied field, value, condition and measure."""
+    every = [(field, values) for field, found in curves.items() for values in found]
+    references = list(dict.fromkeys(values.reference for _, values in every)) or [CONDITIONS[0]]
     rows = [
         {
             "field": field,
@@ -113,24 +179,24 @@ def tidy(curves: Mapping[str, list[Values]]) -> Table:
             "condition": values.condition,
             "measure": values.measure.key,
             "mean": estimate(values.mine.values()),
-            "minus_A": paired(values.mine, values.base) if values.condition != BASELINE else None,
+            f"minus_{values.reference}": None if values.is_reference else paired(values.mine, values.base),
         }
-        for field, found in curves.items()
-        for values in found
+        for field, values in every
     ]
     texts = [Column(name, name.capitalize(), text=True) for name in ("field", "value", "condition", "measure")]
-    return Table("sweep", (*texts, Column("mean", "Mean"), Column("minus_A", "Minus A", signed=True)), tuple(rows))
+    against = [Column(f"minus_{name}", f"Minus {name}", signed=True) for name in references]
+    return Table("sweep", (*texts, Column("mean", "Mean"), *against), tuple(rows))
 
 
-def grid(values: list[Values], against_baseline: bool) -> Table:
+def grid(values: list[Values], against_reference: bool) -> Table:
     """As the page shows a curve: a row for each value and condition, the measures across."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in values:
-        if against_baseline and one.condition == BASELINE:
-            continue
-        cell = paired(one.mine, one.base) if against_baseline else estimate(one.mine.values())
-        row = rows.setdefault((one.point, one.condition), {"value": one.point, "condition": one.condition})
-        row[one.measure.key] = cell
     columns = [Column("value", "Value", text=True), Column("condition", "Condition", text=True)]
-    columns += [Column(m.key, m.head, m.digits, signed=against_baseline) for m in MEASURES]
+    for measure in dict.fromkeys(one.measure for one in values):
+        columns.append(Column(measure.key, measure.head, measure.digits, signed=against_reference))
+    for one in values:
+        if not (against_reference and one.is_reference):
+            cell = paired(one.mine, one.base) if against_reference else estimate(one.mine.values())
+            row = rows.setdefault((one.point, one.condition), {"value": one.point, "condition": one.condition})
+            row[one.measure.key] = cell
     return Table("sweep", tuple(columns), tuple(rows.values()))

@@ -1,4 +1,4 @@
-"""The page of a sweep: what each varied field did, relative to condition A; a function of the studies' files."""
+"""The page of a sweep: what each varied field did, against the reference condition; made of the studies' files."""
 
 import dataclasses
 import shlex
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench_shadows.config import CONDITIONS
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json
 from bench_shadows.report import summary
@@ -29,8 +30,8 @@ from bench_shadows.report.style import (
     legend,
     new_figure,
 )
-from bench_shadows.report.sweep_measures import MEASURES, BySeed, Values, collect, grid, tidy
-from bench_shadows.report.tables import BASELINE, Table
+from bench_shadows.report.sweep_measures import BySeed, Measure, Values, collect, grid, measures, tidy
+from bench_shadows.report.tables import Table
 
 FILE = "sweep.json"
 TEMPLATE = "sweep.html.jinja"
@@ -52,17 +53,27 @@ class Curve:
         return self.field.replace(".", "-").replace(" ", "")
 
     @property
+    def reference(self) -> str:
+        """The condition that the others are measured from; A where there is no study yet."""
+        return next((run.reference for run in self.studies.values()), CONDITIONS[0])
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What its studies are compared by."""
+        return next((measures(run) for run in self.studies.values()), ())
+
+    @property
     def conditions(self) -> list[str]:
-        """Conditions that have any value, A first."""
+        """Conditions that have any value, the reference first."""
         return sorted({values.condition for values in self.values})
 
     @property
-    def baseline_moves(self) -> bool:
-        """Whether condition A itself differs between the values: then its own curve is worth a figure."""
+    def reference_moves(self) -> bool:
+        """Whether the reference condition itself differs between values: then its own curve is worth a figure."""
+        own = [one for one in self.values if one.is_reference]
         return any(
-            len({tuple(one.mine.items()) for one in self.values if one.condition == BASELINE and one.measure == m})
-            > 1
-            for m in MEASURES
+            len({tuple(one.mine.items()) for one in own if one.measure == measure}) > 1
+            for measure in self.measures
         )
 
 
@@ -93,6 +104,8 @@ def write_sweep(out: Path) -> Path:
                 name=out.resolve().name,
                 curves=[(curve, *_tables(curve)) for curve in curves],
                 figures=figures,
+                reference=curves[0].reference,
+                studies_prompts=any(run.config.studies_prompts for run in runs.values()),
                 seeds=seeds,
                 size_notice=next((summary.size_notice(run) for run in runs.values()), None),
                 enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
@@ -117,63 +130,64 @@ def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -
 
 
 def _tables(curve: Curve) -> tuple[Table, Table]:
-    return grid(list(curve.values), against_baseline=True), grid(list(curve.values), against_baseline=False)
+    return grid(list(curve.values), against_reference=True), grid(list(curve.values), against_reference=False)
 
 
 def _pictures(curve: Curve) -> list[Picture]:
     bars = "Bars: 95 % interval over seeds (Student's t) from three seeds on; below that every seed is a dot."
+    name = curve.reference
     against = Picture(
-        f"{curve.name}-against-A",
-        lambda _: draw(curve, against_baseline=True),
-        f"Difference to condition A at the end against {curve.field}, a panel for each measure, a line for each "
-        "other condition.",
-        f"Each condition minus A of the same study and seed. {bars}",
-        "Not drawn: no study of this curve has condition A and another one yet.",
+        f"{curve.name}-against-{name}",
+        lambda _: draw(curve, against_reference=True),
+        f"Difference to condition {name} at the end against {curve.field}, a panel for each measure, a line for "
+        "each other condition.",
+        f"Each condition minus {name} of the same study and seed. {bars}",
+        f"Not drawn: no study of this curve has condition {name} and another one yet.",
     )
     own = Picture(
-        f"{curve.name}-A",
-        lambda _: draw(curve, against_baseline=False),
-        f"Measures of condition A at the end against {curve.field}, a panel for each.",
-        f"Condition A itself, which this field changes too. {bars}",
+        f"{curve.name}-{name}",
+        lambda _: draw(curve, against_reference=False),
+        f"Measures of condition {name} at the end against {curve.field}, a panel for each.",
+        f"Condition {name} itself, which this field changes too. {bars}",
         "Not drawn: no results yet.",
     )
-    return [against, own] if curve.baseline_moves else [against]
+    return [against, own] if curve.reference_moves else [against]
 
 
-def draw(curve: Curve, against_baseline: bool) -> Figure | None:
-    """The measures against the varied value: the other conditions' differences to A, or A itself."""
-    names = [name for name in curve.conditions if (name != BASELINE) == against_baseline]
+def draw(curve: Curve, against_reference: bool) -> Figure | None:
+    """The measures against the varied value: the other conditions' differences to the reference, or its own."""
+    names = [name for name in curve.conditions if (name != curve.reference) == against_reference]
     if not names:
         return None
-    rows, columns = grid_shape(len(MEASURES), 4)
-    title = f"What {curve.field} does" + ("" if against_baseline else " to condition A itself")
+    rows, columns = grid_shape(len(curve.measures), 4)
+    title = f"What {curve.field} does" + ("" if against_reference else f" to condition {curve.reference} itself")
     figure, axes_grid = new_figure(title, rows, columns, 1.0 + 2.0 * rows, sharex=True)
     panels = list(axes_grid.flat)
-    for axes, measure in zip(panels, MEASURES, strict=False):
-        found = {name: _by_point(curve, name, measure.key, against_baseline) for name in names}
+    for axes, measure in zip(panels, curve.measures, strict=False):
+        found = {name: _by_point(curve, name, measure.key, against_reference) for name in names}
         if not any(any(point) for point in found.values()):
             empty(axes, "nothing recorded")
         for shift, (name, points) in enumerate(found.items()):
             _draw_points(axes, points, name, 0.06 * (shift - (len(found) - 1) / 2))
-        if against_baseline:
-            axes.axhline(0, color=COLOURS[BASELINE], linewidth=1.1)
+        if against_reference:
+            axes.axhline(0, color=COLOURS[curve.reference], linewidth=1.1)
         axes.set_title(measure.label, fontsize=8.5)
         axes.set_xticks(range(len(curve.labels)), curve.labels)
         axes.set_xlim(-0.4, len(curve.labels) - 0.6)
-    for axes in panels[len(MEASURES) :]:
+    for axes in panels[len(curve.measures) :]:
         hide(axes)
     for axes in panels:
         axes.tick_params(labelbottom=True)
-    figure.supylabel("minus A" if against_baseline else "", fontsize=9)
+    figure.supylabel(f"minus {curve.reference}" if against_reference else "", fontsize=9)
     figure.supxlabel(curve.field, fontsize=9)
     legend(figure, names)
     return figure
 
 
-def _by_point(curve: Curve, condition: str, key: str, against_baseline: bool) -> list[BySeed]:
+def _by_point(curve: Curve, condition: str, key: str, against_reference: bool) -> list[BySeed]:
     """The measure by seed at every point of the curve, in its order; empty where there is nothing yet."""
     found = {
-        values.point: values.differences if against_baseline else values.mine
+        values.point: values.differences if against_reference else values.mine
         for values in curve.values
         if values.condition == condition and values.measure.key == key
     }

@@ -137,6 +137,22 @@ def share_table(run: Run, component: str = DECODER) -> Table:
     return Table(_named("share_in_range", component), columns, tuple(rows))
 
 
+def share_grid(run: Run, table: Table) -> dict[str, Any]:
+    """Table 1 laid out as the paper's: conditions down, points of the run across."""
+    points = [
+        (fraction_label(fraction), step)
+        for fraction, step in zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True)
+    ]
+    cells = {(row["condition"], row["step"]): row for row in table.rows}
+    return {
+        "points": points,
+        "conditions": [name for name in run.conditions if any(name == key[0] for key in cells)],
+        "cells": cells,
+        "seeds": max((row["seeds"] for row in table.rows), default=0),
+        "missing": sum(row["missing_fits"] for row in table.rows),
+    }
+
+
 def module_table(run: Run, component: str = DECODER) -> Table:
     """Mean alpha and effective rank over layers at the end, by module and condition."""
     end = at_end(run.diagnostics.where(component=component))

@@ -69,11 +69,11 @@ def _diagnostics(
     config: Config, name: str, seed: int, missing: float, random: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
     for fraction, step in steps_of(config):
-        draw = random if step else np.random.default_rng([seed, 2])
+        data, draw = (name, random) if step else ("baseline", np.random.default_rng([seed, 2]))
         for component, module, layer in _matrices(config):
             depth = (layer or 0) / max(config.model.num_layers - 1, 1)
             few = 0.8 * (
-                module == "self_attn.v_proj" and layer == 1 and name == "baseline" and component == "decoder"
+                module == "self_attn.v_proj" and layer == 1 and data == "baseline" and component == "decoder"
             )
             alpha = float(2.6 + depth + few + 4 * np.exp(-5 * fraction) + draw.gamma(1.2, 0.5))
             fitted = bool(draw.random() >= missing)
@@ -130,7 +130,7 @@ def _evaluation(config: Config, name: str, seed: int, random: np.random.Generato
     for fraction, step in steps:
         draw = random if step else np.random.default_rng([seed, 2])
         last = step == steps[-1][1]
-        learned, clean = 1 - float(np.exp(-4 * fraction)), name == "deduplicated"
+        learned, clean = 1 - float(np.exp(-4 * fraction)), name == "deduplicated" and step > 0
 
         def row(suite: str, task: str, metric: str, value: float, count: int) -> dict[str, Any]:
             found = {"suite": suite, "task": task, "metric": metric, "value": value, "count": count}
