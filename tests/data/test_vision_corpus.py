@@ -9,6 +9,7 @@ import pytest
 
 from bench_shadows.config import PromptsConfig
 from bench_shadows.data.prompts import Rules, deduplicate
+from bench_shadows.data.vision import corpus
 from bench_shadows.data.vision.corpus import builtin_samples, make_sample, schedule, weights
 from bench_shadows.data.vision.sample import GROUPS, Sample, Split, answer, has_image, prompt
 from bench_shadows.data.vision.scoring import score
@@ -184,3 +185,10 @@ def test_a_held_out_digit_is_of_another_record() -> None:
         }
 
     assert not records("train") & records("held_out")
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "PACKAGES", ("package_that_is_not_there",))
+    with pytest.raises(ConfigError, match=r"package_that_is_not_there.*extra `vision`"):
+        weights(PromptsConfig(), SIZE)
+    assert weights(PromptsConfig(), 0)

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench_shadows.config import PromptsConfig
 from bench_shadows.data.vision.dice import Dice
+from bench_shadows.data.vision.drawing import PACKAGES, package_folder
 from bench_shadows.data.vision.sample import PLACEHOLDER, Sample, Split
 from bench_shadows.data.vision.tasks import TASKS, Task
 from bench_shadows.data.vision.templates import repeated
@@ -69,7 +70,11 @@ def make_sample(
 
 
 def weights(config: PromptsConfig, image_size: int) -> dict[Task, float]:
-    """The tasks of a config with their weights; ConfigError names a task that there is not."""
+    """The tasks of a config with their weights.
+
+    Raises:
+      ConfigError: a task that there is not, no task that is left, or a package that pictures need is missing.
+    """
     wanted = dict.fromkeys(TASKS, 1.0)
     if config.tasks:
         wanted = {}
@@ -90,6 +95,9 @@ def weights(config: PromptsConfig, image_size: int) -> dict[Task, float]:
         raise ConfigError(
             "prompts.tasks leaves no task: with vision.image_size=0 only tasks without images are there"
         )
+    if image_size:
+        for module in PACKAGES:
+            package_folder(module)
     return left
 
 

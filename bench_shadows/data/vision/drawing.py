@@ -38,6 +38,8 @@ LATIN = ("DejaVuSans-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Bold", "DejaVuSa
 """Fonts that come with matplotlib."""
 CHINESE = ("NotoSansSC-Regular", "NotoSerifSC-Regular")
 """Fonts of the package pylopdf-fonts-zh-cn: Noto Sans SC and Noto Serif SC, SIL Open Font License 1.1."""
+PACKAGES = ("pylopdf_fonts_zh_cn", "sklearn", "skimage")
+"""Packages of the extra `vision`, whose fonts and pictures are read."""
 _DRAWN = 192
 """Pixels of a side that is drawn, about."""
 
