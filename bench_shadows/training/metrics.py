@@ -11,6 +11,7 @@ import numpy as np
 
 from bench_shadows.config import Config
 from bench_shadows.data.statistics import batch_statistics
+from bench_shadows.data.vision.rows import count_answer_tokens
 from bench_shadows.errors import RunError
 from bench_shadows.progress import say
 from bench_shadows.training.events import Events
@@ -97,6 +98,8 @@ class MetricsLog:
         tokens_per_second = batch_tokens / seconds
         kind, devices = jax.devices()[0].device_kind, jax.device_count()
         statistics = batch_statistics(rows, config.model.vocab_size)
+        if config.studies_prompts:
+            statistics["answer_tokens"] = count_answer_tokens(rows)
         return {
             "step": step,
             "time": time.time(),

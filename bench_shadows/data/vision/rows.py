@@ -88,3 +88,14 @@ def row(tokens: Tokens, seq_len: int) -> np.ndarray:
     filled = np.full(seq_len, END_ID, TOKEN)
     filled[: len(tokens.ids)] = tokens.ids
     return filled
+
+
+def count_answer_tokens(rows_BxT: np.ndarray) -> int:
+    """Tokens of rows that are an answer's or the end of one: those that the loss is on (`loss.answer_weights`)."""
+    positions = np.arange(1, rows_BxT.shape[1] + 1)
+
+    def last(*markers: int) -> np.ndarray:
+        return np.maximum.accumulate(np.where(np.isin(rows_BxT, markers), positions, 0), axis=1)
+
+    answers = last(ASSISTANT_ID) > last(IMAGE_ID, USER_ID, END_ID)
+    return int(answers[:, :-1].sum())
