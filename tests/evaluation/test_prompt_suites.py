@@ -22,7 +22,7 @@ from bench_shadows.evaluation.prompts import SPARE, HeldOut, PromptSuites, input
 from bench_shadows.model.decoder import Decoder, parameters, with_parameters
 from bench_shadows.model.network import build_network
 
-TASKS = ("counting=1", "shapes=1", "arithmetic=1", "extraction=1")
+TASKS = ("counting=1", "arithmetic=1")
 Values = dict[tuple[str, str, str], tuple[float, int]]
 
 
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
         "prompts.tasks": ",".join(TASKS),
         "data.held_out_rows": "3",
         "evaluation.rows": "3",
-        "data.seq_len": "160",
+        "data.seq_len": "96",
     }
     config = load(write_prompt_config(folder), own)
     prepare(config, folder / "run" / "data")
@@ -49,26 +49,38 @@ def held_out(run: tuple[Config, Path]) -> HeldOut:
 @pytest.fixture(scope="module")
 def learnt(run: tuple[Config, Path], held_out: HeldOut) -> Decoder:
     """A network that knows the answers to two of the three samples of each task by heart."""
-    network = build_network(run[0], rngs=nnx.Rngs(0))
+    network = nnx.eval_shape(lambda: build_network(run[0], rngs=nnx.Rngs(0)))
     known = np.arange(len(held_out.names)) % 3 < 2
     tokens, images = held_out.rows[""][known], held_out.images[known]
-    optimizer = optax.adam(1e-2)
+    mask, optimizer = by_hand_mask(tokens), optax.adam(1e-2)
 
     def loss(params: dict) -> jax.Array:
         logits = with_parameters(network, params).logits(tokens, images)[:, :-1]
-        nats = optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:])
-        return (nats * by_hand_mask(tokens)).sum()
+        return (optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:]) * mask).sum()
 
     @jax.jit
     def step(params: dict, state: optax.OptState) -> tuple[dict, optax.OptState]:
         updates, state = optimizer.update(jax.grad(loss)(params), state)
         return optax.apply_updates(params, updates), state
 
-    params = parameters(network)
+    params = first_weights(parameters(network))
     state = optimizer.init(params)
     for _ in range(150):
         params, state = step(params, state)
     return with_parameters(network, params)
+
+
+def first_weights(shapes: dict) -> dict:
+    """Weights that can learn, drawn without compiling a program for each."""
+    draw = np.random.default_rng(0)
+
+    def weights(path: tuple, shape: jax.ShapeDtypeStruct) -> np.ndarray:
+        kind = path[-1].key
+        if kind in ("scale", "bias"):
+            return np.full(shape.shape, kind == "scale", np.float32)
+        return draw.normal(0, shape.shape[-2] ** -0.5, shape.shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(weights, shapes)
 
 
 @pytest.fixture(scope="module")
