@@ -115,23 +115,23 @@ def split_samples(config: Config, drawn: Drawn) -> tuple[dict[Split, list[int]],
     """The samples that train and those that are held out, by number, sorted by task; and how many are in neither.
 
     No image, and no prompt without one, is in both: what the built-in corpus draws for both splits is held out. Of
-    the user's samples `data.held_out_rows` of each task are held out, a tenth of it at most, samples of one image
-    together, by lot.
+    the user's samples `data.held_out_rows` of each task are held out, by lot, samples of one image together; a
+    tenth of the task at most.
     """
     together: dict[bytes, list[int]] = {}
     for number, (identity, split) in enumerate(zip(drawn.identities, drawn.splits, strict=True)):
         if not split:
             together.setdefault(identity, []).append(number)
     tasks = Counter(drawn.domains[number] for some in together.values() for number in some)
-    room = {name: min(config.data.held_out_rows, int(count * HELD_OUT_SHARE)) for name, count in tasks.items()}
+    taken: Counter[str] = Counter()
     held_out = {one for one, split in zip(drawn.identities, drawn.splits, strict=True) if split == "held_out"}
     identities = sorted(together)
     for place in np.random.default_rng(config.data.seed).permutation(len(identities)).tolist():
         need = Counter(drawn.domains[number] for number in together[identities[place]])
-        if all(room[name] >= count for name, count in need.items()):
+        wanted = any(taken[name] < config.data.held_out_rows for name in need)
+        if wanted and all(taken[name] + need[name] <= tasks[name] * HELD_OUT_SHARE for name in need):
             held_out.add(identities[place])
-            for name, count in need.items():
-                room[name] -= count
+            taken += need
     found: dict[Split, list[int]] = {"train": [], "held_out": []}
     left_out = {"also_held_out": 0, "with_image": 0}
     for number, (identity, split) in enumerate(zip(drawn.identities, drawn.splits, strict=True)):
