@@ -6,14 +6,13 @@ import stat
 import struct
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench_shadows.data.sources.part import BadRecordError
 from bench_shadows.errors import ConfigError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MOST_BYTES = 2**27
 """Of a file; a larger one is not opened."""
 MOST_PIXELS = 2**26
@@ -26,7 +25,7 @@ GREY = (127, 127, 127)
 """What fills an image up to a square: nothing, to the encoder."""
 
 
-def read_image(content: Any, folder: Path, size: int) -> np.ndarray:
+def read_image(content: str | bytes, folder: Path, size: int) -> np.ndarray:
     """An image made square, uint8 [size, size, 3]; its proportions are kept, the rest is grey.
 
     Args:
@@ -35,9 +34,9 @@ def read_image(content: Any, folder: Path, size: int) -> np.ndarray:
     Raises BadRecordError(reason, details) for a path outside the folder, a file that is missing or no image, and
     an image that is too large, too small or too long; ConfigError where Pillow is not installed.
     """
-    if isinstance(content, str):
-        content = _bytes(content, folder)
-    return _decoded(content, size)
+    if isinstance(content, bytes):
+        return _decoded(content, "its bytes", size)
+    return _decoded(_bytes(content, folder), repr(content), size)
 
 
 def _bytes(name: str, folder: Path) -> bytes:
@@ -60,36 +59,37 @@ def _bytes(name: str, folder: Path) -> bytes:
         raise BadRecordError("image cannot be read", f"{name!r}: {error.strerror}") from error
 
 
-def _decoded(content: bytes, size: int) -> np.ndarray:
+def _decoded(content: bytes, name: str, size: int) -> np.ndarray:
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
         raise ConfigError("images are read by Pillow: pip install 'bench-shadows[vision]'") from error
     if len(content) > MOST_BYTES:
-        raise BadRecordError("image too large", f"{len(content):,} bytes, at most {MOST_BYTES:,}")
+        raise BadRecordError("image too large", f"{name}: {len(content):,} bytes, at most {MOST_BYTES:,}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters of them is checked here
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check(*image.size)
-                image.draft("RGB", (2 * size, 2 * size))
-                image.load()
+            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+                _check(name, *opened.size)
+                opened.draft("RGB", (2 * size, 2 * size))
+                image: Image.Image = ImageOps.exif_transpose(opened)
                 if image.mode.startswith("I;16"):
                     image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-                image = ImageOps.exif_transpose(image)
                 if image.has_transparency_data:
                     image = image.convert("RGBA")
                     image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
                 square = ImageOps.pad(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC, GREY)
+    except UnidentifiedImageError as error:
+        raise BadRecordError("not an image", f"{name} is none of {', '.join(FORMATS)}") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error, MemoryError) as error:
-        raise BadRecordError("not an image", " ".join(str(error).split())[:200]) from error
+        raise BadRecordError("not an image", f"{name}: {' '.join(str(error).split())[:200]}") from error
     except Image.DecompressionBombError as error:
-        raise BadRecordError("image too large", " ".join(str(error).split())) from error
+        raise BadRecordError("image too large", f"{name}: {error}") from error
     return np.asarray(square, np.uint8)
 
 
-def _check(width: int, height: int) -> None:
-    shape = f"{width} x {height} pixels"
+def _check(name: str, width: int, height: int) -> None:
+    shape = f"{name}: {width} x {height} pixels"
     if width * height > MOST_PIXELS:
         raise BadRecordError("image too large", f"{shape}, at most {MOST_PIXELS:,} in all")
     if min(width, height) < LEAST_SIDE:

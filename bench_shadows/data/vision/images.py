@@ -24,6 +24,7 @@ DESCRIPTION = "images.json"
 SHARD_BYTES = 256 * 2**20
 """Pixels of one shard."""
 _RECORDS = "group_size:1,zstd:1"
+_OPEN_SHARDS = 256  # fewer than a process may open files
 _RANDOM = "readahead_buffer_size:0,max_parallelism:0"
 
 
@@ -72,6 +73,9 @@ class RowImages:
             self._per_file: int = self.description["images_per_file"]
             self._paths = [self.folder / name for name in self.description["files"]]
             self.image_of: np.ndarray = np.load(self.folder / "image_of.npy", allow_pickle=False)
+            if missing := [path for path in self._paths if not path.is_file()]:
+                raise FileNotFoundError(f"{missing[0].name} is missing")
+            self._reader = functools.lru_cache(_OPEN_SHARDS)(self._open)
             found = sum(self._reader(shard).num_records() for shard in range(len(self._paths)))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
@@ -80,8 +84,7 @@ class RowImages:
         if found != self.count:
             raise RunError(f"{self.folder}: {self.count} images expected, {found} found; delete it, prepare again")
 
-    @functools.cache  # noqa: B019 - a store lives as long as the stage that reads it
-    def _reader(self, shard: int) -> ArrayRecordReader:
+    def _open(self, shard: int) -> ArrayRecordReader:
         try:
             return ArrayRecordReader(str(self._paths[shard]), _RANDOM)
         except Exception as error:  # array_record raises what its C++ part raises
@@ -94,8 +97,11 @@ class RowImages:
         shards, inside = np.divmod(wanted, self._per_file)
         for shard in np.unique(shards[wanted >= 0]).tolist():
             [mine] = np.nonzero((shards == shard) & (wanted >= 0))
-            records = self._reader(shard).read(inside[mine].tolist())
-            pixels[mine] = np.frombuffer(b"".join(records), np.uint8).reshape(len(mine), *pixels.shape[1:])
+            try:
+                data = b"".join(self._reader(shard).read(inside[mine].tolist()))
+                pixels[mine] = np.frombuffer(data, np.uint8).reshape(len(mine), *pixels.shape[1:])
+            except Exception as error:  # array_record raises what its C++ part raises
+                raise RunError(f"{self._paths[shard]}: cannot be read ({error}); prepare again") from error
         return pixels
 
     def verify(self) -> None:
@@ -103,7 +109,8 @@ class RowImages:
         for name, expected in self.description["sha256"].items():
             if hash_file(self.folder / name) != expected:
                 raise RunError(
-                    f"{self.folder / name}: not what images.json says; delete {self.folder}, prepare again"
+                    f"{self.folder / name}: its SHA-256 is not the one in images.json; delete {self.folder} and "
+                    "prepare again"
                 )
 
 
