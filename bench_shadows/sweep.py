@@ -22,6 +22,7 @@ from typing import Any
 from bench_shadows.config import Config, DataConfig, to_dict
 from bench_shadows.config_file import load
 from bench_shadows.data.conditions import plan_path
+from bench_shadows.data.rows import row_sets
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import atomic_path, exclusive, hash_file, hash_json, write_json
 from bench_shadows.progress import duration, say
@@ -30,6 +31,8 @@ from bench_shadows.study import Study
 
 DRAWN = ("tokenizer.json", "rows", "documents.parquet", "documents.json")
 """Of RUN/data: what depends on the documents and not on the plans."""
+SAMPLES = ("images", "samples.parquet", "token_counts.npy", "statistics.json", "duplicates.json")
+"""Besides, where the documents are samples with prompts."""
 READ = "corpus/parts"
 """Of RUN/data: the sources as they were read, before anything was removed or drawn."""
 REPLIES = "rewritten"
@@ -168,11 +171,14 @@ def _run(study: Study, finished: Sequence[Study]) -> None:
 
 def _rows_made_from(config: Config) -> dict[str, Any]:
     """What the rows of a study are a function of, beside the content of its sources."""
+    made_from = {"data": to_dict(config.data), "vocabulary": config.model.vocab_size}
+    if config.studies_prompts:
+        return made_from | {"prompts": to_dict(config.prompts), "vision": to_dict(config.vision)}
     conditions = to_dict(config.conditions)
     for plans_only in ("repetition_factor", "repetition_share", "seeds"):
         del conditions[plans_only]
     train = (config.train.samples, config.train.batch_size)
-    return {"data": to_dict(config.data), "vocabulary": config.model.vocab_size, "train": train} | conditions
+    return made_from | {"train": train} | conditions
 
 
 def _share_data(study: Study, finished: Sequence[Study]) -> None:
@@ -186,7 +192,8 @@ def _share_data(study: Study, finished: Sequence[Study]) -> None:
     found: dict[str, Path] = {}  # what is used again -> the data of the newest sibling that has it
     for other in finished:
         same = _rows_made_from(other.config) == _rows_made_from(study.config)
-        for name in (*_reusable(study.config.data, other.config.data), *(DRAWN if same else ())):
+        drawn = (*DRAWN, *(SAMPLES if study.config.studies_prompts else ())) if same else ()
+        for name in (*_reusable(study.config.data, other.config.data), *drawn):
             if (other.folder / "data" / name).exists():
                 found[name] = other.folder / "data"
     if not found:
@@ -226,12 +233,13 @@ def _share_runs(study: Study, finished: Sequence[Study]) -> None:
 def _runs(study: Study) -> Iterator[tuple[str, str]]:
     """(run, hash of what it is a function of) for every condition and seed of a prepared study."""
     config, data = study.config, study.folder / "data"
-    rows = [hash_file(path) for path in sorted((data / "rows").glob("*/rows.json"))]
-    parts = [to_dict(config.model), to_dict(config.train), to_dict(config.diagnostics), rows]
+    parts = [to_dict(part) for part in (config.model, config.vision, config.train, config.diagnostics)]
+    images = [hash_file(path) for path in data.glob("images/train/images.json")]
     for seed in config.conditions.seeds:
         for condition in config.conditions.names:
             plan = hash_file(plan_path(data, condition, seed))
-            yield f"{condition}-seed{seed}", hash_json([condition, seed, plan, *parts])
+            rows = [hash_file(data / "rows" / name / "rows.json") for name in row_sets(config)]
+            yield f"{condition}-seed{seed}", hash_json([condition, seed, plan, *parts, *images, *rows])
 
 
 def _link_checkpoint(source: str, target: str) -> None:

@@ -41,11 +41,12 @@ def _score(suite: str, task: str, metric: str, scale: float = 1.0) -> Callable[[
     return read
 
 
-def _repeating(run: Run, condition: str) -> BySeed:
-    """Samples with a repeated prompt, percent: the same of every seed."""
-    found = run.duplicates.get("repeating" if condition == run.reference else "repeating_after")
-    samples = run.duplicates.get("samples")
-    return dict.fromkeys(run.seeds, 100 * found / samples) if samples and found is not None else {}
+def _removed(run: Run, condition: str) -> BySeed:
+    """Characters of the training samples' texts that cleaning takes away, percent: the same of every seed."""
+    removed, characters = run.duplicates.get("characters_removed"), run.duplicates.get("characters")
+    if removed is None or not characters:
+        return {}
+    return dict.fromkeys(run.seeds, 0.0 if condition == run.reference else 100 * removed / characters)
 
 
 def _phase(phase: str, key: str, scale: float = 1.0) -> Callable[[Run, str], BySeed]:
@@ -99,7 +100,7 @@ def _answers(suite: str) -> Callable[[Run, str], BySeed]:
 
 
 PROMPT_MEASURES = (
-    Measure("repeating", "samples that repeat a prompt, %", "repeating, %", 1, _repeating),
+    Measure("removed", "prompt text removed, %", "removed, %", 1, _removed),
     *WEIGHTS,
     Measure("multimodal", "accuracy, multimodal, %", "multimodal, %", 1, _accuracy("groups", "multimodal")),
     Measure("documents", "accuracy, documents, %", "documents, %", 1, _accuracy("groups", "documents")),

@@ -5,13 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from fake_prompt_run import prompt_config, write_prompt_run
 from fake_run import small_config, write_run
 
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json, write_json
 from bench_shadows.report.estimates import Estimate
 from bench_shadows.report.inputs import read_run
-from bench_shadows.report.sweep_measures import MEASURES, collect, tidy
+from bench_shadows.report.sweep_measures import MEASURES, PROMPT_MEASURES, collect, tidy
 from bench_shadows.report.sweep_page import FILE, write_sweep
 
 LABELS = ("2", "5", "10")
@@ -73,6 +74,37 @@ def test_one_seed_is_too_few_and_studies_without_results_are_named(tmp_path: Pat
 def test_a_sweep_in_which_nothing_is_finished_has_a_page(tmp_path: Path) -> None:
     html = write_sweep(write_studies(tmp_path, (0,), labels=())).read_text(encoding="utf-8")
     assert "Without results yet: 2; 5; 10" in html
+
+
+def test_a_study_of_prompts_is_compared_with_its_own_baseline_by_its_own_measures(tmp_path: Path) -> None:
+    labels = ("0.25", "0.75")
+    for label in labels:
+        folder = write_prompt_run(tmp_path / f"duplication={label}", prompt_config((0, 1, 2), layers=2))
+        found = read_json(folder / "data/duplicates.json")
+        write_json(
+            folder / "data/duplicates.json", found | {"characters_removed": float(label) * found["characters"]}
+        )
+    points = [{"label": label, "folder": f"duplication={label}"} for label in labels]
+    curves = [{"fields": ["prompts.duplication"], "points": points}]
+    write_json(tmp_path / FILE, {"version": 1, "command": ["bench-shadows", "sweep"], "curves": curves})
+    page = write_sweep(tmp_path)
+    html = page.read_text(encoding="utf-8")
+    assert "condition baseline of the same study and seed" in html
+    assert "accuracy" in html
+    assert "bits per byte" not in html
+    assert (page.parent / "figures/prompts-duplication-against-baseline.png").is_file()
+    lines = (page.parent / "tables/sweep.csv").read_text().splitlines()
+    assert "minus_baseline" in lines[0]
+    assert len(lines) == 1 + len(labels) * 2 * len(PROMPT_MEASURES)
+    table = tidy(
+        {"duplication": collect({label: read_run(tmp_path / f"duplication={label}") for label in labels})}
+    )
+    rows = {(row["value"], row["condition"], row["measure"]): row for row in table.rows}
+    assert rows["0.25", "deduplicated", "removed"]["minus_baseline"].mean == pytest.approx(25)
+    assert rows["0.75", "baseline", "removed"]["mean"].mean == 0
+    gain = rows["0.75", "deduplicated", "documents"]["minus_baseline"]
+    assert isinstance(gain, Estimate)
+    assert gain.half_width is not None
 
 
 def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
