@@ -147,8 +147,8 @@ def _copies(found: Sequence[Text], rules: Rules) -> tuple[list[Repeat], dict[Pat
     lines = [_lines(text.value, rules) for text in found]
     places: dict[str, list[Text]] = {}
     for text, its_lines in zip(found, lines, strict=True):
-        for fragment in {key for line in its_lines for key in (line.fragment, *line.fragments) if key is not None}:
-            places.setdefault(fragment, []).append(text)
+        for key in {key for line in its_lines for key in (line.fragment, *line.fragments) if key is not None}:
+            places.setdefault(key, []).append(text)
     home = {fragment: where[0] for fragment, where in places.items() if len(where) > 1}
     removed: list[Repeat] = []
     changed: dict[Path, str] = {}
