@@ -1,5 +1,6 @@
 """The figures of the page of a study of prompts; see `gallery`."""
 
+import dataclasses
 from functools import partial
 
 from bench_shadows.report import prompt_figures, prompt_score_figures
@@ -12,6 +13,10 @@ NO_VISION = "Not drawn: this study has no vision encoder, or nothing was measure
 INTERVALS = "Bars: 95 % intervals over seeds (Student's t) from three seeds on."
 SHARED = ("controls", "outcomes", "monitor")
 """Figures of the main study's page that are drawn as they are."""
+WHOLE_ROWS = (
+    "Token statistics are those of whole rows, the places of images and what fills a row up included: shorter "
+    "prompts leave more to fill up."
+)
 
 GALLERY = (
     Picture(
@@ -125,6 +130,12 @@ GALLERY = (
         f"Effective rank at the end minus that of the initial weights. {BARS}",
         NO_VISION,
     ),
-    *(picture for picture in MAIN_GALLERY if picture.name in SHARED),
+    *(
+        dataclasses.replace(
+            picture, caption=f"{WHOLE_ROWS} {picture.caption}" if picture.name == "controls" else picture.caption
+        )
+        for picture in MAIN_GALLERY
+        if picture.name in SHARED
+    ),
 )
 """The names that claims give are among these."""

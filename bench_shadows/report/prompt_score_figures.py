@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bench_shadows.report.estimates import Estimate, estimate
 from bench_shadows.report.held_out import draw_rows, results
@@ -97,6 +98,7 @@ def tasks(run: Run) -> Figure | None:
         ):
             draw_rows(axes, end, end.where(condition=run.reference), [other], names)
             axes.set_title(heading, fontsize=8.5)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
     first.grid(axis="y", visible=False)
     first.set_yticks(range(len(names)), [name.replace("/", " · ") for name in names])
     first.set_ylim(len(names) - 0.5, -0.5)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bench_shadows.report import prompt_duplicates
+from bench_shadows.report.corpus import LABELS
 from bench_shadows.report.estimates import estimate, paired
 from bench_shadows.report.inputs import Run, order_modules
 from bench_shadows.report.prompt_figures import COMPONENTS, cleaned
@@ -13,7 +14,13 @@ from bench_shadows.report.prompt_samples import Example
 from bench_shadows.report.prompt_scores import GROUPS
 from bench_shadows.report.tables import Column, Table, at_end, by_seed
 
-TOKENS = {"image": "images", "prompt": "prompts", "answer": "answers", "padding": "padding"}
+TOKENS = {key: f"tokens of {key}s" for key in ("image", "prompt", "answer")} | {"padding": "tokens of padding"}
+
+LEFT_OUT = {
+    "also_held_out": "left out of training: same image or prompt as a held-out sample",
+    "with_image": "with an image, in a study of text alone",
+}
+"""Keys of `left_out` of documents.json -> in words."""
 
 
 def duplicate_tables(run: Run) -> list[Table]:
@@ -57,16 +64,21 @@ def _place(order: list[str], task: str) -> int:
 
 
 def tokens_table(run: Run) -> Table:
-    """What the rows of both conditions are made of, in tokens."""
-    found = run.statistics.get("tokens")
-    rows = []
-    for name in run.config.conditions.names:
-        tokens = found.get(name) if isinstance(found, Mapping) else None
-        if isinstance(tokens, Mapping):
-            count = run.statistics.get("rows", {}).get(name)
-            rows.append({"condition": name, "rows": count} | {key: tokens.get(key) for key in TOKENS})
-    columns = (Column("condition", "Condition", text=True), Column("rows", "Rows"))
-    return Table("tokens_by_condition", (*columns, *(Column(*one) for one in TOKENS.items())), tuple(rows))
+    """What the rows of both conditions are made of, in tokens, and measures of their text."""
+    parts = [run.statistics.get(name) or {} for name in ("rows", "tokens", "text")]
+    if not all(isinstance(part, Mapping) for part in parts):
+        return Table("tokens_by_condition", (), ())
+    counts, tokens, text = parts
+    names = [name for name in run.config.conditions.names if name in tokens]
+    rows = [{"measure": "rows"} | {name: counts.get(name) for name in names}]
+    rows += [{"measure": label} | {name: tokens[name].get(key) for name in names} for key, label in TOKENS.items()]
+    measures = dict.fromkeys(key for name in names for key in text.get(name, {}))
+    rows += [
+        {"measure": LABELS.get(key, key.replace("_", " "))} | {name: text[name].get(key) for name in names}
+        for key in measures
+    ]
+    columns = (Column("measure", "Measure", text=True), *(Column(name, name) for name in names))
+    return Table("tokens_by_condition", columns, tuple(rows) if names else ())
 
 
 def rank_table(run: Run) -> Table:
@@ -123,6 +135,4 @@ def left_out(run: Run) -> list[tuple[str, int]]:
         (f"does not fit into {run.config.data.seq_len} tokens ({split.replace('_', ' ')})", count)
         for split, count in (dropped.get("too_long") or {}).items()
     ]
-    if "also_held_out" in dropped:
-        found.append(("left out of training: same image or prompt as a held-out sample", dropped["also_held_out"]))
-    return found
+    return found + [(text, dropped[key]) for key, text in LEFT_OUT.items() if key in dropped]

@@ -18,7 +18,7 @@ TASKS = {
     "documents": ("fields", "tables", "keywords"),
     "instructions": ("constraints", "image_constraints"),
 }
-TOWER = (*(f"self_attn.{name}_proj" for name in ("q", "k", "v", "out")), "mlp.fc1", "mlp.fc2")
+TOWER = (*(f"self_attn.{name}_proj" for name in "qkvo"), "mlp.up_proj", "mlp.down_proj")
 PROJECTOR = ("linear_1", "linear_2")
 GAINS = {"multimodal": 0.02, "language": -0.01, "documents": 0.05, "instructions": 0.03}
 INSTRUCTION = "Read the <text> in the image. Answer with it alone."
@@ -184,6 +184,7 @@ def statistics(config: Config) -> dict[str, Any]:
         "rows": {"baseline": rows, "deduplicated": rows, "held_out": 768, "held_out_repeated": 768},
         "unigram_entropy_nats": 5.2,
         "tokens": {"baseline": baseline, "deduplicated": cleaned},
+        "text": {name: {"types": 612, "unigram_entropy_bits": 7.5} for name in ("baseline", "deduplicated")},
     }
 
 
@@ -198,6 +199,7 @@ def documents() -> dict[str, Any]:
             "too_long": {"train": 5, "held_out": 0},
             "too_long_examples": ["builtin/tables/17"],
             "also_held_out": 12,
+            "with_image": 0,
         },
         "samples": [
             {"split": split, "domain": f"{group}/{task}", "samples": count}

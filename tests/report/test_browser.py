@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from browser import ask, violations, visit
 from fake_audit import write_audit_folder
+from fake_prompt_run import prompt_config, write_prompt_run
 from fake_run import small_config, write_run
 from test_audit_page import SCORES, SMALL
 from test_sweep_page import write_studies
@@ -32,7 +33,16 @@ def sweep_report(folder: Path) -> Path:
     return write_sweep(write_studies(folder, (0, 1, 2), labels=("2", "5")))
 
 
-KINDS: dict[str, Callable[[Path], Path]] = {"study": study_report, "audit": audit_report, "sweep": sweep_report}
+def prompts_report(folder: Path) -> Path:
+    return write_report(write_prompt_run(folder, prompt_config()))
+
+
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "study": study_report,
+    "prompts": prompts_report,
+    "audit": audit_report,
+    "sweep": sweep_report,
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +50,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: write(tmp_path_factory.mktemp(name)) for name, write in KINDS.items()}
 
 
-@pytest.mark.parametrize("kind", ["study", "audit"])
+@pytest.mark.parametrize("kind", ["study", "prompts", "audit"])
 def test_a_report_opens_offline_and_fits_narrow_and_dark_windows_and_paper(
     kind: str, reports: dict[str, Path]
 ) -> None:

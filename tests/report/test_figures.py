@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS
 from bench_shadows.files import write_json
 from bench_shadows.report import curves, figures, style
 from bench_shadows.report.gallery import GALLERY, Picture
@@ -129,8 +130,10 @@ def test_a_long_run_is_drawn_by_means_and_loses_no_step(deep: Run) -> None:
     assert steps[0] == 3.5
 
 
-def test_each_condition_has_its_own_colour_and_marker() -> None:
-    assert len(set(style.COLOURS.values())) == len(set(style.MARKERS.values())) == len(style.NAMES) == 4
+@pytest.mark.parametrize("names", [CONDITIONS, PROMPT_CONDITIONS])
+def test_each_condition_of_a_study_has_its_own_colour_and_marker(names: tuple[str, ...]) -> None:
+    for marks in (style.COLOURS, style.MARKERS, style.NAMES, style.NESTED):
+        assert len({marks[name] for name in names}) == len(names)
 
 
 def test_the_same_figure_is_the_same_bytes(small: Run, tmp_path: Path) -> None:
