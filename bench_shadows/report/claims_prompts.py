@@ -50,7 +50,7 @@ def prompt_repetition(run: Run) -> Evidence:
     multimodal tasks); language tasks move by less than 2.7 points, twice what the paper calls largely unaffected
     (−1.3). Beyond Table 3 the paper has words, not numbers: our choice.
 
-    Seeds: 28, at the paper's 224 matrices and 1,000 held-out samples of each group.
+    Seeds: 30, at the paper's 224 matrices and 1,000 held-out samples of each group.
 
     Figure: v_proj_alpha
     """

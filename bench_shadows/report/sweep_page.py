@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bench_shadows.config import CONDITIONS
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json
-from bench_shadows.report import summary
+from bench_shadows.report import prompt_summary, summary
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
 from bench_shadows.report.gallery import Picture
 from bench_shadows.report.inputs import Run, read_run
@@ -107,7 +107,7 @@ def write_sweep(out: Path) -> Path:
                 reference=curves[0].reference,
                 studies_prompts=any(run.config.studies_prompts for run in runs.values()),
                 seeds=seeds,
-                size_notice=next((summary.size_notice(run) for run in runs.values()), None),
+                size_notice=next((_size_notice(run) for run in runs.values()), None),
                 enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
                 command=shlex.join(map(str, described["command"])),
                 names=NAMES,
@@ -116,6 +116,10 @@ def write_sweep(out: Path) -> Path:
         )
         (folder / "index.html").write_text(text, encoding="utf-8")
     return out / "report" / "index.html"
+
+
+def _size_notice(run: Run) -> str | None:
+    return prompt_summary.size_notice(run) if run.config.studies_prompts else summary.size_notice(run)
 
 
 def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -> Curve:
