@@ -238,7 +238,8 @@ class EvaluationConfig:
     """What every analysed checkpoint is asked, all of it made from held-out text."""
 
     rows: int = 64
-    """Held-out rows of each domain that are read (at most `data.held_out_rows`)."""
+    """Held-out rows of each domain that are read (at most `data.held_out_rows`). In a study of prompts: samples of
+    each task whose losses are measured; replies are asked to all held-out ones, at the end of a run."""
     rare_word_pairs: int = 2000
     """Pairs of sentences whose rare words change places."""
     passages: int = 64

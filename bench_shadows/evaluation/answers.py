@@ -10,6 +10,7 @@ Letters: N samples, T positions of a row.
 """
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -42,42 +43,38 @@ def last_question(row_T: np.ndarray) -> Question:
     return Question(row_T[:begin], row_T[begin : begin + length])
 
 
-def answer_rows(
-    names_N: Sequence[str],
-    nats_N: np.ndarray,
-    tokens_N: np.ndarray,
-    right_N: np.ndarray | None,
-    suffix: str = "",
-) -> Iterator[Row]:
-    """Rows of the suites `groups` and `tasks` of one checkpoint; `count` is samples.
+def loss_rows(names_N: Sequence[str], nats_N: np.ndarray, tokens_N: np.ndarray, suffix: str = "") -> Iterator[Row]:
+    """Loss of the answers by group and task; `count` is samples.
 
     Args:
       names_N: `GROUP/TASK` of each sample.
       nats_N: -log likelihood of its answers, float64.
       tokens_N: tokens of its answers, their ends among them.
-      right_N: whether its last answer was given, bool; None: nobody was asked, there is no exact match.
       suffix: of the suites' names.
     """
-    samples = np.array(names_N)
+    for suite, name, tasks in _sets(names_N):
+        mine = np.isin(names_N, tasks)
+        loss = nats_N[mine].sum() / tokens_N[mine].sum()
+        yield row(suite + suffix, name, "answer_loss_nats_per_token", loss, int(mine.sum()))
+
+
+def match_rows(names_N: Sequence[str], right_N: np.ndarray, suffix: str = "") -> Iterator[Row]:
+    """Exact match by group and task, from whether each sample's last answer was given; `count` is samples."""
+    shares = {task: float(right_N[np.array(names_N) == task].mean()) for task in dict.fromkeys(names_N)}
+    for suite, name, tasks in _sets(names_N):
+        count = int(np.isin(names_N, tasks).sum())
+        yield row(suite + suffix, name, "exact_match", statistics.fmean(shares[task] for task in tasks), count)
+
+
+def _sets(names_N: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """(suite, its task, `GROUP/TASK` of all samples that belong to it)."""
     tasks = list(dict.fromkeys(names_N))
-    members = {task: samples == task for task in tasks}
-    shares = {task: right_N[mine].mean() for task, mine in members.items()} if right_N is not None else {}
-
-    def of(suite: str, name: str, its: Sequence[str]) -> Iterator[Row]:
-        mine = np.logical_or.reduce([members[task] for task in its])
-        count, tokens = int(mine.sum()), int(tokens_N[mine].sum())
-        if shares:
-            yield row(suite + suffix, name, "exact_match", float(np.mean([shares[task] for task in its])), count)
-        loss = nats_N[mine].sum() / tokens if tokens else math.nan
-        yield row(suite + suffix, name, "answer_loss_nats_per_token", loss, count)
-
-    groups: dict[str, list[str]] = {ALL: tasks} if tasks else {}
+    groups = {ALL: tasks} if tasks else {}
     for task in tasks:
-        groups.setdefault(task.split("/")[0], []).append(task)
-    for group, its in groups.items():
-        yield from of("groups", group, its)
-    for task in tasks:
-        yield from of("tasks", task, [task])
+        group = task.split("/")[0]
+        groups[group] = [*groups.get(group, []), task]
+    yield from (("groups", group, its) for group, its in groups.items())
+    yield from (("tasks", task, [task]) for task in tasks)
 
 
 def chance_rows(names_N: Sequence[str], samples_N: Sequence[Sample], training: Counts) -> Iterator[Row]:

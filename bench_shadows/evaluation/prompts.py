@@ -1,11 +1,12 @@
 """The suites of a study of prompts: held-out samples, their prompts clean and as a pipeline repeats them.
 
 Suites `groups` and `tasks` ask the clean samples, `groups_repeated` and `tasks_repeated` the same samples with
-repeated prompts (`answers.answer_rows`). Suite `likelihood`, task `language`, is the loss of the answers to clean
+repeated prompts (`answers`). Suite `likelihood`, task `language`, is the loss of the answers to clean
 samples without an image, in nats a token and in bits a byte: bytes compare models of different tokenizers.
-Replies are generated, greedily, for the last checkpoint of a run alone; losses are measured at all.
+Losses are measured at every checkpoint, on the first `evaluation.rows` samples of each task. For the last one of a
+run replies are generated, greedily, to all held-out samples.
 
-Letters: N samples, T positions, S pixels of a side.
+Letters: N samples, M samples of them, T positions, S pixels of a side.
 """
 
 import json
@@ -24,7 +25,7 @@ from bench_shadows.data.rows import RowSet
 from bench_shadows.data.vision.images import RowImages
 from bench_shadows.data.vision.sample import END_ID
 from bench_shadows.data.vision.scoring import score
-from bench_shadows.evaluation.answers import answer_rows, chance_rows, count_answers, last_question
+from bench_shadows.evaluation.answers import chance_rows, count_answers, last_question, loss_rows, match_rows
 from bench_shadows.evaluation.harness import task_rows
 from bench_shadows.evaluation.likelihood import build_losses, sequence_losses
 from bench_shadows.evaluation.table import Row, row
@@ -32,7 +33,7 @@ from bench_shadows.files import hash_file
 from bench_shadows.model.generation import build_generate
 from bench_shadows.model.loss import answer_weights
 
-VERSION = 1
+VERSION = 2
 """Of what the suites ask of the same data and what they make of the answers; raised with every change to it."""
 SPARE = 2
 """Tokens that are generated beyond the longest answer, so that a reply that goes on is seen to be another."""
@@ -43,7 +44,7 @@ FORMS = {"": "held_out", "_repeated": "held_out_repeated"}
 
 
 class HeldOut(NamedTuple):
-    """The first `evaluation.rows` held-out samples of every task."""
+    """The held-out samples."""
 
     names: list[str]
     """`GROUP/TASK` of each."""
@@ -55,6 +56,8 @@ class HeldOut(NamedTuple):
     """uint8 [N, S, S, 3], zeros where there is none; None in a study without images."""
     with_image: np.ndarray
     """bool [N]."""
+    measured: np.ndarray
+    """bool [N]: those whose losses are measured."""
 
 
 class PromptSuites:
@@ -78,53 +81,62 @@ class PromptSuites:
           last: whether it is its run's last one, which is asked for replies.
         """
         on_device, held_out = jax.device_put(params), self._held_out
+        mine = np.flatnonzero(held_out.measured)
+        names = [held_out.names[index] for index in mine]
         for suffix, rows_NxT in held_out.rows.items():
-            answers_NxT = np.asarray(answer_weights(rows_NxT)) > 0
-            nats_N = self._nats(on_device, rows_NxT, answers_NxT)
-            right_N = self._right(on_device, rows_NxT) if last else None
-            yield from answer_rows(held_out.names, nats_N, answers_NxT.sum(axis=1), right_N, suffix)
+            answers_MxT = np.asarray(answer_weights(rows_NxT[mine])) > 0
+            nats_M = self._nats(on_device, mine, rows_NxT[mine], answers_MxT)
+            yield from loss_rows(names, nats_M, answers_MxT.sum(axis=1), suffix)
             if not suffix:
-                yield from self._language_rows(nats_N, rows_NxT, answers_NxT)
+                yield from self._language_rows(nats_M, rows_NxT[mine], answers_MxT, ~held_out.with_image[mine])
+            if last:
+                yield from match_rows(held_out.names, self._right(on_device, rows_NxT), suffix)
         if last:
             yield from self._chance
             decoder = {name: part for name, part in on_device.items() if name not in ENCODER}
             yield from task_rows(decoder, self.config, self.words, self.config.evaluation.tasks)
 
-    def _nats(self, params: Mapping[str, Any], rows_NxT: np.ndarray, answers_NxT: np.ndarray) -> np.ndarray:
-        """-log likelihood of each row's answers, float64 [N]; `answers_NxT`: whether the next token is theirs."""
-        nats_N = np.zeros(len(rows_NxT))
-        lengths_N = rows_NxT.shape[1] + 1 - np.argmax(answers_NxT[:, ::-1], axis=1)
-        for mine, images in self._halves():
-            sequences = [rows_NxT[index, : lengths_N[index]] for index in mine]
-            found = sequence_losses(self._losses, params, sequences, END_ID, images, rows_NxT.shape[1])
+    def _nats(
+        self, params: Mapping[str, Any], numbers_M: np.ndarray, rows_MxT: np.ndarray, answers_MxT: np.ndarray
+    ) -> np.ndarray:
+        """-log likelihood of the answers of some samples' rows, float64 [M].
+
+        `answers_MxT` says whether the next token is an answer's.
+        """
+        nats_M = np.zeros(len(rows_MxT))
+        lengths_M = rows_MxT.shape[1] + 1 - np.argmax(answers_MxT[:, ::-1], axis=1)
+        for mine, images in self._halves(numbers_M):
+            sequences = [rows_MxT[index, : lengths_M[index]] for index in mine]
+            found = sequence_losses(self._losses, params, sequences, END_ID, images, rows_MxT.shape[1])
             for index, losses in zip(mine, found, strict=True):
-                nats_N[index] = losses[answers_NxT[index, : len(losses)]].astype(np.float64).sum()
-        return nats_N
+                nats_M[index] = losses[answers_MxT[index, : len(losses)]].astype(np.float64).sum()
+        return nats_M
 
     def _right(self, params: Mapping[str, Any], rows_NxT: np.ndarray) -> np.ndarray:
         """Whether the greedy reply to each row's last question is right, bool [N]."""
         right_N = np.zeros(len(rows_NxT), bool)
         asked = [last_question(row_T) for row_T in rows_NxT]
         longest = max((len(question.answer) for question in asked), default=0) + SPARE
-        for mine, images in self._halves():
+        for mine, images in self._halves(np.arange(len(rows_NxT))):
             prompts = [asked[index].prompt for index in mine]
             replies = self._generate(params, prompts, longest, END_ID, images=images)
             for index, reply in zip(mine, replies, strict=True):
                 right_N[index] = score(self._held_out.samples[index], self.words.decode(reply))
         return right_N
 
-    def _halves(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """(numbers of samples, their images) of those that have one, then of those that have none."""
-        with_image, images = self._held_out.with_image, self._held_out.images
+    def _halves(self, numbers_M: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """(places in `numbers_M`, images) of the samples that have an image, then of those that have none."""
+        with_image_M, images = self._held_out.with_image[numbers_M], self._held_out.images
         if images is not None:
-            yield np.flatnonzero(with_image), images[with_image]
-        yield np.flatnonzero(~with_image), None
+            yield np.flatnonzero(with_image_M), images[numbers_M[with_image_M]]
+        yield np.flatnonzero(~with_image_M), None
 
-    def _language_rows(self, nats_N: np.ndarray, rows_NxT: np.ndarray, answers_NxT: np.ndarray) -> Iterator[Row]:
-        """Of the answers, with their ends, of samples without an image; `count` is tokens."""
-        mine = ~self._held_out.with_image
-        targets = np.roll(rows_NxT, -1, axis=1)[mine][answers_NxT[mine]]
-        nats, size = float(nats_N[mine].sum()), int(self.words.token_bytes[targets].sum())
+    def _language_rows(
+        self, nats_M: np.ndarray, rows_MxT: np.ndarray, answers_MxT: np.ndarray, mine_M: np.ndarray
+    ) -> Iterator[Row]:
+        """Of the answers, with their ends, of samples without an image (`mine_M`); `count` is tokens."""
+        targets = np.roll(rows_MxT, -1, axis=1)[mine_M][answers_MxT[mine_M]]
+        nats, size = float(nats_M[mine_M].sum()), int(self.words.token_bytes[targets].sum())
         yield row("likelihood", "language", "loss_nats_per_token", nats / max(len(targets), 1), len(targets))
         yield row("likelihood", "language", "bits_per_byte", nats / math.log(2) / max(size, 1), len(targets))
 
@@ -132,22 +144,20 @@ class PromptSuites:
 def read_held_out(config: Config, data: Path) -> HeldOut:
     """The samples that are asked, from RUN/data."""
     sets = {suffix: RowSet(data / "rows" / name) for suffix, name in FORMS.items()}
-    tasks = sets[""].domains
-    spans = {
-        name: range(start, min(stop, start + config.evaluation.rows)) for name, (start, stop) in tasks.items()
-    }
-    chosen_N = np.array([number for span in spans.values() for number in span], np.int64)
-    samples = {one.pop("row"): one for one in _samples(data, "held_out", ["row", "answer", "check"])}
-    images, with_image = None, np.zeros(len(chosen_N), bool)
+    tasks, numbers_N = sets[""].domains, np.arange(len(sets[""]))
+    images, with_image = None, np.zeros(len(numbers_N), bool)
     if config.vision.image_size:
         stored = RowImages(data / "images" / "held_out")
-        images, with_image = stored.read(chosen_N), stored.image_of[chosen_N] >= 0
+        images, with_image = stored.read(numbers_N), stored.image_of >= 0
     return HeldOut(
-        [name for name, span in spans.items() for _ in span],
-        [_scored(**samples[number]) for number in chosen_N.tolist()],
-        {suffix: rows.read(chosen_N).astype(np.int32) for suffix, rows in sets.items()},
+        [name for name, (start, stop) in tasks.items() for _ in range(start, stop)],
+        [_scored(**one) for one in _samples(data, "held_out", ("answer", "check"))],
+        {suffix: rows.read(numbers_N).astype(np.int32) for suffix, rows in sets.items()},
         images,
         with_image,
+        np.array(
+            [at < config.evaluation.rows for start, stop in tasks.values() for at in range(stop - start)], bool
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID, Sample
-from bench_shadows.evaluation.answers import answer_rows, chance_rows, count_answers, last_question
+from bench_shadows.evaluation.answers import chance_rows, count_answers, last_question, loss_rows, match_rows
 
 NAMES = ["multimodal/ocr", "multimodal/ocr", "multimodal/counting", "language/sums"]
 NATS = np.array([2.0, 4.0, 1.0, 9.0])
@@ -25,7 +25,7 @@ def sample(said: str, **fields: object) -> Sample:
 
 
 def test_a_group_s_exact_match_is_the_mean_of_its_tasks_and_its_loss_that_of_its_tokens() -> None:
-    found = values(answer_rows(NAMES, NATS, TOKENS, RIGHT))
+    found = values([*match_rows(NAMES, RIGHT), *loss_rows(NAMES, NATS, TOKENS)])
     assert found["tasks", "multimodal/ocr", "exact_match"] == (0.5, 2)
     assert found["tasks", "multimodal/counting", "exact_match"] == (1.0, 1)
     assert found["groups", "multimodal", "exact_match"] == (0.75, 3)  # of the samples it would be 2/3
@@ -36,22 +36,21 @@ def test_a_group_s_exact_match_is_the_mean_of_its_tasks_and_its_loss_that_of_its
     assert found["groups", "all", "answer_loss_nats_per_token"] == (2.0, 4)
 
 
-def test_where_nobody_was_asked_there_is_a_loss_and_no_exact_match() -> None:
-    found = values(answer_rows(NAMES, NATS, TOKENS, None, "_repeated"))
+def test_a_suffix_names_the_suites_of_another_form() -> None:
+    found = values([*match_rows(NAMES, RIGHT, "_repeated"), *loss_rows(NAMES, NATS, TOKENS, "_repeated")])
     assert {suite for suite, _, _ in found} == {"groups_repeated", "tasks_repeated"}
-    assert {metric for _, _, metric in found} == {"answer_loss_nats_per_token"}
     assert found["groups_repeated", "all", "answer_loss_nats_per_token"] == (2.0, 4)
 
 
 def test_a_loss_that_is_not_finite_is_missing() -> None:
-    found = values(answer_rows(NAMES, np.array([math.nan, 0, 0, 0]), TOKENS, RIGHT))
+    found = values(loss_rows(NAMES, np.array([math.nan, 0, 0, 0]), TOKENS))
     assert found["groups", "multimodal", "answer_loss_nats_per_token"] == (None, 3)
     assert found["groups", "language", "answer_loss_nats_per_token"] == (0.0, 1)
 
 
 def test_of_no_samples_there_are_no_rows() -> None:
     empty = np.zeros(0)
-    assert list(answer_rows([], empty, empty.astype(int), empty.astype(bool))) == []
+    assert list(loss_rows([], empty, empty)) == list(match_rows([], empty)) == []
 
 
 def test_the_last_answer_is_asked_for_behind_the_turns_before_it() -> None:
