@@ -104,7 +104,7 @@ def _documents(**of: Callable[[float], Any]) -> Callable[[float], Any]:
     return lambda size: dataclasses.replace(PAPER, **{name: value(size) for name, value in of.items()})
 
 
-def _prompts(name: str, **others: float) -> Callable[[float], Any]:
+def _prompts(name: str, **others: Any) -> Callable[[float], Any]:
     return lambda size: dataclasses.replace(PROMPTS, **others | {name: size})
 
 
