@@ -7,6 +7,7 @@ Letters: B rows, T positions, L layers, D hidden_size, F intermediate_size, H he
 V vocabulary.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -139,8 +140,8 @@ class Layer(nnx.Module):
         return x_BxTxD + self.mlp(self.post_attention_layernorm(x_BxTxD))
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _as_it_is(layer: Any, stack: str) -> Any:
+    return layer
 
 
 class Decoder(nnx.Module):
@@ -152,8 +153,8 @@ class Decoder(nnx.Module):
       scan_layers: one compiled layer, scanned; else unrolled.
       remat: what the backward pass computes again (`SAVED`).
       attend: attention, as `model.attention` has it.
-      gather: brings sharded weights to where the products read them, one layer (or the embedding) at a time.
-      spread: keeps activations [B, T, D] where their rows are.
+      gather: called with one layer and the path of the layers that it is one of; returns the layer with weights
+        that its products can read, where they lie on several devices.
     """
 
     def __init__(
@@ -165,11 +166,9 @@ class Decoder(nnx.Module):
         remat: Remat = "none",
         compute_dtype: Any = jnp.float32,
         attend: AttentionFunction = einsum_attention,
-        gather: Callable[[Any], Any] = _as_it_is,
-        spread: Callable[[jax.Array], jax.Array] = _as_it_is,
+        gather: Callable[[Any, str], Any] = _as_it_is,
     ):
-        self.config, self.scan_layers, self.remat = config, scan_layers, remat
-        self.gather, self.spread = gather, spread
+        self.config, self.scan_layers, self.remat, self.gather = config, scan_layers, remat, gather
         self.compute_dtype = jnp.dtype(compute_dtype)
         self.embed_tokens = Embedding(config, rngs)
 
@@ -187,18 +186,18 @@ class Decoder(nnx.Module):
         """What the first layer reads, [B, T, D] in the compute dtype; `images` are for networks that see them."""
         if images is not None:
             raise ValueError("a decoder alone sees no images; config.vision.image_size is 0")
-        return self.gather(self.embed_tokens)(tokens_BxT, self.compute_dtype)
+        return self.embed_tokens(tokens_BxT, self.compute_dtype)
 
     def __call__(self, tokens_BxT: jax.Array, images: jax.Array | None = None) -> jax.Array:
         tables = rope_tables(tokens_BxT.shape[1], self.config.head_dim, self.config.rope_theta)
-        x_BxTxD = self.spread(self.embed(tokens_BxT, images))
-        return self.spread(self.norm(self.through(self.layers, x_BxTxD, tables)))
+        return self.norm(self.through("layers", self.embed(tokens_BxT, images), tables))
 
-    def through(self, layers: nnx.Module, x_BxTxD: jax.Array, *arguments: Any) -> jax.Array:
-        """x after a stack of layers, each of them called as layer(x, *arguments)."""
+    def through(self, stack: str, x_BxTxD: jax.Array, *arguments: Any) -> jax.Array:
+        """x after the stacked layers at a path, each of them called as layer(x, *arguments)."""
+        layers = functools.reduce(getattr, stack.split("."), self)
 
         def layer_of(layer: Any, x_BxTxD: jax.Array) -> jax.Array:
-            return self.spread(self.gather(layer)(x_BxTxD, *arguments))
+            return self.gather(layer, stack)(x_BxTxD, *arguments)
 
         apply = _rematerialised(layer_of, self.remat, self.scan_layers)
         if self.scan_layers:
@@ -211,7 +210,7 @@ class Decoder(nnx.Module):
     def head(self) -> jax.Array:
         """The output matrix [D, V] in the compute dtype: the transposed embedding where the two are tied."""
         tied = self.config.tie_embeddings
-        part = self.gather(self.embed_tokens if tied else self.lm_head)
+        part = self.embed_tokens if tied else self.lm_head
         return (part.embedding[...].T if tied else part.kernel[...]).astype(self.compute_dtype)
 
     def logits(self, tokens_BxT: jax.Array, images: jax.Array | None = None) -> jax.Array:

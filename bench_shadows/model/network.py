@@ -49,16 +49,16 @@ class VisionLanguageModel(Decoder):
     def see(self, images: jax.Array) -> jax.Array:
         """Features [B, N, D] of images uint8 [B, S, S, 3], in the compute dtype."""
         vision = self.vision
-        x_BxNxC = self.gather(vision.patch_embedding)(patches(images, self.patch_size, self.compute_dtype))
-        x_BxNxC = self.spread(x_BxNxC + vision.position_embedding[...].astype(x_BxNxC.dtype))
-        return self.gather(self.projector)(self.through(vision.layers, x_BxNxC))
+        x_BxNxC = vision.patch_embedding(patches(images, self.patch_size, self.compute_dtype))
+        x_BxNxC = x_BxNxC + vision.position_embedding[...].astype(x_BxNxC.dtype)
+        return self.projector(self.through("vision.layers", x_BxNxC))
 
 
 def build_network(config: Config, **options: Any) -> Decoder:
     """The network that a config describes: with an image encoder where `config.vision.image_size` is not 0.
 
     Args:
-      options: of `Decoder`: rngs, scan_layers, remat, compute_dtype, attend, gather, spread.
+      options: of `Decoder`: rngs, scan_layers, remat, compute_dtype, attend, gather.
     """
     if config.vision.image_size:
         return VisionLanguageModel(config.model, config.vision, **options)

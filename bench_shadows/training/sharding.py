@@ -7,7 +7,6 @@ Axes are Auto: XLA places the collectives from the shardings of the inputs. The 
 since otherwise jitted initialisation leaves Adam's moments replicated.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +19,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from bench_shadows.config import Config, TrainConfig
 from bench_shadows.errors import ConfigError
 from bench_shadows.model.attention import IMPLEMENTATIONS, KERNELS, Attention, choose
-from bench_shadows.model.loss import cross_entropy
 
 BATCH_AXES = ("replica", "fsdp")
 SHARD_ROWS = 64  # of a matrix on one device: below it a shard no longer fills the tiles of a TPU's memory
@@ -83,98 +81,123 @@ def state_shardings(state: Any, mesh: Mesh) -> Any:
 
 
 def _spec(path: tuple[Any, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """From `SPECS`, by a parameter's path; without the layers' axis for one layer's own matrix."""
-    names = [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
-    names = [name for name in names if name not in ("value", "raw_value")]  # the boxes of NNX
-    axes = SPECS.get(".".join(names[-2:]), PartitionSpec())
-    axes = axes[max(0, len(axes) - len(shape)) :]
+    """From `SPECS`, by the last two names of a parameter's path."""
+    axes = SPECS.get(".".join(_names(path)[-2:]), PartitionSpec())
     return PartitionSpec(
         *(axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(axes, shape, strict=False))
     )
 
 
-def gather_weights(tree: Any, mesh: Mesh, dtype: Any) -> Any:
-    """A layer's (or the embedding's) matrices in `dtype`, whole over `fsdp`, still split over `tensor`.
+def _names(path: tuple[Any, ...]) -> list[str]:
+    names = [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
+    return [name for name in names if name not in ("value", "raw_value")]  # the boxes of NNX
 
-    They are cast first, so that half the bytes travel; their gradients are scattered before they are cast back.
-    Vectors stay as they are.
+
+Cuts = dict[str, int]
+"""Path of a parameter, joined by points -> the dimension that `fsdp` cuts, from the end (-1 is the last)."""
+_STACK = "layers"  # in the path of what is stacked over layers, the decoder's and the encoder's
+
+
+def cuts_of(params: Any, mesh: Mesh) -> Cuts:
+    """The parameters (arrays or shapes, with the layers stacked) that `fsdp` cuts."""
+    leaves = jax.tree_util.tree_leaves_with_path(params) if mesh.shape["fsdp"] > 1 else []
+    specs = {".".join(_names(path)): (tuple(_spec(path, leaf.shape, mesh)), leaf.ndim) for path, leaf in leaves}
+    return {name: spec.index("fsdp") - ndim for name, (spec, ndim) in specs.items() if "fsdp" in spec}
+
+
+def gather_layer(layer: Any, stack: str, cuts: Cuts, dtype: Any) -> Any:
+    """Inside `value_and_grad_over`: one layer's weights, whole over `fsdp` and in `dtype`.
+
+    They are cast before they travel, and their gradients travel before they are cast back: half the bytes. What is
+    not cut stays as it is.
+
+    Args:
+      stack: the path of the layers that it is one of.
     """
 
     def of(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
-        if leaf.ndim < 2 or mesh.size == 1:
+        dimension = cuts.get(".".join([stack, *_names(path)]))
+        if dimension is None:
+            return leaf
+        return jax.lax.all_gather(leaf.astype(dtype), "fsdp", axis=leaf.ndim + dimension, tiled=True)
+
+    return jax.tree_util.tree_map_with_path(of, layer)
+
+
+def gather_outside(params: Any, cuts: Cuts, mesh: Mesh, dtype: Any) -> Any:
+    """Parameters with those outside the layers whole over `fsdp` and in `dtype`: once for all micro-batches."""
+
+    def of(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
+        names = _names(path)
+        if _STACK in names or ".".join(names) not in cuts:
             return leaf
         kept = _spec(path, leaf.shape, mesh)
         whole = PartitionSpec(*(axis if axis == "tensor" else None for axis in kept))
-        return _gather(leaf, NamedSharding(mesh, kept), NamedSharding(mesh, whole), dtype)
+        cast = jax.lax.with_sharding_constraint(leaf.astype(dtype), NamedSharding(mesh, kept))
+        return jax.lax.with_sharding_constraint(cast, NamedSharding(mesh, whole))
 
-    return jax.tree_util.tree_map_with_path(of, tree)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
-def _gather(weights: jax.Array, kept: NamedSharding, whole: NamedSharding, dtype: Any) -> jax.Array:
-    cast = jax.lax.with_sharding_constraint(weights.astype(dtype), kept)
-    return jax.lax.with_sharding_constraint(cast, whole)
+    return jax.tree_util.tree_map_with_path(of, params)
 
 
-def _gather_forward(
-    weights: jax.Array, kept: NamedSharding, whole: NamedSharding, dtype: Any
-) -> tuple[jax.Array, None]:
-    return _gather(weights, kept, whole, dtype), None
+Sums = tuple[jax.Array, jax.Array]
 
 
-def _gather_backward(
-    kept: NamedSharding, whole: NamedSharding, dtype: Any, _: None, gradient: jax.Array
-) -> tuple[jax.Array]:
-    return (jax.lax.with_sharding_constraint(gradient, kept).astype(jnp.float32),)
+def value_and_grad_over(
+    mesh: Mesh, cuts: Cuts, loss_sum: Callable[[Any, Any], Sums]
+) -> Callable[[Any, Any], tuple[Sums, Any]]:
+    """`jax.value_and_grad` of a (loss, weight) that is a sum over rows: each device takes its own rows.
 
-
-_gather.defvjp(_gather_forward, _gather_backward)
-
-
-def spread_rows(x_BxTxD: jax.Array, mesh: Mesh) -> jax.Array:
-    """Activations whose rows stay on their devices: without this XLA may follow the weights instead."""
+    Its parameters are those of `gather_outside`, its gradients float32 and cut as the weights are. Inside
+    `loss_sum` arrays are one device's: its rows of the batch, and of the layers what `fsdp` leaves it, which
+    `gather_layer` makes whole. So no activation can travel, and every gradient travels once: a matrix's in a
+    scattered sum over `fsdp`, after which its parts are summed over `replica`. `tensor` is left to XLA.
+    """
+    value_and_grad = jax.value_and_grad(loss_sum, has_aux=True)
     if mesh.size == 1:
-        return x_BxTxD
-    return jax.lax.with_sharding_constraint(x_BxTxD, NamedSharding(mesh, PartitionSpec(BATCH_AXES)))
+        return value_and_grad
+
+    def part(path: tuple[Any, ...], leaf: jax.Array) -> PartitionSpec:
+        dimension = cuts.get(".".join(_names(path)))
+        return PartitionSpec() if dimension is None else PartitionSpec(*[None] * (leaf.ndim + dimension), "fsdp")
+
+    def given(path: tuple[Any, ...], leaf: jax.Array) -> PartitionSpec:
+        return part(path, leaf) if _STACK in _names(path) else PartitionSpec()
+
+    def summed(path: tuple[Any, ...], gradient: jax.Array) -> jax.Array:
+        dimension = cuts.get(".".join(_names(path)))
+        if dimension is None:
+            return jax.lax.psum(gradient, BATCH_AXES)
+        if _STACK not in _names(path):  # those of the layers are scattered where `gather_layer` is turned around
+            place = gradient.ndim + dimension
+            gradient = jax.lax.psum_scatter(gradient, "fsdp", scatter_dimension=place, tiled=True)
+        return jax.lax.psum(gradient.astype(jnp.float32), "replica")
+
+    def of_one_device(params: Any, batch: Any) -> tuple[Sums, Any]:
+        sums, gradients = value_and_grad(params, batch)
+        return jax.lax.psum(sums, BATCH_AXES), jax.tree_util.tree_map_with_path(summed, gradients)
+
+    def over_rows(params: Any, batch: Any) -> tuple[Sums, Any]:
+        return jax.shard_map(
+            of_one_device,
+            mesh=mesh,
+            in_specs=(jax.tree_util.tree_map_with_path(given, params), PartitionSpec(BATCH_AXES)),
+            out_specs=(PartitionSpec(), jax.tree_util.tree_map_with_path(part, params)),
+            axis_names=set(BATCH_AXES),
+            check_vma=False,
+        )(params, batch)
+
+    return over_rows
 
 
 def attention_over(mesh: Mesh, dtype: jnp.dtype, head_dim: int, seq_len: int) -> Attention:
-    """The attention of the mesh's devices; a kernel that XLA cannot split runs on each device's rows and heads."""
+    """Attention inside `value_and_grad_over`; a kernel, which XLA cannot split, takes each device's own heads."""
     name = choose(mesh.devices.flat[0], dtype, head_dim, seq_len)
     if name not in KERNELS or mesh.size == 1:
         return IMPLEMENTATIONS[name]
-    spec = PartitionSpec(BATCH_AXES, None, "tensor")  # rows, positions, heads
-    return jax.shard_map(IMPLEMENTATIONS[name], mesh=mesh, in_specs=(spec,) * 3, out_specs=spec, check_vma=False)
-
-
-Loss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-
-
-def cross_entropy_over(mesh: Mesh, chunk_tokens: int) -> Loss:
-    """`loss.cross_entropy` on each device's own rows, `chunk_tokens` of them at once.
-
-    The output matrix's gradient is summed over the chunks first and over the devices once; left to XLA, it travels
-    with every chunk.
-    """
-    if mesh.size == 1:
-        return lambda hidden, head, targets, weights: cross_entropy(hidden, head, targets, weights, chunk_tokens)
-    rows = PartitionSpec(BATCH_AXES)
-
-    def of_one_device(
-        hidden: jax.Array, head: jax.Array, targets: jax.Array, weights: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        loss, weight = cross_entropy(hidden, head, targets, weights, chunk_tokens)
-        return loss[None], weight[None]
-
-    losses = jax.shard_map(
-        of_one_device,
-        mesh=mesh,
-        in_specs=(rows, PartitionSpec(), rows, rows),
-        out_specs=(rows, rows),
-        axis_names=set(BATCH_AXES),  # a vocabulary that is split over `tensor` is left to XLA
-        check_vma=False,
+    heads = PartitionSpec(None, None, "tensor")
+    return jax.shard_map(
+        IMPLEMENTATIONS[name], in_specs=(heads,) * 3, out_specs=heads, axis_names={"tensor"}, check_vma=False
     )
-    return lambda *arrays: jax.tree.map(jnp.sum, losses(*arrays))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.data.loader import Batch
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
-from bench_shadows.model.loss import answer_weights, next_tokens
+from bench_shadows.model.loss import answer_weights, cross_entropy, next_tokens
 from bench_shadows.model.network import build_network
 from bench_shadows.training.initial import read_weights
 from bench_shadows.training.noise_scale import noise, weighted_square
@@ -30,11 +30,12 @@ from bench_shadows.training.sharding import (
     accumulation_steps,
     attention_over,
     batch_sharding,
-    cross_entropy_over,
-    gather_weights,
+    cuts_of,
+    gather_layer,
+    gather_outside,
     replicated,
-    spread_rows,
     state_shardings,
+    value_and_grad_over,
 )
 from bench_shadows.training.spikes import Watched, spike_metrics, watch
 
@@ -62,9 +63,12 @@ def compute_dtype(name: str, device: jax.Device) -> jnp.dtype:
 
 
 def build_decoder(config: Config, mesh: Mesh) -> Decoder:
-    """The network as `config.train` wants it on a mesh, with shapes in the place of weights."""
+    """The network as `config.train` wants it on a mesh, with shapes in the place of weights.
+
+    Over several devices it is called inside `value_and_grad_over`.
+    """
     train, dtype = config.train, compute_dtype(config.train.compute_dtype, mesh.devices.flat[0])
-    return nnx.eval_shape(
+    decoder = nnx.eval_shape(
         lambda: build_network(
             config,
             rngs=nnx.Rngs(0),
@@ -72,10 +76,10 @@ def build_decoder(config: Config, mesh: Mesh) -> Decoder:
             remat=train.remat,
             compute_dtype=dtype,
             attend=attention_over(mesh, dtype, config.model.head_dim, config.data.seq_len),
-            gather=functools.partial(gather_weights, mesh=mesh, dtype=dtype),
-            spread=functools.partial(spread_rows, mesh=mesh),
         )
     )
+    decoder.gather = functools.partial(gather_layer, cuts=cuts_of(parameters(decoder), mesh), dtype=dtype)
+    return decoder
 
 
 def _optimizer(config: Config) -> optax.GradientTransformationExtraArgs:
@@ -136,18 +140,22 @@ def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Arr
     `spike_metrics` say whether the step was a spike, which `config.train.on_spike` may leave out.
     """
     decoder, optimizer = build_decoder(config, mesh), _optimizer(config)
-    cross_entropy = cross_entropy_over(mesh, config.train.loss_chunk)
+    cuts = cuts_of(parameters(decoder), mesh)
 
     def loss_sum(params: Parameters, batch_M: Batch) -> tuple[jax.Array, jax.Array]:
         model = with_parameters(decoder, params)
         targets, weights = next_tokens(batch_M.tokens)
         if config.studies_prompts:
             weights = answer_weights(batch_M.tokens)
-        return cross_entropy(model(*batch_M), model.head(), targets, weights)
+        return cross_entropy(model(*batch_M), model.head(), targets, weights, config.train.loss_chunk)
+
+    value_and_grad = value_and_grad_over(mesh, cuts, loss_sum)
 
     def step(state: State, batch_NxM: Batch, rate: jax.Array) -> tuple[State, Metrics]:
+        weights = gather_outside(state.params, cuts, mesh, decoder.compute_dtype)
+
         def accumulate(sums: Any, batch_M: Batch) -> tuple[Any, None]:
-            (loss, weight), gradients = jax.value_and_grad(loss_sum, has_aux=True)(state.params, batch_M)
+            (loss, weight), gradients = value_and_grad(weights, batch_M)
             total = jax.tree.map(jnp.add, sums[-1], gradients)
             # Read from the sums: a second reader of the gradients makes XLA sum the embedding's in another order.
             square = weighted_square(jax.tree.map(jnp.subtract, total, sums[-1]), weight)

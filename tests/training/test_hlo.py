@@ -107,13 +107,14 @@ def test_the_step_gathers_weights_and_reduces_gradients_and_moves_nothing_else()
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     moved = {(kind, dtype): (count, size) for kind, dtype, count, size, _ in found["collectives"]}
-    # An activation that followed the weights would show as an all-to-all, a permutation or one more gather.
-    assert set(moved) == {("all-gather", "f32"), ("all-reduce", "f32")}
-    turns, matrices = found["micro_batches"], 7
+    # An activation that left its device would show as another kind, or as one more gather.
+    assert set(moved) == {("all-gather", "f32"), ("reduce-scatter", "f32"), ("all-reduce", "f32")}
+    turns, matrices, fsdp = found["micro_batches"], 7, 4
     layers, embedding = found["layers"], found["embedding"]
     # Every matrix of every layer twice for a micro-batch (forward and backward), the embedding once for the step.
     assert moved["all-gather", "f32"] == (turns * 2 * 3 * matrices + 1, turns * 2 * layers + embedding)
-    # Every gradient once for a micro-batch; a CPU reduces matrices whole, then their parts over the replicas. The
-    # embedding has two, as table and as head. Vectors and numbers are the rest.
-    gradients = turns * (layers * (1 + 1 / 4) + 2 * embedding)
-    assert gradients <= moved["all-reduce", "f32"][1] <= 1.01 * gradients
+    # Every gradient once for a micro-batch, the embedding's as table and as head in one; what a device keeps of
+    # them is summed over the replicas. Vectors and numbers are the rest.
+    kept = turns * (layers + embedding) // fsdp
+    assert moved["reduce-scatter", "f32"] == (turns * (3 * matrices + 1), kept)
+    assert kept <= moved["all-reduce", "f32"][1] <= 1.01 * kept

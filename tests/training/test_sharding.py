@@ -11,25 +11,44 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, PartitionSpec
-from tiny_run import CONFIG, some_batch, with_train
+from tiny_run import CONFIG, some_batch, some_rows, with_train
 
+from bench_shadows.config import ConditionsConfig, VisionConfig
+from bench_shadows.data.loader import Batch
+from bench_shadows.data.vision.sample import ASSISTANT_ID, IMAGE_ID, USER_ID
 from bench_shadows.errors import ConfigError
 from bench_shadows.training.feeding import place
 from bench_shadows.training.sharding import accumulation_steps, build_mesh, state_shardings
 from bench_shadows.training.step import abstract_state, build_step, initial_state
 
 STEPS = 5
+SEEING = dataclasses.replace(
+    CONFIG,
+    conditions=ConditionsConfig(names=("baseline", "deduplicated")),
+    vision=VisionConfig(
+        image_size=8, patch_size=4, num_layers=2, hidden_size=16, intermediate_size=32, num_heads=2
+    ),
+)
 
 
-def losses(micro_batch_size: int, **layout: int) -> list[float]:
+def samples(count: int, seed: int) -> Batch:
+    """Rows of an image, a prompt and an answer, of several lengths."""
+    draw = np.random.default_rng(seed)
+    rows = np.maximum(some_rows(count, SEEING, seed), ASSISTANT_ID + 1)
+    rows[:, : SEEING.vision.image_tokens], rows[:, SEEING.vision.image_tokens] = IMAGE_ID, USER_ID
+    rows[np.arange(count), draw.integers(6, 12, count)] = ASSISTANT_ID
+    return Batch(rows, draw.integers(0, 256, (count, 8, 8, 3), np.uint8))
+
+
+def losses(micro_batch_size: int, sees: bool = False, **layout: int) -> list[float]:
     """A few steps on all devices of this process."""
-    config = with_train(micro_batch_size=micro_batch_size, **layout)
+    config = with_train(SEEING if sees else CONFIG, micro_batch_size=micro_batch_size, **layout)
     mesh = build_mesh(config)
     step, state = build_step(config, mesh), initial_state(config, 0, mesh)
     found = []
     for number in range(STEPS):
-        batch = place(some_batch(8, seed=number), accumulation_steps(config.train, mesh), mesh)
-        state, metrics = step(state, batch, np.float32(1e-2))
+        batch = samples(8, number) if sees else some_batch(8, seed=number)
+        state, metrics = step(state, place(batch, accumulation_steps(config.train, mesh), mesh), np.float32(1e-2))
         found.append(float(metrics["loss"]))
     return found
 
@@ -44,6 +63,7 @@ def noise_estimates(micro_batch_size: int, **layout: int) -> list[float]:
 
 
 LOSSES = "losses(1)", "losses(1, fsdp=8)", "losses(2, fsdp=2, tensor=2)"
+OF_SAMPLES = ("losses(1, True, fsdp=4, tensor=2)",)
 ESTIMATES = "noise_estimates(1)", "noise_estimates(2, fsdp=2, tensor=2)"
 
 
@@ -51,11 +71,12 @@ ESTIMATES = "noise_estimates(1)", "noise_estimates(2, fsdp=2, tensor=2)"
 def on_eight_devices() -> dict[str, list[float]]:
     """What those calls return in a process with eight host devices."""
     here = Path(__file__)
-    calls = ", ".join(f"{call!r}: {call}" for call in LOSSES + ESTIMATES)
+    calls = ", ".join(f"{call!r}: {call}" for call in LOSSES + OF_SAMPLES + ESTIMATES)
     code = (
         f"import json; from {here.stem} import *; assert jax.device_count() == 8; print(json.dumps({{{calls}}}))"
     )
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    flags += " --xla_backend_optimization_level=0"  # five steps of a small model: compiling them is the work
     paths = os.pathsep.join([str(here.parent), str(here.parents[2])])
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
@@ -67,6 +88,12 @@ def test_eight_devices_give_the_losses_of_one(on_eight_devices: dict[str, list[f
     expected = losses(8)
     for call in LOSSES:
         np.testing.assert_allclose(on_eight_devices[call], expected, atol=1e-5, err_msg=call)
+
+
+def test_so_do_rows_of_samples_with_images(on_eight_devices: dict[str, list[float]]) -> None:
+    """Two micro-batches, whose answers are of different lengths on every device."""
+    for call in OF_SAMPLES:
+        np.testing.assert_allclose(on_eight_devices[call], losses(8, True), atol=1e-5, err_msg=call)
 
 
 def test_a_micro_batch_is_over_all_devices_and_so_is_its_gradient_s_noise(
