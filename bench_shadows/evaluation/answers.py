@@ -12,12 +12,12 @@ Letters: N samples, T positions of a row.
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID, Sample
+from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID
 from bench_shadows.data.vision.scoring import score
 from bench_shadows.evaluation.table import Row, row
 
@@ -77,20 +77,20 @@ def _sets(names_N: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
     yield from (("tasks", task, [task]) for task in tasks)
 
 
-def chance_rows(names_N: Sequence[str], samples_N: Sequence[Sample], training: Counts) -> Iterator[Row]:
+def chance_rows(names_N: Sequence[str], samples_N: Sequence[Mapping[str, Any]], training: Counts) -> Iterator[Row]:
     """Rows of the suite `chance`: exact match where every question of a task gets its commonest training answer.
 
     Args:
       names_N: `GROUP/TASK` of each held-out sample.
-      samples_N: the held-out samples.
+      samples_N: the held-out samples, as `scoring.score` reads them.
       training: how often each answer stands in training, by task; of equally common ones the first is given. A
         task that has none has no value.
     """
     for task in dict.fromkeys(names_N):
         mine = [sample for name, sample in zip(names_N, samples_N, strict=True) if name == task]
-        [commonest] = [text for text, _ in training.get(task, Counter()).most_common(1)] or [None]
-        right = [score(sample, commonest) for sample in mine] if commonest is not None else [math.nan]
-        yield row("chance", task, "exact_match", float(np.mean(right)), len(mine))
+        commonest = training.get(task, Counter()).most_common(1)
+        right = [score(sample, text) for text, _ in commonest for sample in mine]
+        yield row("chance", task, "exact_match", float(np.mean(right)) if right else math.nan, len(mine))
 
 
 def count_answers(samples: Iterable[tuple[str, str]]) -> Counts:

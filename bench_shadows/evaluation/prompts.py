@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -84,7 +85,7 @@ class PromptSuites:
         mine = np.flatnonzero(held_out.measured)
         names = [held_out.names[index] for index in mine]
         for suffix, rows_NxT in held_out.rows.items():
-            answers_MxT = np.asarray(answer_weights(rows_NxT[mine])) > 0
+            answers_MxT = np.asarray(answer_weights(jnp.asarray(rows_NxT[mine]))) > 0
             nats_M = self._nats(on_device, mine, rows_NxT[mine], answers_MxT)
             yield from loss_rows(names, nats_M, answers_MxT.sum(axis=1), suffix)
             if not suffix:
