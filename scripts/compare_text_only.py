@@ -8,8 +8,8 @@ average, the same steps, schedule and seeds. Both answer the same held-out sampl
 study lies in DIR, by default RUN-text-only, and goes on where it stopped.
 
 Bits a byte compare the two; nats a token do so as far as their tokenizers, each trained on its own samples, agree.
-How many samples are the same in both is printed: all of the built-in corpus, but of a user's own samples others may
-be held out.
+How many samples are the same in both is printed: all of the built-in corpus, but of a user's own others may be
+held out.
 """
 
 import argparse
