@@ -34,7 +34,7 @@ PAPERS: tuple[Color, ...] = ((255, 255, 255), (250, 247, 238), (238, 244, 250), 
 INKS: tuple[Color, ...] = ((20, 20, 20), (30, 40, 120), (120, 20, 30), (10, 80, 50))
 """Dark colours of text."""
 
-LATIN = ("DejaVuSans-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Bold", "DejaVuSans", "STIXGeneralBol", "cmss10")
+LATIN = ("DejaVuSans-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Bold", "STIXGeneralBol")
 """Fonts that come with matplotlib."""
 CHINESE = ("NotoSansSC-Regular", "NotoSerifSC-Regular")
 """Fonts of the package pylopdf-fonts-zh-cn: Noto Sans SC and Noto Serif SC, SIL Open Font License 1.1."""

@@ -20,7 +20,7 @@ def ocr(dice: Dice, size: int) -> Made:
     """A number or an English word, in one of several fonts. Larger pictures hold longer ones."""
     longest = max(3, size // 14)
     if dice.chance(0.5):
-        digits = dice.randint(1, min(5, longest))
+        digits = dice.randint(1, min(5, longest - 1))
         text = dice.own(_numbers(digits)) if digits > 1 else str(dice.randrange(10))
     else:
         text = dice.own(_short_words(longest)).upper()
@@ -41,9 +41,9 @@ def ocr_zh(dice: Dice, size: int) -> Made:
 def _written(dice: Dice, size: int, text: str, cells: int, name: str) -> np.ndarray:
     canvas = Canvas(size, dice.choice(PAPERS))
     if dice.chance(0.3):
-        canvas.rectangle((0.03, 0.1, 0.97, 0.9), outline=(150, 150, 150))
-    left, top = dice.uniform(0.01, 0.05), dice.uniform(0.25, 0.35)
-    canvas.letters(text, (left, top, left + 0.94, top + 0.4), cells, name, dice.choice(INKS))
+        canvas.rectangle((0.01, 0.12, 0.99, 0.88), outline=(150, 150, 150))
+    left, top = dice.uniform(0.03, 0.06), dice.uniform(0.27, 0.33)
+    canvas.letters(text, (left, top, left + 0.91, top + 0.4), cells, name, dice.choice(INKS))
     return canvas.pixels()
 
 
@@ -61,9 +61,9 @@ def counting(dice: Dice, size: int) -> Made:
     """One to six things of one kind."""
     count, shape, color = dice.randint(1, MOST), dice.choice(SHAPES), dice.choice(list(COLORS))
     canvas = Canvas(size, dice.choice(PAPERS))
-    radius = dice.uniform(0.09, 0.12)
+    radius = dice.uniform(0.1, 0.12)
     for column, row in dice.some(list(itertools.product(range(3), range(3))), count):
-        center = [(place + 0.5) / 3 + dice.uniform(-0.04, 0.04) for place in (column, row)]
+        center = [(place + 0.5) / 3 + dice.uniform(-0.03, 0.03) for place in (column, row)]
         canvas.shape(shape, (center[0], center[1]), radius, COLORS[color])
     things = f"{shape}s" if shape != "cross" else "crosses"
     asked = dice.choice((f"How many {things} are in the image?", f"Count the {things} in the image."))
