@@ -106,6 +106,11 @@ def texts(sample: Any, rules: Rules) -> list[Text]:
     return sorted(found, key=lambda text: text.order)
 
 
+def is_below(text: Text, field: str) -> bool:
+    """Whether a text is that field, or lies below it."""
+    return _matches(text.path, field.split("."))
+
+
 class Cleaned(NamedTuple):
     """A sample without its repeated prompts."""
 

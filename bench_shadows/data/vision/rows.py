@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench_shadows.config import PromptsConfig
-from bench_shadows.data.prompts import Cleaned, Rules, deduplicate, texts
+from bench_shadows.data.prompts import Cleaned, Rules, deduplicate, is_below, texts
 from bench_shadows.data.rows import TOKEN
 from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID, IMAGE_ID, PLACEHOLDER, USER_ID
 
@@ -42,14 +42,12 @@ def clean(sample: Mapping[str, Any], prompts: PromptsConfig) -> Cleaned:
 
 def dialogue(sample: Mapping[str, Any], prompts: PromptsConfig) -> list[tuple[str, str]]:
     """(prompt, answer) of every turn, the first prompt with what stands in front of it."""
-    front = [
-        text.value.strip()
-        for field in front_fields(prompts)
-        for text in sorted(texts(sample, Rules((field,))), key=lambda text: text.order)
-    ]
+    fields = front_fields(prompts)
+    found = texts(sample, Rules(fields)) if fields else []
+    front = {text.path: text.value.strip() for field in fields for text in found if is_below(text, field)}
     said = [str(turn["value"]) for turn in sample[CONVERSATION]]
     asked = [text.replace(PLACEHOLDER, "").strip() for text in said[::2]]
-    asked[0] = "\n".join(filter(None, (*front, asked[0])))
+    asked[0] = "\n".join(filter(None, (*front.values(), asked[0])))
     return list(zip(asked, said[1::2], strict=True))
 
 
