@@ -47,6 +47,7 @@ def build_tables(run: Run) -> dict[str, Table]:
         *prompt_tables.duplicate_tables(run),
         prompt_tables.samples_table(run),
         prompt_tables.tokens_table(run),
+        prompt_tables.left_out_table(run),
         controls.controls_table(run),
         controls.levels_table(run),
     ]
@@ -89,7 +90,6 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
             outcomes=controls.outcomes_sentence(run),
             repetition=prompt_summary.repetition(run),
             examples=prompt_tables.side_by_side(run),
-            left_out=prompt_tables.left_out(run),
             **settings_context(run),
             names=style.NAMES,
             missing=MISSING,

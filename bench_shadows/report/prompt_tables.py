@@ -127,12 +127,14 @@ def side_by_side(run: Run) -> list[tuple[Example, list[tuple[str, bool]]]]:
     ]
 
 
-def left_out(run: Run) -> list[tuple[str, int]]:
-    """(what, how many) of the samples that neither condition has."""
+def left_out_table(run: Run) -> Table:
+    """What neither condition has, and why."""
     corpus, dropped = run.documents.get("corpus") or {}, run.documents.get("left_out") or {}
     found = [(f"bad record: {reason}", count) for reason, count in (corpus.get("bad_records") or {}).items()]
     found += [
         (f"does not fit into {run.config.data.seq_len} tokens ({split.replace('_', ' ')})", count)
         for split, count in (dropped.get("too_long") or {}).items()
     ]
-    return found + [(text, dropped[key]) for key, text in LEFT_OUT.items() if key in dropped]
+    found += [(text, dropped[key]) for key, text in LEFT_OUT.items() if key in dropped]
+    columns = (Column("reason", "Left out", text=True), Column("samples", "Samples"))
+    return Table("samples_left_out", columns, tuple({"reason": what, "samples": count} for what, count in found))
