@@ -20,7 +20,7 @@ from bench_shadows.data.rows import RowSet
 from bench_shadows.data.vision.drawn import pieces
 from bench_shadows.data.vision.image_files import read_image
 from bench_shadows.data.vision.images import RowImages
-from bench_shadows.errors import ConfigError, DataError
+from bench_shadows.errors import ConfigError, DataError, RunError
 
 
 def png(path: Path, seed: int, size: tuple[int, int] = (30, 20), mode: str = "RGB") -> None:
@@ -223,6 +223,28 @@ def test_what_a_config_asks_for_has_to_be_there(tmp_path: Path) -> None:
     (tmp_path / "only.png").mkdir()
     with pytest.raises(DataError, match=r"matches no file|holds no samples"):
         prepare(study((str(tmp_path / "only.png"),)), tmp_path / "c")
+
+
+def test_nothing_is_written_over_the_input(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    png(data / "images" / "train" / "0.png", 0)
+    source = write_lines(tmp_path / "in.jsonl", [llava(0)] * 12)
+    inside = write_lines(data / "in.jsonl", [llava(0)] * 12)
+    for config in (study((str(source),), image_folder=str(data / "images" / "train")), study((str(inside),))):
+        with pytest.raises(RunError, match=r"lies in .* which this run writes"):
+            prepare(config, data)
+    assert sorted(path.name for path in data.rglob("*")) == ["0.png", "images", "in.jsonl", "train"]
+
+
+def test_images_may_lie_elsewhere(tmp_path: Path) -> None:
+    for number in range(12):
+        png(tmp_path / "pictures" / "i" / f"{number}.png", number)
+    (tmp_path / "lists").mkdir()
+    write_lines(tmp_path / "lists" / "in.jsonl", [llava(number) for number in range(12)])
+    (tmp_path / "lists" / "notes.txt").write_text("no samples")
+    prepare(study((str(tmp_path / "lists"),), image_folder=str(tmp_path / "pictures")), tmp_path / "data")
+    corpus = json.loads((tmp_path / "data" / "documents.json").read_text())["corpus"]
+    assert (corpus["bad_records"], corpus["ignored_files"]) == ({}, {".txt": 1})
 
 
 def test_files_and_the_built_in_corpus_are_read_together(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def draw(piece: Piece, seen: Callable[[float], None]) -> None:
     if piece.folder.exists():
         return
     counts = Counts(piece.config.data.bad_records_limit)
+    for ending, number in piece.part.ignored:
+        counts.ignore(ending, number)
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
     with atomic_path(piece.folder) as temporary:
         temporary.mkdir(parents=True)

@@ -23,13 +23,14 @@ from bench_shadows.data.conditions import plan_path, save_plan
 from bench_shadows.data.counts import Counts
 from bench_shadows.data.frequency import entropy_nats, finite, measures
 from bench_shadows.data.inputs import claim
-from bench_shadows.data.vision.drawn import LEFT_OUT, Drawn, draw, pieces
+from bench_shadows.data.vision.drawn import LEFT_OUT, Drawn, draw, pieces, sample_parts
 from bench_shadows.data.vision.fill import SAMPLES, SETS, Filled, fill
 from bench_shadows.data.vision.images import RowImages
 from bench_shadows.data.vision.rows import dialogue
 from bench_shadows.data.vision.sample import SPECIAL_TOKENS, Split
+from bench_shadows.data.vision.sources import image_folder
 from bench_shadows.data.workers import LOCAL, Engine
-from bench_shadows.errors import DataError
+from bench_shadows.errors import DataError, RunError
 from bench_shadows.files import TEMPORARY, atomic_path, hash_file, remove, write_json
 from bench_shadows.progress import Progress, say
 
@@ -43,10 +44,11 @@ def prepare_prompts(config: Config, folder: Path, engine: Engine = LOCAL) -> dic
     """Makes what is missing in RUN/data and returns the SHA-256 of every output, by its name in the folder.
 
     Raises:
-      RunError: the folder was made from another config or other sources, or is damaged.
+      RunError: the folder was made from another config or other sources, is damaged, or holds the sources.
       DataError: too few samples, none that fits into a row, or more bad records than `data.bad_records_limit`.
       ConfigError: tasks or an image folder that are not there.
     """
+    _keep_apart(config, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for left in sorted(folder.rglob("*" + TEMPORARY)):
         remove(left)
@@ -62,6 +64,18 @@ def prepare_prompts(config: Config, folder: Path, engine: Engine = LOCAL) -> dic
     remove(folder / "drawn")
     outputs += _plans(config, folder)
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in outputs}
+
+
+def _keep_apart(config: Config, folder: Path) -> None:
+    """Nothing is written over the input: raises RunError where the user's samples or images lie in the folder."""
+    for part in sample_parts(config):
+        if "://" in part.paths[0]:
+            continue
+        for path in (Path(part.paths[0]), image_folder(part, config)):
+            if path.resolve().is_relative_to(folder.resolve()):
+                raise RunError(
+                    f"{path} lies in {folder}, which this run writes: move it, or name another folder with --out"
+                )
 
 
 def _row_sets() -> Iterator[str]:
