@@ -14,14 +14,17 @@ GRID = 10
 """Boxes are told in tenths of the picture's side."""
 MOST = 6
 """Things to count at most."""
+_GLYPHS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def ocr(dice: Dice, size: int) -> Made:
-    """A number or an English word, in one of several fonts. Larger pictures hold longer ones."""
+    """A letter, a number or an English word, in one of several fonts. Larger pictures hold longer ones."""
     longest = max(3, size // 14)
-    if dice.chance(0.5):
-        digits = dice.randint(1, min(5, longest - 1))
-        text = dice.own(_numbers(digits)) if digits > 1 else str(dice.randrange(10))
+    kind = dice.random()
+    if kind < 0.3:
+        text = dice.choice(_GLYPHS)
+    elif kind < 0.7:
+        text = dice.own(_numbers(dice.randint(2, min(5, longest - 1))))
     else:
         text = dice.own(_short_words(longest)).upper()
     asked = dice.choice(("What does the image say?", "Read the text in the image.", "Which text do you see?"))
