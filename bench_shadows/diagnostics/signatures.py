@@ -107,14 +107,12 @@ def _support_collapse(looks: Sequence[Looked]) -> Iterator[Finding]:
     for row in _values(row for look in looks for row in look.matrices):
         first.setdefault(_matrix(row), row)
         newest[_matrix(row)] = row
-    deepest: dict[str, int] = {}
-    for row in newest.values():
-        deepest[row["component"]] = max(row["layer"], deepest.get(row["component"], 0))
+    deepest = max((row["layer"] for row in newest.values()), default=0)
     shifts: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for matrix, row in newest.items():
         before = first[matrix]
         if row is not before:
-            upper = row["layer"] > (1 - UPPER) * deepest[row["component"]]
+            upper = row["layer"] > (1 - UPPER) * deepest
             gained = row["alpha"] - before["alpha"], math.log(row["effective_rank"] / before["effective_rank"])
             shifts[upper].append(gained)
     if min(len(shifts[True]), len(shifts[False])) < PAIRS:
@@ -160,8 +158,12 @@ def _out_of_range(looks: Sequence[Looked]) -> Iterator[Finding]:
 
 
 def _values(rows: Iterator[Row]) -> list[Row]:
-    """Readings of value projections with a layer, an alpha and a rank; of all attention where none is named so."""
+    """Readings of value projections with a layer, an alpha and a rank; of all attention where none is named so.
+
+    Of the decoder where there is one: an image encoder's depth is another.
+    """
     known = [row for row in rows if None not in (row["layer"], row["alpha"], row["effective_rank"])]
+    known = [row for row in known if row["component"] == "decoder"] or known
     values = [row for row in known if _VALUES.search(row["module"])]
     return values or [row for row in known if _ATTENTION.search(row["module"])]
 

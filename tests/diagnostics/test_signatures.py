@@ -51,6 +51,12 @@ def test_a_calm_run_shows_nothing() -> None:
         assert not told(looks[:end])
 
 
+def test_an_image_encoder_beside_the_decoder_hides_nothing() -> None:
+    looks = run(upper_values(alpha=5.5, effective_rank=25 * math.exp(-0.2)))
+    encoder = tuple(row("self_attn.v_proj", layer) | {"component": "vision"} for layer in range(4 * LAYERS))
+    assert told([Look(look.step, look.matrices + encoder) for look in looks]) == {"support collapse"}
+
+
 def test_raised_alpha_and_a_shifted_rank_in_the_upper_values_are_support_collapse() -> None:
     for shift in (-0.2, 0.2):
         looks = run(upper_values(alpha=5.5, effective_rank=25 * math.exp(shift)))
