@@ -7,7 +7,8 @@
 
 Every field is varied alone, the others stay as the config has them. A run whose rows, plan, model and optimisation
 are those of a finished sibling's is not trained again: its checkpoints are linked. So condition A is trained once
-in a sweep of the repetition factor; in a sweep of the phase, whose rows differ, it is trained for every value.
+in a sweep of the repetition factor; in a sweep of the phase, whose rows differ, it is trained for every value. Of
+a study of prompts `baseline` is trained once in a sweep of the removal threshold, which changes the cleaned alone.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ from typing import Any
 from bench_shadows.config import Config, DataConfig, to_dict
 from bench_shadows.config_file import load
 from bench_shadows.data.conditions import plan_path
-from bench_shadows.data.rows import row_sets
+from bench_shadows.data.rows import rows_of
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import atomic_path, exclusive, hash_file, hash_json, write_json
 from bench_shadows.progress import duration, say
@@ -238,7 +239,7 @@ def _runs(study: Study) -> Iterator[tuple[str, str]]:
     for seed in config.conditions.seeds:
         for condition in config.conditions.names:
             plan = hash_file(plan_path(data, condition, seed))
-            rows = [hash_file(data / "rows" / name / "rows.json") for name in row_sets(config)]
+            rows = [hash_file(data / "rows" / name / "rows.json") for name in rows_of(config, condition)]
             yield f"{condition}-seed{seed}", hash_json([condition, seed, plan, *parts, *images, *rows])
 
 

@@ -33,6 +33,11 @@ def row_sets(config: Config) -> tuple[str, ...]:
     return PROMPT_CONDITIONS if config.studies_prompts else NAMES
 
 
+def rows_of(config: Config, condition: str) -> tuple[str, ...]:
+    """The row sets that the plans of one condition name: in a study of prompts its own."""
+    return (condition,) if config.studies_prompts else NAMES
+
+
 def pack(documents: Iterable[np.ndarray], seq_len: int, end_of_text: int) -> Iterator[np.ndarray]:
     """Rows of one domain: documents in order, each followed by `end_of_text`, cut every `seq_len` tokens.
 

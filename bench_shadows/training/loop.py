@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from bench_shadows.config import OPERATIONAL, Config, to_dict
 from bench_shadows.data.conditions import load_plan, plan_hash, plan_path
 from bench_shadows.data.loader import Batch, batches
-from bench_shadows.data.rows import row_sets
+from bench_shadows.data.rows import row_sets, rows_of
 from bench_shadows.data.vision.images import training_images
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
@@ -170,7 +170,7 @@ def _made_from(config: Config, condition: str, seed: int, plan: np.ndarray, data
         "condition": condition,
         "seed": seed,
         "plan": plan_hash(plan),
-        **{f"rows/{name}": hash_file(data / "rows" / name / "rows.json") for name in row_sets(config)},
+        **{f"rows/{name}": hash_file(data / "rows" / name / "rows.json") for name in rows_of(config, condition)},
         **{f"model.{name}": value for name, value in model.items()},
         **{f"train.{name}": value for name, value in train.items()},
         **images,

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from tiny_prompt_study import write_prompt_config
 from tiny_study import write_config
 
 from bench_shadows.config_file import load
@@ -113,3 +114,20 @@ def test_what_is_equal_is_made_once_and_the_sweep_resumes(
     said = capsys.readouterr().err
     assert said.count("train C-seed0: nothing has changed") == 3
     assert page.read_bytes() == before
+
+
+@pytest.mark.slow  # two tiny studies, each with its report
+@pytest.mark.timeout(900)
+def test_what_is_not_cleaned_is_trained_once_in_a_sweep_of_the_removal_threshold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    run_sweep(write_prompt_config(tmp_path), {}, ["prompts.minimum=16,48"], out, ["bench-shadows", "sweep"])
+    said = capsys.readouterr().err
+    first, second = (out / f"prompts.minimum={value}" / "runs" for value in (16, 48))
+    digests = "checkpoints/36/digests.json"
+    assert "baseline-seed0 is that of prompts.minimum=16, not trained again" in said
+    assert (first / "baseline-seed0" / digests).samefile(second / "baseline-seed0" / digests)
+    assert said.count("not trained again") == 1
+    cleaned = [read_json(runs / "deduplicated-seed0" / digests) for runs in (first, second)]
+    assert cleaned[0] != cleaned[1]
