@@ -29,7 +29,6 @@ def builtin_samples(
       image_size: pixels of a side; 0 makes samples of the tasks without images only.
       count: how many there are.
       first: how many of them are passed over, without drawing them.
-      first: samples that are not made: another process makes them.
 
     Yields:
       (sample, its image as uint8 [image_size, image_size, 3] or None).
