@@ -1,12 +1,15 @@
-"""The chunked cross-entropy is the dense one, with its gradients."""
+"""The chunked cross-entropy is the dense one, with its gradients; in samples only answers count."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bench_shadows.model.loss import cross_entropy, next_tokens, token_losses
+from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
+from bench_shadows.model.loss import answer_weights, cross_entropy, next_tokens, token_losses
 
 ROWS, LENGTH, WIDTH, VOCABULARY = 3, 10, 8, 29
 
@@ -64,3 +67,29 @@ def test_half_precision_hidden_states_keep_a_float32_loss() -> None:
     loss, _ = cross_entropy(hidden.astype(jnp.bfloat16), head.astype(jnp.bfloat16), targets, weights, 6)
     assert loss.dtype == jnp.float32
     np.testing.assert_allclose(loss, dense(hidden, head, targets, weights), rtol=2e-2)
+
+
+MARKERS = st.lists(st.integers(END_ID, ASSISTANT_ID + 4), min_size=1, max_size=24)
+
+
+@given(MARKERS)
+@settings(max_examples=50, deadline=None)
+def test_what_counts_is_what_the_assistant_says_and_that_it_ends(row: list[int]) -> None:
+    """Read one token after the other: who speaks when the next one comes?"""
+    speaks, expected = False, []
+    for token in row[:-1]:
+        if token in (IMAGE_ID, USER_ID, ASSISTANT_ID, END_ID):
+            speaks = token == ASSISTANT_ID
+        expected.append(speaks)
+    padded = jnp.array([row + [END_ID] * (24 - len(row))])  # one shape, one program
+    weights = answer_weights(padded)[0]
+    assert weights[: len(row) - 1].tolist() == expected
+    assert not weights[len(row) :].any()
+
+
+def test_an_answer_counts_with_its_end_and_nothing_else_of_a_row() -> None:
+    row = [IMAGE_ID, IMAGE_ID, USER_ID, 9, ASSISTANT_ID, 8, 7, END_ID, USER_ID, 6, ASSISTANT_ID, 5, END_ID, END_ID]
+    tokens = jnp.array([row])
+    targets, _ = next_tokens(tokens)
+    counted = np.asarray(targets)[np.asarray(answer_weights(tokens)) > 0]
+    assert counted.tolist() == [8, 7, END_ID, 5, END_ID]

@@ -10,10 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.config import ConditionsConfig, Config, DataConfig, DiagnosticsConfig, ModelConfig, TrainConfig
+from bench_shadows.config import (
+    PROMPT_CONDITIONS,
+    ConditionsConfig,
+    Config,
+    DataConfig,
+    DiagnosticsConfig,
+    ModelConfig,
+    TrainConfig,
+    VisionConfig,
+)
 from bench_shadows.data.conditions import plan_path, save_plan
 from bench_shadows.data.loader import Batch
 from bench_shadows.data.rows import NAMES, write_rows
+from bench_shadows.data.vision.images import write_images
+from bench_shadows.data.vision.sample import ASSISTANT_ID, END_ID, IMAGE_ID, SPECIAL_TOKENS, USER_ID
 
 MODEL = ModelConfig(num_layers=2, hidden_size=16, intermediate_size=32, num_heads=4, num_kv_heads=2, vocab_size=64)
 TRAIN = TrainConfig(
@@ -35,6 +46,14 @@ CONFIG = Config(
     diagnostics=DiagnosticsConfig(fractions=(1 / 3, 2 / 3, 1.0)),
 )
 """12 steps of 8 rows of 16 tokens; analysed at 4, 8, 12."""
+SEEING = dataclasses.replace(
+    CONFIG,
+    conditions=ConditionsConfig(names=PROMPT_CONDITIONS),
+    vision=VisionConfig(
+        image_size=8, patch_size=4, num_layers=2, hidden_size=16, intermediate_size=32, num_heads=2
+    ),
+)
+"""The same on samples with images of 8 x 8 pixels, 4 of the 16 tokens."""
 
 
 def with_train(config: Config = CONFIG, **fields: Any) -> Config:
@@ -67,6 +86,39 @@ def write_data(folder: Path, config: Config = CONFIG, seed: int = 0) -> Path:
         first = {"A": draw.permutation(half), "C": np.arange(half) % 5, "D": 2 * half + draw.permutation(half)}
         plan = np.concatenate([first[condition], second]).astype(np.uint32)
         save_plan(plan_path(folder, condition, seed), plan)
+    return folder
+
+
+def some_samples(count: int, config: Config = SEEING, seed: int = 0) -> Batch:
+    """Rows with a prompt and an answer, the odd ones with an image; how bright it is, the answer says."""
+    draw, size = np.random.default_rng(seed), config.vision.image_size
+    text = draw.integers(len(SPECIAL_TOKENS), 32, (count, config.data.seq_len)).astype(np.int32)
+    images = np.zeros((count, size, size, 3), np.uint8)
+    for number, row in enumerate(text):
+        places = config.vision.image_tokens * (number % 2)
+        shade = int(draw.integers(8))
+        images[number] = 32 * shade * (number % 2)
+        row[:places] = IMAGE_ID
+        row[[places, places + 4]] = USER_ID, ASSISTANT_ID
+        row[places + 5] = 32 + shade
+        row[places + 7 :] = END_ID
+    return Batch(text, images)
+
+
+def write_samples(folder: Path, config: Config = SEEING, seed: int = 0) -> Path:
+    """The data folder of a study of prompts: rows of both conditions, their images, the plans."""
+    rows = config.steps * config.train.batch_size
+    samples = some_samples(rows, config, seed)
+    assert samples.images is not None
+    for number, name in enumerate(PROMPT_CONDITIONS):
+        tokens = samples.tokens.astype(np.uint32)
+        tokens[:, config.vision.image_tokens + 1] -= number  # a prompt that differs
+        write_rows(folder / "rows" / name, [("task", list(tokens[:, :-1]))], config.data.seq_len, END_ID)
+        plan = np.random.default_rng(seed).permutation(rows) + number * rows
+        save_plan(plan_path(folder, name, seed), plan.astype(np.uint32))
+    images = list(samples.images[1::2])
+    image_of = np.where(np.arange(rows) % 2, np.arange(rows) // 2, -1)
+    write_images(folder / "images" / "train", images, image_of, config.vision.image_size)
     return folder
 
 
