@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench_shadows.config import Config
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path
-from bench_shadows.report import corpus, summary, words
+from bench_shadows.report import corpus, prompt_summary, prompt_tables, summary, words
 from bench_shadows.report.estimates import write_count
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Run, read_run
@@ -14,6 +15,7 @@ from bench_shadows.report.rendering import environment, place_figures
 from bench_shadows.report.tables import Table
 
 TEMPLATE = "data_page.html.jinja"
+PROMPT_TEMPLATE = "prompt_data_page.html.jinja"
 FIGURES = ("support", "data")
 FOLDER = "report-data"
 
@@ -28,17 +30,22 @@ def write_data_report(run_folder: Path) -> Path:
         raise RunError(
             f"{run_folder}: no data/statistics.json in it; run `bench-shadows prepare` to its end first"
         )
-    found = {table.name: table for table in data_tables(run)}
+    of_prompts = run.config.studies_prompts
+    found = {table.name: table for table in (prompt_tables.data_tables(run) if of_prompts else data_tables(run))}
     with atomic_path(run_folder / FOLDER) as folder:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True)
-        pictures = [picture for picture in GALLERY if picture.name in FIGURES]
+        pictures = [picture for picture in GALLERY if picture.name in FIGURES and not of_prompts]
         figures = place_figures(pictures, run, folder / "figures")
         for table in found.values():
             if table.rows:
                 (folder / "tables" / f"{table.name}.csv").write_text(table.to_csv(), encoding="utf-8")
-        page = environment().get_template(TEMPLATE)
-        text = page.render(run=run, figures=figures, tables=found, facts=_facts(run), **data_context(run, found))
+        if of_prompts:
+            template, facts, context = PROMPT_TEMPLATE, _prompt_facts(run), prompt_tables.data_context(run)
+        else:
+            template, facts, context = TEMPLATE, _facts(run), data_context(run, found)
+        page = environment().get_template(template)
+        text = page.render(run=run, figures=figures, tables=found, facts=facts, **context)
         (folder / "index.html").write_text(text, encoding="utf-8")
     return run_folder / FOLDER / "index.html"
 
@@ -72,13 +79,26 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     config = run.config
     first = config.phase_steps * config.train.batch_size
     second = config.steps * config.train.batch_size - first
-    tokenizer = (
-        config.data.tokenizer if config.data.tokenizer != "bpe" else "byte-level BPE, trained on the corpus"
-    )
     return [
         ("sources", ", ".join(config.data.sources)),
         ("conditions", ", ".join(config.conditions.names)),
         ("text", f"{write_count(summary.count_tokens(config))} tokens for each run"),
         ("rows", f"{first:,} before the phase shift, {second:,} after it, {config.data.seq_len:,} tokens each"),
-        ("tokenizer", f"{tokenizer}, {config.model.vocab_size:,} types"),
+        ("tokenizer", _tokenizer(config)),
     ]
+
+
+def _prompt_facts(run: Run) -> list[tuple[str, str]]:
+    config = run.config
+    return [
+        ("sources", ", ".join(config.data.sources)),
+        ("conditions", ", ".join(config.conditions.names)),
+        ("training", prompt_summary.training(run)),
+        ("rows", f"a sample each, {config.data.seq_len:,} tokens"),
+        ("tokenizer", _tokenizer(config)),
+    ]
+
+
+def _tokenizer(config: Config) -> str:
+    made = config.data.tokenizer if config.data.tokenizer != "bpe" else "byte-level BPE, trained on the corpus"
+    return f"{made}, {config.model.vocab_size:,} types"

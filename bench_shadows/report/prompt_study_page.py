@@ -44,10 +44,7 @@ def build_tables(run: Run) -> dict[str, Table]:
         *(tables.profile_table(run, part) for part in COMPONENTS),
         prompt_tables.rank_table(run),
         tables.missing_table(run.diagnostics, run.changes),
-        *prompt_tables.duplicate_tables(run),
-        prompt_tables.samples_table(run),
-        prompt_tables.tokens_table(run),
-        prompt_tables.left_out_table(run),
+        *prompt_tables.data_tables(run),
         controls.controls_table(run),
         controls.levels_table(run),
     ]
@@ -88,8 +85,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
                 controls.recorded(metrics, controls.NOISE_SCALE) for metrics in run.metrics.values()
             ),
             outcomes=controls.outcomes_sentence(run),
-            repetition=prompt_summary.repetition(run),
-            examples=prompt_tables.side_by_side(run),
+            **prompt_tables.data_context(run),
             **settings_context(run),
             names=style.NAMES,
             missing=MISSING,

@@ -10,6 +10,7 @@ from bench_shadows.report.estimates import Estimate, estimate, paired, write_cou
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.prompt_figures import V_PROJ, cleaned, correlation, layered
 from bench_shadows.report.prompt_scores import GROUPS, REPEATED, groups_compared, score_values, task_names
+from bench_shadows.report.prompt_tables import repetition
 from bench_shadows.report.summary import count_parameters, run_facts, share_sentence
 from bench_shadows.report.summary import unseen as unseen_of_weights
 from bench_shadows.report.tables import DECODER, at_end
@@ -40,32 +41,20 @@ def facts(run: Run) -> list[tuple[str, str]]:
             f", an image encoder of {vision.num_layers} layers of {vision.hidden_size} "
             f"({vision.image_size} × {vision.image_size} pixels, {vision.image_tokens} tokens)"
         )
-    found = [("model", text), ("training", _training(run))]
-    if repetition(run):
-        found.append(("prompts", repetition(run)))
+    found = [("model", text), ("training", training(run))]
+    if text := repetition(run):
+        found.append(("prompts", text))
     return [*found, ("conditions", ", ".join(run.conditions) or "none yet"), *run_facts(run)]
 
 
-def _training(run: Run) -> str:
+def training(run: Run) -> str:
+    """How many samples a run is shown, and how often each of them."""
     config = run.config
     shown = config.steps * config.train.batch_size
     text = f"{shown:,} samples in {config.steps:,} steps for each run"
     rows = run.statistics.get("rows") or {}
     have = rows.get(run.reference)
     return f"{text}, {write_number(shown / have, 1)} times through {have:,}" if have else text
-
-
-def repetition(run: Run) -> str:
-    """How many samples repeat their prompt, before and after cleaning, and the characters that go."""
-    found = run.duplicates
-    if not found.get("samples"):
-        return ""
-    before, after = (100 * found.get(key, 0) / found["samples"] for key in ("repeating", "repeating_after"))
-    gone = 100 * found.get("characters_removed", 0) / max(found.get("characters", 0), 1)
-    return (
-        f"repeated in {write_number(before, 1)} % of {found['samples']:,} samples, after cleaning in "
-        f"{write_number(after, 1)} %; {write_number(gone, 1)} % of the characters of prompts are removed"
-    )
 
 
 def size_notice(run: Run) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from bench_shadows.report import prompt_duplicates
 from bench_shadows.report.corpus import LABELS
-from bench_shadows.report.estimates import estimate, paired
+from bench_shadows.report.estimates import estimate, paired, write_number
 from bench_shadows.report.inputs import Run, order_modules
 from bench_shadows.report.prompt_figures import COMPONENTS, cleaned
 from bench_shadows.report.prompt_samples import Example
@@ -21,6 +21,29 @@ LEFT_OUT = {
     "with_image": "with an image, in a study of text alone",
 }
 """Keys of `left_out` of documents.json -> in words."""
+
+
+def repetition(run: Run) -> str:
+    """How many samples repeat their prompt, before and after cleaning, and the characters that go."""
+    found = run.duplicates
+    if not found.get("samples"):
+        return ""
+    before, after = (100 * found.get(key, 0) / found["samples"] for key in ("repeating", "repeating_after"))
+    gone = 100 * found.get("characters_removed", 0) / max(found.get("characters", 0), 1)
+    return (
+        f"repeated in {write_number(before, 1)} % of {found['samples']:,} samples, after cleaning in "
+        f"{write_number(after, 1)} %; {write_number(gone, 1)} % of the characters of prompts are removed"
+    )
+
+
+def data_tables(run: Run) -> list[Table]:
+    """The tables of what was repeated and read."""
+    return [*duplicate_tables(run), samples_table(run), tokens_table(run), left_out_table(run)]
+
+
+def data_context(run: Run) -> dict[str, Any]:
+    """What the sections on repetition and data need besides `run` and `tables`."""
+    return {"repetition": repetition(run), "examples": side_by_side(run)}
 
 
 def duplicate_tables(run: Run) -> list[Table]:

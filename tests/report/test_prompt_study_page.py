@@ -14,7 +14,8 @@ from test_page import Parsed, words
 from bench_shadows.config import to_dict
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json, write_json
-from bench_shadows.report import prompt_sameness, prompt_scores, prompt_summary
+from bench_shadows.report import prompt_sameness, prompt_scores, prompt_summary, prompt_tables
+from bench_shadows.report.data_page import write_data_report
 from bench_shadows.report.explorer import payload
 from bench_shadows.report.inputs import Run, read_run
 from bench_shadows.report.page import write_report
@@ -263,6 +264,16 @@ def test_a_damaged_samples_file_is_named(copied: Path) -> None:
     (copied / "data/samples.parquet").write_bytes(b"not a table")
     with pytest.raises(RunError, match=r"samples\.parquet: cannot be read"):
         read_run(copied)
+
+
+def test_the_data_have_a_page_before_anything_is_trained(copied: Path) -> None:
+    page = write_data_report(copied)
+    text = words(page.read_text(encoding="utf-8"))
+    assert "repeated in 75.0 % of 4,800 samples, after cleaning in 0.0 %" in text
+    assert "phase" not in text
+    assert INSTRUCTION in text
+    tables = {table.name for table in prompt_tables.data_tables(read_run(copied)) if table.rows}
+    assert {path.stem for path in (page.parent / "tables").glob("*.csv")} == tables
 
 
 def test_parameters_are_those_of_the_network() -> None:
