@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+"""Variables that change what the compilers make; ours (training/xla_flags.py) are in them."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tokenizers", "pyarrow")
 
 
@@ -51,6 +53,7 @@ def collect(command: list[str]) -> dict[str, Any]:
         "backend": jax.default_backend(),
         "devices": [device.device_kind for device in devices],
         "hosts": jax.process_count(),
+        "flags": {name: os.environ[name] for name in FLAGS if name in os.environ},
     }
 
 

@@ -21,7 +21,7 @@ from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import TEMPORARY, exclusive, hash_file, hash_json, read_json, remove, write_json
 from bench_shadows.progress import duration, say
 from bench_shadows.provenance import collect, now
-from bench_shadows.training.distributed import is_first_host, on_first_host, watched
+from bench_shadows.training.distributed import is_first_host, on_first_host
 
 Outputs = dict[str, str]  # path under the run's folder -> SHA-256
 
@@ -128,12 +128,10 @@ class Study:
             self._train(group, others)
             return self._checkpoints(condition, seed)
 
-        name = f"train {condition}-seed{seed}"
-        with watched(name, self.config.train.stall_minutes):
-            if is_first_host():
-                self._stage(name, work)
-            else:
-                work()
+        if is_first_host():
+            self._stage(f"train {condition}-seed{seed}", work)
+        else:
+            work()
 
     def _checkpoints(self, condition: str, seed: int) -> Outputs:
         from bench_shadows.training.checkpoints import checkpoint_folder, written

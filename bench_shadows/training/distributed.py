@@ -247,7 +247,9 @@ def preemption(step: int) -> bool:
 
 @contextlib.contextmanager
 def watched(what: str, stall_minutes: float) -> Iterator[None]:
-    """Around a training on several hosts: ends them all where no step is finished for so long.
+    """Around a run on several hosts, from restoring to its last save: ends all where no step comes for so long.
+
+    What comes before the first step, or behind the last, must not take longer either.
 
     SIGTERM is JAX's meanwhile, which tells the other hosts; a handler of one's own would keep it from them.
     """
@@ -271,12 +273,11 @@ class _Watch(threading.Thread):
 
     @contextlib.contextmanager
     def over(self, what: str, seconds: float) -> Iterator[None]:
-        around = self._limit
         self._step, self._moved, self._limit = None, time.monotonic(), (what, seconds)
         try:
             yield
         finally:
-            self._moved, self._limit = time.monotonic(), around
+            self._limit = None
 
     def finished(self, step: int) -> None:
         self._step, self._moved = step, time.monotonic()

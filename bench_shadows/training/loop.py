@@ -82,6 +82,7 @@ def open_run(
     accumulation, batch_size = accumulation_steps(config.train, mesh), config.train.batch_size
     made_from = _made_from(config, condition, seed, plan, data_folder)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(watched(name, config.train.stall_minutes))
         wall = stack.enter_context(WallTime(logs))
         with wall.lost("restore"):
             folder = checkpoint_folder(config, run_folder)
@@ -102,7 +103,6 @@ def open_run(
             places = host_rows(batch_size, accumulation, mesh)
             images = training_images(config, data_folder)
             stream = batches(data_folder / "rows", plan, batch_size, start, places, row_sets(config), images)
-        stack.enter_context(watched(name, config.train.stall_minutes))
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         saved = time.monotonic()
         for step, batch in enumerate(stream, start + 1):

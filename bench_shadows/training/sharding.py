@@ -170,7 +170,8 @@ def value_and_grad_over(
         if _STACK not in _names(path):  # those of the layers are scattered where `gather_layer` is turned around
             place = gradient.ndim + dimension
             gradient = jax.lax.psum_scatter(gradient, "fsdp", scatter_dimension=place, tiled=True)
-        return jax.lax.psum(gradient.astype(jnp.float32), "replica")
+        whole = gradient.astype(jnp.float32)
+        return jax.lax.psum(whole, "replica") if mesh.shape["replica"] > 1 else whole
 
     def of_one_device(params: Any, batch: Any) -> tuple[Sums, Any]:
         sums, gradients = value_and_grad(params, batch)

@@ -1,5 +1,7 @@
 """One compiled step: exact accumulation, the optimizer, the schedules."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,15 +13,21 @@ from bench_shadows.config import Config
 from bench_shadows.training.feeding import place
 from bench_shadows.training.optimizer import build_optimizer, decays, learning_rate
 from bench_shadows.training.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.step import abstract_state, build_step, compute_dtype, initial_state
+from bench_shadows.training.step import Step, abstract_state, build_step, compute_dtype, initial_state
 
 PAPER = Config()
+
+
+@functools.cache
+def step_of(config: Config) -> Step:
+    """The same program for all tests that want it."""
+    return build_step(config, build_mesh(CONFIG))
 
 
 def one_step(config: Config, rate: float = 1e-2) -> tuple:
     mesh = build_mesh(CONFIG)
     batch = place(some_batch(config.train.batch_size), accumulation_steps(config.train, mesh), mesh)
-    return build_step(config, mesh)(initial_state(config, 0, mesh), batch, np.float32(rate))
+    return step_of(config)(initial_state(config, 0, mesh), batch, np.float32(rate))
 
 
 def test_eight_micro_batches_give_the_step_of_one() -> None:
