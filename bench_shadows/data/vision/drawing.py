@@ -87,17 +87,6 @@ class Canvas:
         """uint8 [size, size, 3]."""
         return np.asarray(self.image.reduce(self.scale))
 
-    def text(self, text: str, box: Box, name: str, ink: Color) -> None:
-        """Writes one line as large as fits into the middle of a box."""
-        left, top, right, bottom = (round(edge * self.side) for edge in box)
-        trial = font(name, 64).getbbox(text)
-        wide, high = trial[2] - trial[0], trial[3] - trial[1]
-        pixels = max(6, int(64 * min((right - left) / wide, (bottom - top) / high)))
-        chosen = font(name, pixels)
-        x0, y0, x1, y1 = chosen.getbbox(text)
-        x, y = (left + right - (x1 - x0)) / 2 - x0, (top + bottom - (y1 - y0)) / 2 - y0
-        self.draw.text((x, y), text, fill=ink, font=chosen)
-
     def letters(self, text: str, box: Box, cells: int, name: str, ink: Color) -> None:
         """Writes letters of one size in the first of some equal cells of a box, as a form or a sign has them."""
         left, top, right, bottom = (round(edge * self.side) for edge in box)
@@ -125,9 +114,9 @@ class Canvas:
             [(x * self.side, y * self.side) for x, y in points], color, max(1, round(width * self.side))
         )
 
-    def rectangle(self, box: Box, fill: Color | None = None, outline: Color | None = None) -> None:
-        """A rectangle, filled or with an outline of a shown pixel."""
-        self.draw.rectangle([edge * self.side for edge in box], fill, outline, width=self.scale)
+    def frame(self, box: Box, color: Color) -> None:
+        """A rectangle's outline, one shown pixel wide."""
+        self.draw.rectangle([edge * self.side for edge in box], outline=color, width=self.scale)
 
 
 def _star() -> list[tuple[float, float]]:

@@ -19,8 +19,8 @@ def fields(dice: Dice, size: int) -> Made:
     name, ink, high = dice.choice(LATIN[:3]), dice.choice(INKS), 0.94 / count
     for place, (label, value) in enumerate(zip(labels, values, strict=True)):
         top = 0.03 + place * high
-        canvas.text(label, (0.04, top + 0.12 * high, 0.5, top + 0.88 * high), name, (110, 110, 110))
-        canvas.text(str(value), (0.58, top + 0.12 * high, 0.96, top + 0.88 * high), name, ink)
+        canvas.letters(label, (0.04, top + 0.12 * high, 0.52, top + 0.88 * high), 3, name, (110, 110, 110))
+        canvas.letters(str(value), (0.6, top + 0.12 * high, 0.96, top + 0.88 * high), 2, name, ink)
         canvas.line([(0.03, top + high), (0.97, top + high)], (190, 190, 190), 0.01)
     which = dice.randrange(count)
     asked = dice.choice(("Read the value of the field.", "Find the field and give its value."))

@@ -44,7 +44,7 @@ def ocr_zh(dice: Dice, size: int) -> Made:
 def _written(dice: Dice, size: int, text: str, cells: int, name: str) -> np.ndarray:
     canvas = Canvas(size, dice.choice(PAPERS))
     if dice.chance(0.3):
-        canvas.rectangle((0.01, 0.12, 0.99, 0.88), outline=(150, 150, 150))
+        canvas.frame((0.01, 0.12, 0.99, 0.88), (150, 150, 150))
     left, top = dice.uniform(0.03, 0.06), dice.uniform(0.27, 0.33)
     canvas.letters(text, (left, top, left + 0.91, top + 0.4), cells, name, dice.choice(INKS))
     return canvas.pixels()
@@ -89,6 +89,7 @@ def shapes(dice: Dice, size: int) -> Made:
 
 
 RELATIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
+"""Where the first of two things is, seen from the second: across, down."""
 
 
 def _pair(dice: Dice, size: int) -> tuple[Canvas, str, list[str]]:
