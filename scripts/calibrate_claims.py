@@ -118,7 +118,7 @@ CURVED: dict[tuple[str, int], tuple[Callable[[float], Any], float, float]] = {
     ("C7", 0): (_documents(trend=lambda size: {"B": size}), 0.02, 1.5),
     ("C7", 1): (_documents(trend=lambda size: {**PAPER.trend, "C": size, "D": size}), 0.0, 1.5),
     ("C11", 2): (_prompts("scattered"), 0.0, 0.5),
-    ("C11", 3): (_prompts("raised", scattered=0.0), 0.0, 0.5),
+    ("C11", 3): (_prompts("raised", scattered=0.0), 0.0, 0.0),
     ("C11", 4): (_prompts("raised", scattered=0.0, up_proj=0.1), 0.0, 0.5),
     ("C11", 5): (_prompts("up_proj"), 0.0, 0.5),
     ("C11", 6): (_prompts("rank"), 0.0, 0.5),
@@ -135,7 +135,9 @@ def _effects_at(
     layers: int,
     seeds: int,
 ) -> Any:
-    """The effects of a size at which a part's mean over many seeds is `end`."""
+    """The effects of a size at which a part's mean over many seeds is `end`; of the only size that is given."""
+    if low == high:
+        return effects(low)
 
     def above(size: float) -> float:
         (parts,) = _studies(claim, effects(size), layers, max(100, 20 * seeds), count=1)

@@ -74,7 +74,7 @@ def test_where_removal_does_nothing_nothing_is_reproduced() -> None:
     [
         ({"centre": 0.3}, "alpha, deduplicated"),  # a broad shift
         ({"scattered": 0.4}, "v_proj: profile"),  # another profile over depth
-        ({"raised": 0.0}, "v_proj: baseline"),  # no layer that sticks out
+        ({"raised": 0.0, "scattered": 0.0}, "v_proj: baseline"),  # no layer that sticks out
         ({"up_proj": 0.6}, "up_proj moves by"),
         ({"rank": 0.3}, "delta effective rank"),  # another regime
         ({"scores": {**PROMPTS.scores, "instructions": -3.0}}, "accuracy of instructions"),
@@ -86,14 +86,14 @@ def test_a_study_in_which_one_part_is_otherwise_does_not_reproduce_it(
 ) -> None:
     found = changed(**effect)
     assert found.verdict != "reproduced"
-    assert (part(found, beginning).p or 0.0) > 0.3
+    assert (part(found, beginning).p or 0.0) > 0.05
 
 
 def test_one_layer_up_and_one_down_is_not_elevated() -> None:
     """v_proj lowered at a few layers by the repeated prompts moves as far, the other way."""
     found = changed(raised=-0.25, scattered=0.0)
     assert (part(found, "v_proj moves beyond").p or 1.0) < 0.025
-    assert (part(found, "v_proj: baseline").p or 0.0) > 0.3
+    assert (part(found, "v_proj: baseline").p or 0.0) > 0.05
 
 
 def test_a_seed_whose_fits_failed_and_a_layer_without_one_are_left_out() -> None:
