@@ -209,9 +209,8 @@ class Decoder(nnx.Module):
 
     def head(self) -> jax.Array:
         """The output matrix [D, V] in the compute dtype: the transposed embedding where the two are tied."""
-        tied = self.config.tie_embeddings
-        part = self.embed_tokens if tied else self.lm_head
-        return (part.embedding[...].T if tied else part.kernel[...]).astype(self.compute_dtype)
+        matrix = self.embed_tokens.embedding[...].T if self.config.tie_embeddings else self.lm_head.kernel[...]
+        return matrix.astype(self.compute_dtype)
 
     def logits(self, tokens_BxT: jax.Array, images: jax.Array | None = None) -> jax.Array:
         """Next-token logits [B, T, V] float32, all at once: for short texts. Training never holds them."""

@@ -142,12 +142,13 @@ def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Arr
     decoder, optimizer = build_decoder(config, mesh), _optimizer(config)
     cuts = cuts_of(parameters(decoder), mesh)
 
-    def loss_sum(params: Parameters, batch_M: Batch) -> tuple[jax.Array, jax.Array]:
-        model = with_parameters(decoder, params)
-        targets, weights = next_tokens(batch_M.tokens)
+    def loss_sum(params: Parameters, batch_M: Any) -> tuple[jax.Array, jax.Array]:
+        model, (tokens_MxT, images) = with_parameters(decoder, params), batch_M
+        targets, weights = next_tokens(tokens_MxT)
         if config.studies_prompts:
-            weights = answer_weights(batch_M.tokens)
-        return cross_entropy(model(*batch_M), model.head(), targets, weights, config.train.loss_chunk)
+            weights = answer_weights(tokens_MxT)
+        hidden = model(tokens_MxT, images)
+        return cross_entropy(hidden, model.head(), targets, weights, config.train.loss_chunk)
 
     value_and_grad = value_and_grad_over(mesh, cuts, loss_sum)
 
