@@ -164,7 +164,9 @@ def unseen(run: Run) -> list[str]:
             "intervals over seeds do not hold."
         )
     above, tasks = above_chance(run)
-    if tasks and len(above) < tasks:
+    if tasks and not above:
+        found.append("Anything about answers: no task is above the commonest training answer.")
+    elif len(above) < tasks:
         below = [task.replace("/", " · ") for task in task_names(run) if task not in above]
         found.append(f"Anything about tasks that were not learned: {', '.join(below)}.")
     return found + unseen_of_weights(run)

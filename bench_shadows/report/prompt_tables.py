@@ -95,7 +95,9 @@ def tokens_table(run: Run) -> Table:
     names = [name for name in run.config.conditions.names if name in tokens]
     rows = [{"measure": "rows"} | {name: counts.get(name) for name in names}]
     rows += [{"measure": label} | {name: tokens[name].get(key) for name in names} for key, label in TOKENS.items()]
-    measures = dict.fromkeys(key for name in names for key in text.get(name, {}))
+    measures = dict.fromkeys(
+        key for name in names for key, value in text.get(name, {}).items() if value is not None
+    )
     rows += [
         {"measure": LABELS.get(key, key.replace("_", " "))} | {name: text[name].get(key) for name in names}
         for key in measures
