@@ -195,4 +195,6 @@ def _scores(run: Run) -> dict[str, dict[str, dict[int, float]]]:
                     f"evaluation.parquet has no exact_match of groups, {group}, for condition {name}."
                 )
             scores.setdefault(group, {})[name] = {seed: 100 * value for seed, value in found.items()}
+        if not any(value for found in scores[group].values() for value in found.values()):
+            raise NotMeasuredError(f"No held-out sample of {group} was answered right: nothing of it was learned.")
     return scores

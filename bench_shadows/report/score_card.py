@@ -21,7 +21,11 @@ VERDICTS = {
     "too few seeds": ("none", "…", "has too few seeds", "have too few seeds"),
     "not measured": ("none", MISSING, "was not measured", "were not measured"),
 }
-FURTHER = {"C4": ("up_proj",), "C9": ("deciles", "rare_words", "narrow_and_broad", "shadow")}
+FURTHER = {
+    "C4": ("up_proj",),
+    "C9": ("deciles", "rare_words", "narrow_and_broad", "shadow"),
+    "C11": ("apart", "delta_effective_rank", "groups"),
+}
 """Figures besides a claim's own that bear on it."""
 _NAMES_A_CONDITION = re.compile(rf"(.+?), ({'|'.join((*CONDITIONS, *PROMPT_CONDITIONS))})(, .+)?")
 INTERVAL = f"{100 * COVERAGE:.0f} %"

@@ -148,3 +148,12 @@ def test_at_its_thresholds_it_is_called_either_way_in_one_study_of_twenty_at_mos
     yes, no = calibrate_claims.at_the_threshold("C11", 8, 5, 60)
     assert yes <= 0.05
     assert no <= 0.05
+
+
+def test_a_model_that_has_learned_nothing_of_a_group_decides_nothing() -> None:
+    run = study(PROMPTS, seeds=3)
+    asked = (run.evaluation["suite"] == "groups") & (run.evaluation["task"] == "instructions")
+    values = np.where(asked, 0.0, run.evaluation["value"])
+    found = claim(dataclasses.replace(run, evaluation=Frame({**run.evaluation.columns, "value": values})))
+    assert found.verdict == "not measured"
+    assert "instructions" in found.reason
