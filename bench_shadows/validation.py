@@ -56,11 +56,6 @@ def _data(data: DataConfig, model: ModelConfig) -> Iterator[str]:
     yield from _teacher(data.teacher)
     if data.seed < 0:
         yield f"config.data.seed: expected 0 or more, got {data.seed}"
-    if data.tokenizer == "bpe" and model.initial:
-        yield (
-            f"config.data.tokenizer: the weights of config.model.initial={model.initial} know their own tokens: "
-            f"--config.data.tokenizer={model.initial}/tokenizer.json"
-        )
     if data.tokenizer == "bpe" and model.vocab_size < 260:
         yield (
             "config.model.vocab_size: a byte-level BPE needs at least 260 (256 bytes and special tokens), "
@@ -219,6 +214,16 @@ def _run(config: Config) -> Iterator[str]:
         yield (
             f"config.data.tokenizer={config.data.tokenizer}: a study of {', '.join(conditions.names)} trains its "
             "own, with tokens for images and turns; expected bpe"
+        )
+    if config.studies_prompts and config.model.initial:
+        yield (
+            f"config.model.initial={config.model.initial}: a study of {', '.join(conditions.names)} trains its "
+            "own tokenizer, whose tokens other weights do not know; leave it empty"
+        )
+    elif config.data.tokenizer == "bpe" and (initial := config.model.initial):
+        yield (
+            f"config.data.tokenizer: the weights of config.model.initial={initial} know their own tokens: "
+            f"--config.data.tokenizer={initial}/tokenizer.json"
         )
     if vision.image_size and config.data.seq_len < vision.image_tokens + 8:
         yield (

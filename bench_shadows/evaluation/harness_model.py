@@ -21,12 +21,13 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from bench_shadows.config import Config, ModelConfig
+from bench_shadows.config import Config
 from bench_shadows.data.tokenizer import Tokenizer
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_json
-from bench_shadows.model.decoder import Decoder, with_parameters
+from bench_shadows.model.decoder import with_parameters
 from bench_shadows.model.generation import GREEDY, Sampling, build_generate, plan_batches
+from bench_shadows.model.network import build_network
 from bench_shadows.progress import Progress, say
 
 DEFAULT_NEW_TOKENS = 256
@@ -49,8 +50,8 @@ class Checkpoint(TemplateLM):
     def __init__(self, params: Mapping[str, Any], config: Config, words: Tokenizer, journal: Path | None = None):
         super().__init__()
         self._params, self._config, self._words = jax.device_put(dict(params)), config, words
-        self._scores = _build_scores(config.model, config.train.loss_chunk)
-        self._generate = build_generate(config.model)
+        self._scores = _build_scores(config)
+        self._generate = build_generate(config.model, config.vision)
         self._journal = _Journal(journal)
         self.max_length = config.data.seq_len
 
@@ -181,13 +182,13 @@ class Checkpoint(TemplateLM):
         return until, max_new, Sampling(float(wanted.get("temperature", 1.0)), float(rule.get("top_p", 1.0)))
 
 
-def _build_scores(config: ModelConfig, loss_chunk: int) -> Scores:
+def _build_scores(config: Config) -> Scores:
     """A function (parameters, token ids [B, T], the token behind each [B, T]) -> what the model says of those.
 
     That is their log-probabilities, float32 [B, T], and whether each is the likeliest one, bool [B, T]. Logits of
-    `loss_chunk` tokens exist at once.
+    `config.train.loss_chunk` tokens exist at once.
     """
-    model = nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0)))
+    model, loss_chunk = nnx.eval_shape(lambda: build_network(config, rngs=nnx.Rngs(0))), config.train.loss_chunk
 
     @jax.jit
     def scores(

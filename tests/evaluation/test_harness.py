@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from saved_study import TEXT, write_study
+from saved_study import CONFIG, TEXT, write_study
 from tiny_study import command
 
+from bench_shadows.config import PROMPT_CONDITIONS, ConditionsConfig, VisionConfig
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.evaluation import harness
 from bench_shadows.export import export
@@ -123,6 +124,17 @@ def test_a_folder_stands_for_all_its_tasks(run: Path, tasks: Path) -> None:
     assert {row["task"] for row in rows} == set(TASKS)
     assert {row["count"] for row in rows} == {FEW}
     assert list(harness.task_rows(saved.params(), saved.config, saved.tokenizer(), [])) == []
+
+
+def test_a_network_with_an_image_encoder_is_asked_without_images(tasks: Path, tmp_path: Path) -> None:
+    vision = VisionConfig(
+        image_size=8, patch_size=4, num_layers=1, hidden_size=8, intermediate_size=8, num_heads=2
+    )
+    both = dataclasses.replace(CONFIG, conditions=ConditionsConfig(names=PROMPT_CONDITIONS), vision=vision)
+    sighted = ours(write_study(tmp_path, both, scale=3.0))
+    [request] = instances(tasks, "tiny_generation")[:1]
+    assert len(sighted.generate_until([request])) == 1
+    assert all(nats < 0 for nats, _ in sighted.loglikelihood(instances(tasks, "tiny_choice")[:4]))
 
 
 def test_every_likelihood_is_theirs(run: Path, tasks: Path, theirs: Any) -> None:
