@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import string
 
 import numpy as np
 
@@ -14,17 +15,22 @@ GRID = 10
 """Boxes are told in tenths of the picture's side."""
 MOST = 6
 """Things to count at most."""
-_GLYPHS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_GLYPHS = string.digits + string.ascii_uppercase
 
 
 def ocr(dice: Dice, size: int) -> Made:
-    """A letter, a number or an English word, in one of several fonts. Larger pictures hold longer ones."""
+    """A letter, a number, a code or an English word, in one of several fonts. Larger pictures hold longer ones.
+
+    Words only where there is room for several lengths of them: a few short ones are sooner known than read.
+    """
     longest = max(3, size // 14)
     kind = dice.random()
     if kind < 0.3:
         text = dice.choice(_GLYPHS)
-    elif kind < 0.7:
+    elif kind < 0.6:
         text = dice.own(_numbers(dice.randint(2, min(5, longest - 1))))
+    elif kind < 0.8 or longest < 5:
+        text = dice.own(_codes(dice.randint(2, min(3, longest - 1))))
     else:
         text = dice.own(_short_words(longest)).upper()
     asked = dice.choice(("What does the image say?", "Read the text in the image.", "Which text do you see?"))
@@ -53,6 +59,11 @@ def _written(dice: Dice, size: int, text: str, cells: int, name: str) -> np.ndar
 @functools.cache
 def _numbers(digits: int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(10 ** (digits - 1), 10**digits))
+
+
+@functools.cache
+def _codes(letters: int) -> tuple[str, ...]:
+    return tuple("".join(code) for code in itertools.product(string.ascii_uppercase, repeat=letters))
 
 
 @functools.cache
