@@ -89,6 +89,9 @@ def test_another_architecture_and_another_tokenizer_are_refused(tmp_path: Path) 
     values.model.initial = str(folder)
     problems = list(_problems(values))
     assert any(f"--config.data.tokenizer={folder}/tokenizer.json" in line for line in problems)
+    values.conditions.names = ("baseline", "deduplicated")
+    [problem] = [line for line in _problems(values) if str(folder) in line]
+    assert "leave it empty" in problem
 
 
 def _problems(values: Any) -> list[str]:
