@@ -161,11 +161,9 @@ class Study:
 
     def _report_inputs(self) -> str:
         files = [*self.folder.glob("*.parquet"), *self.folder.glob("data/*.json"), self.folder / "config.json"]
-        files += [
-            *self.folder.glob("data/samples.parquet"),
-            *self.folder.glob("runs/*/metrics.jsonl"),
-            *self.folder.glob("runs/*/monitor.jsonl"),
-        ]
+        files += self.folder.glob("data/samples.parquet")
+        for name in ("metrics", "monitor", "goodput"):
+            files += self.folder.glob(f"runs/*/{name}.jsonl")
         return hash_json([__version__, {str(path.relative_to(self.folder)): hash_file(path) for path in files}])
 
     def _stage(self, name: str, work: Callable[[], Outputs], made_from: str | None = None) -> None:

@@ -101,6 +101,8 @@ class Run:
     """Of a study of prompts: how often they were repeated, before and after, by field and by fragment."""
     samples: Samples = dataclasses.field(default_factory=Samples)
     """Of a study of prompts: its samples by task, with examples."""
+    wall_time: Mapping[tuple[str, int], Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    """(condition, seed) -> the newest totals of goodput.jsonl."""
 
     @property
     def conditions(self) -> list[str]:
@@ -198,6 +200,7 @@ def read_run(folder: Path) -> Run:
         evaluation=table("evaluation.parquet", EVALUATION, "nothing can be said about held-out text"),
         metrics=_read_metrics(folder / "runs", notes),
         monitor=_read_monitor(folder / "runs", notes),
+        wall_time=_read_wall_time(folder / "runs"),
         notes=(),
     )
     notes.extend(_absent_runs(run))
@@ -285,6 +288,24 @@ def _read_monitor(folder: Path, notes: list[str]) -> Frame:
     return Frame(
         {name: np.array(values, object if name == "condition" else float) for name, values in columns.items()}
     )
+
+
+def _read_wall_time(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """The last whole line of each run's goodput.jsonl: a killed process may have left half of one behind it."""
+    found = {}
+    for path in sorted(folder.glob("*-seed*/goodput.jsonl")):
+        condition, _, seed = path.parent.name.rpartition("-seed")
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                totals = json.loads(line)
+                numbers = ("wall_seconds", "productive_seconds", "goodput")
+                found[condition, int(seed)] = {
+                    **{name: float(totals[name]) for name in numbers},
+                    "lost_seconds": dict(totals["lost_seconds"]),
+                }
+            except (ValueError, KeyError, TypeError):
+                continue
+    return found
 
 
 def _number(value: Any) -> float:

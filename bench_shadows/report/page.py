@@ -26,6 +26,7 @@ from bench_shadows.report.inputs import Run, read_run
 from bench_shadows.report.rendering import Placed, environment, place_figures
 from bench_shadows.report.settings import settings_context
 from bench_shadows.report.tables import Table
+from bench_shadows.report.wall_time import wall_time_table
 
 TEMPLATE = "page.html.jinja"
 
@@ -84,6 +85,7 @@ def build_tables(run: Run) -> dict[str, Table]:
         *data_tables(run),
         controls.controls_table(run),
         controls.levels_table(run),
+        wall_time_table(run),
     ]
     return {table.name: table for table in found}
 

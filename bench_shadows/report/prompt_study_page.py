@@ -23,6 +23,7 @@ from bench_shadows.report.rendering import Placed, environment
 from bench_shadows.report.settings import settings_context
 from bench_shadows.report.summary import seeds_notice
 from bench_shadows.report.tables import Table
+from bench_shadows.report.wall_time import wall_time_table
 
 __all__ = ["GALLERY", "build_tables", "render"]
 
@@ -47,6 +48,7 @@ def build_tables(run: Run) -> dict[str, Table]:
         *prompt_tables.data_tables(run),
         controls.controls_table(run),
         controls.levels_table(run),
+        wall_time_table(run),
     ]
     return {table.name: table for table in found}
 
