@@ -153,7 +153,7 @@ def value_and_grad_over(
     scattered sum over `fsdp`, after which its parts are summed over `replica`. `tensor` is left to XLA.
     """
     value_and_grad = jax.value_and_grad(loss_sum, has_aux=True)
-    if mesh.size == 1:
+    if data_ways(mesh) == 1:
         return value_and_grad
 
     def part(path: tuple[Any, ...], leaf: jax.Array) -> PartitionSpec:
@@ -196,9 +196,8 @@ def attention_over(mesh: Mesh, dtype: jnp.dtype, head_dim: int, seq_len: int) ->
     if name not in KERNELS or mesh.size == 1:
         return IMPLEMENTATIONS[name]
     heads = PartitionSpec(None, None, "tensor")
-    return jax.shard_map(
-        IMPLEMENTATIONS[name], in_specs=(heads,) * 3, out_specs=heads, axis_names={"tensor"}, check_vma=False
-    )
+    split: dict[str, Any] = {"axis_names": {"tensor"}} if data_ways(mesh) > 1 else {"mesh": mesh}
+    return jax.shard_map(IMPLEMENTATIONS[name], in_specs=(heads,) * 3, out_specs=heads, check_vma=False, **split)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -62,7 +62,7 @@ def noise_estimates(micro_batch_size: int, **layout: int) -> list[float]:
     return [float(metrics[name]) for name in ("grad_square", "grad_variance", "grad_norm")]
 
 
-LOSSES = "losses(1)", "losses(1, fsdp=8)", "losses(2, fsdp=2, tensor=2)"
+LOSSES = "losses(1)", "losses(1, fsdp=8)", "losses(2, fsdp=2, tensor=2)", "losses(4, tensor=8)"
 OF_SAMPLES = ("losses(1, True, fsdp=4, tensor=2)",)
 ESTIMATES = "noise_estimates(1)", "noise_estimates(2, fsdp=2, tensor=2)"
 
