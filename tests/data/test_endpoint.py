@@ -126,7 +126,11 @@ def test_a_crowded_server_gets_fewer_requests_at_once_and_loses_none(server: Fau
     assert 0 < refused < 100  # a client that kept sending 16 at once would be refused far more often
 
 
-@pytest.mark.parametrize("header", ["0.4", formatdate(time.time() + 3600, usegmt=True), "9" * 400, "nonsense"])
+@pytest.mark.parametrize(
+    "header",
+    ["0.4", formatdate(time.time() + 3600, usegmt=True), "9" * 400, "nonsense"],
+    ids=["seconds", "date", "too many seconds", "nonsense"],
+)
 def test_retry_after_is_waited_for_up_to_ten_minutes(server: FaultServer, header: str) -> None:
     server.status = (429, {"retry-after": header}, b"{}")
     if header.startswith(("0.4", "nonsense")):
