@@ -3,7 +3,7 @@
     bench-shadows study --config=configs/prompt_repetition.py
 
 An encoder of 2 layers of 128 before a decoder of 6 layers of 128, 1.3 M parameters, on drawings of 48 x 48 pixels;
-840 steps of 16 samples for both conditions, three seeds. The seven tasks are those of the built-in 21 that so small a
+1,800 steps of 8 samples for both conditions, three seeds. The seven tasks are those of the built-in 21 that so small a
 model can begin to learn; without `prompts.tasks` all of them are drawn.
 
 The paper's open limitation, the effect against the duplication rate and against the removal threshold:
@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = defaults()
     config.conditions.names = ("baseline", "deduplicated")
     config.conditions.seeds = (0, 1, 2)
-    config.prompts.samples = 840 * 16
+    config.prompts.samples = 1800 * 8
     config.prompts.tasks = (
         "ocr=4",
         "counting=2",
@@ -46,10 +46,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.vocab_size = 768
     config.data.seq_len = 76
     config.data.held_out_rows = 48
-    config.train.samples = 840 * 16
-    config.train.batch_size = 16
-    config.train.micro_batch_size = 16
-    config.train.warmup_samples = 30 * 16
+    config.train.samples = 1800 * 8
+    config.train.batch_size = 8
+    config.train.micro_batch_size = 8
+    config.train.warmup_samples = 60 * 8
     config.train.peak_learning_rate = 1e-3
     config.train.min_learning_rate = 1e-4
     config.train.remat = "none"
@@ -57,5 +57,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.loss_chunk = 2048
     config.train.checkpoint_minutes = 1.0
     config.evaluation.rows = 24
-    config.diagnostics.monitor_every = 20
+    config.diagnostics.monitor_every = 60
     return config
