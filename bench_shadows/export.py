@@ -16,6 +16,7 @@ from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path
 from bench_shadows.model.huggingface import to_hugging_face
 from bench_shadows.model.llava import to_llava
+from bench_shadows.model.vision import PIXEL_MEAN, PIXEL_STD
 from bench_shadows.training.saved import find
 
 Dtype = Literal["float32", "bfloat16"]
@@ -158,8 +159,8 @@ def _processors(config: Config) -> dict[str, Any]:
             "do_rescale": True,
             "rescale_factor": 1 / 255,
             "do_normalize": True,
-            "image_mean": [0.5] * 3,
-            "image_std": [0.5] * 3,
+            "image_mean": [PIXEL_MEAN] * 3,
+            "image_std": [PIXEL_STD] * 3,
         },
         "processor_config.json": {
             "processor_class": "LlavaProcessor",

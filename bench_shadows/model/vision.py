@@ -19,6 +19,13 @@ from bench_shadows.config import VisionConfig
 from bench_shadows.model.attention import RESIDUALS, einsum_attention
 from bench_shadows.model.decoder import Linear
 
+PIXEL_MEAN, PIXEL_STD = 1.0, 0.25
+"""Of pixels between 0 and 1: white becomes 0, what is on it -4 to 0 (our choice).
+
+With SigLIP's 0.5 and 0.5 white is the strongest input, and most of every page and drawing is white: 700 steps of 16
+samples of OCR, counting, digits and shapes ended at 1.32 nats a token with those, at 1.11 with white as 0 and the
+same deviation, at 0.88 with these two.
+"""
 _CHANNELS = 3
 
 
@@ -122,11 +129,11 @@ class Projector(nnx.Module):
 
 
 def patches(images: jax.Array, patch_size: int, dtype: Any) -> jax.Array:
-    """uint8 [B, S, S, 3] as patches [B, N, P * P * 3] from the upper left, row by row; 0 to 255 become -1 to 1.
+    """uint8 [B, S, S, 3] as patches [B, N, P * P * 3] from the upper left, row by row, normalised (`PIXEL_MEAN`).
 
     Times a matrix, that is a convolution of stride P.
     """
     B, S, P = images.shape[0], images.shape[1], patch_size
-    pixels = (images.astype(jnp.float32) / 127.5 - 1.0).astype(dtype)
+    pixels = ((images.astype(jnp.float32) / 255 - PIXEL_MEAN) / PIXEL_STD).astype(dtype)
     grid = pixels.reshape(B, S // P, P, S // P, P, _CHANNELS)
     return jnp.swapaxes(grid, 2, 3).reshape(B, (S // P) ** 2, P * P * _CHANNELS)

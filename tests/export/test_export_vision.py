@@ -103,7 +103,7 @@ def test_transformers_sees_the_same_logits(run: tuple[Path, Config], exported: P
     for row, text, image in zip(rows, said, IMAGES, strict=True):
         inputs = processor(images=image, text=text, return_tensors="pt")
         assert inputs["input_ids"][0].tolist() == row.tolist()
-        np.testing.assert_allclose(inputs["pixel_values"][0].permute(1, 2, 0), image / 127.5 - 1, atol=1e-5)
+        np.testing.assert_allclose(inputs["pixel_values"][0].permute(1, 2, 0), image / 63.75 - 4, atol=1e-5)
         with torch.no_grad():
             expected = theirs.eval()(**inputs).logits.numpy()
         assert np.abs(expected).max() > 0.1

@@ -87,9 +87,9 @@ def test_a_patch_is_a_square_of_pixels_from_the_upper_left_row_by_row() -> None:
     seen = patches(jnp.asarray(IMAGES), 4, jnp.float32)
     assert seen.shape == (3, 9, 48)
     pixels = IMAGES[1, 4:8, 8:12].reshape(-1)  # the second row's third
-    np.testing.assert_allclose(seen[1, 5], pixels / 127.5 - 1, atol=1e-6)
-    assert seen.min() >= -1
-    assert seen.max() <= 1
+    np.testing.assert_allclose(seen[1, 5], pixels / 63.75 - 4, atol=1e-6)
+    assert seen.min() >= -4
+    assert seen.max() <= 0, "white is 0"
 
 
 def test_the_places_of_an_image_get_its_patches_in_order_wherever_they_stand() -> None:
