@@ -22,9 +22,9 @@ from bench_shadows.model.decoder import Linear
 PIXEL_MEAN, PIXEL_STD = 1.0, 0.25
 """Of pixels between 0 and 1: white becomes 0, what is on it -4 to 0 (our choice).
 
-With SigLIP's 0.5 and 0.5 white is the strongest input, and most of every page and drawing is white: 700 steps of 16
-samples of OCR, counting, digits and shapes ended at 1.32 nats a token with those, at 1.11 with white as 0 and the
-same deviation, at 0.88 with these two.
+With SigLIP's 0.5 and 0.5 white is the strongest input, and most of every page and drawing is white. After 700 of
+1,400 steps of 8 samples (OCR, counting, digits, shapes; rate 1e-3, one seed) held-out answers cost 1.38 nats a
+token with those and 26 % of the counts were right; 1.05 nats and 86 % with these.
 """
 _CHANNELS = 3
 
