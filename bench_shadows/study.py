@@ -62,6 +62,8 @@ class Study:
 
     def rewrite(self, index: int, count: int) -> None:
         """One client's part of Condition D's rewriting by an endpoint; `prepare` takes the replies up."""
+        if self.config.studies_prompts:
+            raise ConfigError(f"rewrite: {', '.join(self.config.conditions.names)} have nothing to rewrite, D has")
         from bench_shadows.data.corpus import first_half
         from bench_shadows.data.document import Document
         from bench_shadows.data.rewrite import rewrite_shard
