@@ -2,9 +2,9 @@
 
     bench-shadows study --config=configs/prompt_repetition.py
 
-An encoder of 2 layers of 128 before a decoder of 5 layers of 128, 1.3 M parameters, on drawings of 48 x 48 pixels;
-1,400 steps of 8 samples for both conditions, three seeds. The seven tasks are those of the built-in 21 that so small a
-model can begin to learn; without `prompts.tasks` all of them are drawn.
+An encoder of 2 layers of 128 before a decoder of 5 layers of 128, 1.2 M parameters, on drawings of 48 x 48
+pixels; 1,400 steps of 8 samples for both conditions, three seeds. The seven tasks are those of the built-in 21
+that so small a model can begin to learn; an empty `prompts.tasks` draws all of them.
 
 The paper's open limitation, the effect against the duplication rate and against the removal threshold:
 

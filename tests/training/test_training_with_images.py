@@ -121,6 +121,7 @@ def losses(config: Config) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_losses_of_one() -> None:
     here = Path(__file__)
     settings = {"micro_batch_size=1": {"micro_batch_size": 1}}
