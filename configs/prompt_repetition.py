@@ -7,8 +7,8 @@ pixels; 1,400 steps of 8 samples for both conditions, three seeds. The seven tas
 that so small a model can begin to learn; an empty `prompts.tasks` draws all of them.
 Measured on 2 cores (AMD EPYC): 11 min 41 s; a run trains in 93 to 117 s.
 
-What to expect: counting right in 9 of 10 (the commonest answer: 2), OCR in 5 % as it is and 15 % cleaned (0), and too
-few seeds for C11.
+What to expect: counting right in 9 of 10 (the commonest answer: 2), OCR in 5 % as it is and 15 % cleaned (0),
+and too few seeds for C11.
 
 The paper's open limitation, the effect against the duplication rate and against the removal threshold:
 
