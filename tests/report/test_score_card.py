@@ -115,7 +115,8 @@ def test_every_verdict_has_a_badge_and_every_further_figure_exists() -> None:
 
     from bench_shadows.report.claims_verdict import Verdict
     from bench_shadows.report.gallery import GALLERY
+    from bench_shadows.report.prompt_gallery import GALLERY as OF_PROMPTS
 
     assert set(score_card.VERDICTS) == set(get_args(Verdict))
-    names = {picture.name for picture in GALLERY}
+    names = {picture.name for picture in (*GALLERY, *OF_PROMPTS)}
     assert {name for further in score_card.FURTHER.values() for name in further} <= names
