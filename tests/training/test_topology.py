@@ -114,7 +114,7 @@ def test_a_device_is_a_chip(name: str, kind: str, chips: int) -> None:
 
 def test_a_batch_that_a_slice_cannot_share_is_refused_with_one_that_it_can() -> None:
     with pytest.raises(ConfigError, match=r"batch_size=16 does not divide over 32 devices; 32 would"):
-        topology.compile_report(config(), "v5e:4x8")
+        topology.compile_report(config(batch_size=16), "v5e:4x8")
 
 
 def test_spectra_compile_for_the_chip() -> None:
