@@ -14,6 +14,7 @@ from bench_shadows.report.style import (
     log_axis,
     mark_phase_shift,
     new_figure,
+    percent_axis,
     phase_shift_keys,
 )
 from bench_shadows.report.tables import decoder
@@ -89,6 +90,8 @@ def trajectories(run: Run, unigram_entropy: float | None) -> Figure | None:
             seeds, steps, values = table.where(condition=name).pivot("seed", "step", value)
             if seeds:
                 draw_line(axes, np.array(steps), scale * values, name)
+        if scale == 100 and len(table):
+            percent_axis(axes)
         if not len(table):
             empty(axes, "not evaluated" if table is text else "not diagnosed")
         mark_phase_shift(axes, run.phase_shift)

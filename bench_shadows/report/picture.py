@@ -17,7 +17,7 @@ from bench_shadows.report.estimates import SEEDS_FOR_INTERVAL, write_count
 from bench_shadows.report.figures import IN_RANGE, limit_to_means, over_depth
 from bench_shadows.report.inputs import Run, read_run
 from bench_shadows.report.score_card import VERDICTS
-from bench_shadows.report.style import BAND, draw_line, integer_axis, mark_phase_shift
+from bench_shadows.report.style import BAND, draw_line, integer_axis, mark_phase_shift, percent_axis
 from bench_shadows.report.tables import at_end, decoder
 
 SIZE = (10.4, 4.3)  # inches
@@ -80,6 +80,7 @@ def _share(axes: Axes, run: Run) -> None:
         seeds, steps, values = frame.where(condition=name).pivot("seed", "step", "in_range")
         if seeds:
             draw_line(axes, np.array(steps), 100 * values, name)
+    percent_axis(axes)
     mark_phase_shift(axes, run.phase_shift)
     axes.set_title("matrices with alpha in [2, 6], %", fontsize=9)
     axes.set_xlabel("step")

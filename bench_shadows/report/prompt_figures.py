@@ -38,6 +38,7 @@ from bench_shadows.report.style import (
     legend,
     line_key,
     new_figure,
+    percent_axis,
 )
 from bench_shadows.report.tables import DECODER, at_end, by_seed
 
@@ -305,6 +306,8 @@ def trajectories(run: Run) -> Figure | None:
             seeds, steps, values = table.where(condition=name).pivot("seed", "step", value)
             if seeds:
                 draw_line(axes, np.array(steps), scale * values, name)
+        if scale == 100 and len(table):
+            percent_axis(axes)
         if not len(table):
             empty(axes, "not there")
         axes.set_title(heading)

@@ -176,6 +176,12 @@ def integer_axis(axes: Axes, layers: np.ndarray) -> None:
     axes.set_xticks([tick for tick in ticks if low <= tick <= high])
 
 
+def percent_axis(axes: Axes) -> None:
+    """Nothing below 0 or above 100 % on the y axis: a share has no room there, its t-interval may say so."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -2), min(high, 102))
+
+
 def log_axis(axes: Axes) -> None:
     """A logarithmic y axis whose ticks are plain numbers at 1, 2 and 5."""
     axes.set_yscale("log")

@@ -23,7 +23,7 @@ from bench_shadows.training.checkpoints import Checkpoints, checkpoint_folder
 from bench_shadows.training.compile_cache import use_compile_cache
 from bench_shadows.training.distributed import first_host_says, own_folder, preemption, watched
 from bench_shadows.training.events import Events
-from bench_shadows.training.feeding import host_rows, place
+from bench_shadows.training.feeding import host_rows, place, whole_batch
 from bench_shadows.training.goodput import WallTime
 from bench_shadows.training.metrics import MetricsLog
 from bench_shadows.training.monitoring import open_monitor
@@ -107,9 +107,11 @@ def open_run(
         saved = time.monotonic()
         for step, batch in enumerate(stream, start + 1):
             rate = learning_rate(config, condition, step)
-            state, metrics = yield state, place(batch, accumulation, mesh), np.float32(rate)
+            placed = place(batch, accumulation, mesh)
+            rows = whole_batch(batch, placed, mesh)
+            state, metrics = yield state, placed, np.float32(rate)
             monitor(step, state.params)
-            progress.add(1, log.add(step, rate, batch.tokens, metrics))
+            progress.add(1, log.add(step, rate, rows, metrics))
             overdue = first_host_says(step, time.monotonic() - saved > 60 * config.train.checkpoint_minutes)
             leave = preemption(step) or requests.signal is not None
             if step in config.analysed_steps or overdue or leave:

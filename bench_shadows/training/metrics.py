@@ -30,7 +30,7 @@ _ADVICE = (
 class _Pending(NamedTuple):
     step: int
     rate: float
-    rows: np.ndarray
+    rows: np.ndarray | jax.Array
     on_device: dict[str, jax.Array]
 
 
@@ -39,8 +39,8 @@ class MetricsLog:
 
     A line has the step's metrics as they are (null where one of a skipped step is not finite), `time` (seconds
     since 1970), `step_seconds`, `tokens` read so far, `tokens_per_second`, `mfu`, `goodput`, and `batch_*`, the
-    statistics of its rows (of those that this host reads). `spikes` counts those so far: with
-    `train.on_spike="skip"` they are the skipped steps.
+    statistics of its rows, those of all hosts. `spikes` counts those so far: with `train.on_spike="skip"` they are
+    the skipped steps.
 
     Args:
       folder: the run's.
@@ -57,7 +57,7 @@ class MetricsLog:
         self._lines = StepLines(folder / "metrics.jsonl", after)
         self._spikes = StepLines(folder / "spikes.jsonl", after)
 
-    def add(self, step: int, rate: float, rows: np.ndarray, on_device: dict[str, jax.Array]) -> str:
+    def add(self, step: int, rate: float, rows: np.ndarray | jax.Array, on_device: dict[str, jax.Array]) -> str:
         """Takes a step's metrics and writes those of the step before; returns a note about that one."""
         note = self.flush()
         self._pending = _Pending(step, rate, rows, on_device)
@@ -79,7 +79,7 @@ class MetricsLog:
             self._spike(step, values, bound, in_row)
         elif bad := [f"{name}={value}" for name, value in values.items() if not math.isfinite(value)]:
             raise RunError(f"step {step}: {', '.join(bad)}. {self._batch(step)}. {_ADVICE}")
-        line = self._line(step, rate, rows, {**values, "loss_bound": bound, "spikes": spikes})
+        line = self._line(step, rate, np.asarray(rows), {**values, "loss_bound": bound, "spikes": spikes})
         self._lines.write(line)
         self._events.add(step, {name: value for name, value in line.items() if name not in ("step", "time")})
         loss = "skipped" if in_row else f"loss {values['loss']:.3f}"

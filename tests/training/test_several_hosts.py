@@ -56,6 +56,11 @@ def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in lines(folder)]
 
 
+def statistics(folder: Path) -> list[dict[str, Any]]:
+    """Those of the batches that were trained on."""
+    return [{name: line[name] for name in line if name.startswith("batch_")} for line in lines(folder)]
+
+
 def parameters(folder: Path, step: int) -> list[np.ndarray]:
     return jax.tree.leaves(restore_params(folder / "runs" / "A-seed0" / "checkpoints", step))
 
@@ -63,6 +68,8 @@ def parameters(folder: Path, step: int) -> list[np.ndarray]:
 def assert_same_bits(one: Path, two: Path) -> None:
     assert losses(one) == losses(two)
     assert len(losses(one)) == STEPS
+    assert statistics(one) == statistics(two)
+    assert statistics(one)[0]["batch_types"] > 0
     for step in ANALYSED:
         for left, right in zip(parameters(one, step), parameters(two, step), strict=True):
             np.testing.assert_array_equal(left, right)

@@ -8,9 +8,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bench_shadows.data.sources.part import BadRecordError
-from bench_shadows.errors import ConfigError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MOST_BYTES = 2**27
@@ -32,7 +32,7 @@ def read_image(content: str | bytes, folder: Path, size: int) -> np.ndarray:
       content: a path below `folder`, or the file's bytes, as Parquet has them.
 
     Raises BadRecordError(reason, details) for a path outside the folder, a file that is missing or no image, and
-    an image that is too large, too small or too long; ConfigError where Pillow is not installed.
+    an image that is too large, too small or too long.
     """
     if isinstance(content, bytes):
         return _decoded(content, "its bytes", size)
@@ -60,10 +60,6 @@ def _bytes(name: str, folder: Path) -> bytes:
 
 
 def _decoded(content: bytes, name: str, size: int) -> np.ndarray:
-    try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
-    except ImportError as error:
-        raise ConfigError("images are read by Pillow: pip install 'bench-shadows[vision]'") from error
     if len(content) > MOST_BYTES:
         raise BadRecordError("image too large", f"{name}: {len(content):,} bytes, at most {MOST_BYTES:,}")
     try:
