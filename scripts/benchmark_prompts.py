@@ -1,10 +1,10 @@
 """How fast `bench-shadows dedupe-prompts` is, and how much memory it takes.
 
-    uv run scripts/benchmark_prompts.py --megabytes=1000 [--folder=/tmp/prompts]
+    uv run scripts/benchmark_prompts.py --megabytes=1000 [--list] [--folder=/tmp/prompts]
 
-Writes that many megabytes of LLaVA-like samples as JSON lines, prompts repeated in three of four, and cleans them.
-Prints megabytes a second, the most memory of all processes together (each one's peak, added up), and how many of
-the planted copies were removed.
+Writes that many megabytes of LLaVA-like samples as JSON lines (or as one JSON list, as LLaVA's own file is),
+prompts repeated in three of four, and cleans them. Prints megabytes a second, the most memory of all processes
+together (each one's peak, added up), and how many of the planted copies were removed.
 """
 
 import argparse
@@ -54,16 +54,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "benchmark-prompts")
+    parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)
-    source, planted, number = options.folder / "in.jsonl", 0, 0
+    source, planted, number = options.folder / ("in.json" if options.list else "in.jsonl"), 0, 0
     chance = random.Random(0)
     with open(source, "w", encoding="utf-8") as file:
         while file.tell() < options.megabytes * 1e6:
             made, copies = sample(number, chance)
-            file.write(json.dumps(made, ensure_ascii=False) + "\n")
+            joint = ("," if number else "[") if options.list else ""
+            file.write(joint + json.dumps(made, ensure_ascii=False) + "\n")
             planted, number = planted + copies, number + 1
+        file.write("]\n" if options.list else "")
     began = time.monotonic()
     found = dedupe_prompts([str(source)], options.folder / "out", Rules(), 0)
     seconds = time.monotonic() - began

@@ -35,15 +35,15 @@ from bench_shadows.progress import Progress
 
 REPORT = "duplicates.json"
 PIECES, SMALLEST, LARGEST = 8, 2**24, 2**27
-"""A file of JSON lines is cut into so many pieces, of so many bytes at least and at most: a gigabyte keeps eight
-processes busy, which hold less than a gigabyte together. Other formats are read file by file."""
+"""A file is cut into so many pieces, of so many bytes at least and at most: a gigabyte keeps eight processes busy,
+which hold less than a gigabyte together."""
 _BATCH = 256  # rows of a Parquet file that are held at once
 _WORK = ".work"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Piece:
-    """What one process reads: a file, or some lines of a large one."""
+    """What one process reads: a file, or some samples of a large one."""
 
     part: Part
     out: Path
@@ -93,7 +93,10 @@ def dedupe_prompts(sources: Sequence[str], out: Path, rules: Rules, bad_records_
     _clean_all(every)
     report = {"digest": digest, "made_from": made_from, **_report(every, bad_records_limit, ignored)}
     for name, some in pieces.items():
-        _put_together([piece.out for piece in some], out / name)
+        if not (out / name).exists():
+            put_together = {"json": _join_lines, "list": _join_lists, "parquet": _join_parquet}
+            with atomic_path(out / name) as temporary:
+                put_together[some[0].part.format](some, temporary)
     write_json(out / REPORT, report)
     remove(out / _WORK)
     return dict(read_json(out / REPORT))
@@ -128,12 +131,12 @@ def _files(sources: Sequence[str]) -> tuple[dict[str, storage.File], Counter[str
 
 
 def piece_bytes(size: int) -> int:
-    """Bytes that one process reads of a file of JSON lines; the same on any machine, so that any can go on."""
+    """Bytes that one process reads of a file; the same on any machine, so that any can go on."""
     return min(LARGEST, max(SMALLEST, -(-size // PIECES)))
 
 
 def _pieces(file: storage.File, out: Path, rules: Rules, limit: int) -> Iterator[_Piece]:
-    for number, part in enumerate(sample_files.pieces(file, piece_bytes(file.bytes))):
+    for number, part in enumerate(sample_files.pieces(sample_files.whole(file), piece_bytes(file.bytes))):
         yield _Piece(part, out.with_name(f"{out.name}.{number:06d}"), rules, limit)
 
 
@@ -145,14 +148,33 @@ def _clean_all(pieces: Sequence[_Piece]) -> None:
         LOCAL.each(clean_piece, missing, left, progress)
 
 
-def _put_together(pieces: Sequence[Path], path: Path) -> None:
-    """The pieces of a file, one behind the other; done already where they are gone."""
-    if path.exists():
-        return
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+def _join_lines(pieces: Sequence[_Piece], path: Path) -> None:
+    with open(path, "wb") as file:
         for piece in pieces:
-            with open(piece, "rb") as content:
+            with open(piece.out, "rb") as content:
                 shutil.copyfileobj(content, file, 2**22)
+
+
+def _join_lists(pieces: Sequence[_Piece], path: Path) -> None:
+    """Elements, as `_clean_list` leaves them, as one JSON list."""
+    compression = storage.compression(pieces[0].part.name)
+    with pa.output_stream(str(path), compression=compression, buffer_size=2**20) as file:
+        joint = b"[\n"
+        for piece in pieces:
+            with open(piece.out, "rb") as content:
+                while chunk := content.read(2**22):
+                    file.write(joint + chunk)
+                    joint = b""
+            joint = joint or b",\n"
+        file.write((b"[" if joint == b"[\n" else b"\n") + b"]\n")
+
+
+def _join_parquet(pieces: Sequence[_Piece], path: Path) -> None:
+    with pq.ParquetWriter(path, pq.read_schema(pieces[0].out), compression="zstd") as file:
+        for piece in pieces:
+            with pq.ParquetFile(piece.out) as content:
+                for number in range(content.metadata.num_row_groups):
+                    file.write_table(content.read_row_group(number))
 
 
 # ---- one piece
@@ -223,44 +245,44 @@ def _clean_lines(part: Part, path: Path, samples: _Samples, seen: Callable[[floa
 
 
 def _clean_list(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
-    """A JSON list, written with one sample a line."""
-    with pa.output_stream(str(path), compression=storage.compression(part.name), buffer_size=2**20) as file:
-        joint = b"[\n"
-        number = -1
+    """Elements of a JSON list, without its brackets, one a line."""
+    name, number, joint = storage.shown(part.paths[0]), sample_files.first_record(part), b""
+    with open(path, "wb") as file:
         try:
-            for number, (sample, text) in enumerate(elements(part.paths[0])):
-                seen(len(text) / 1e6)
+            for element in elements(part.paths[0], part.begin, part.end):
+                where, number = f"{name}[{number}]", number + 1
+                seen(len(element.text) / 1e6)
                 try:
-                    cleaned = samples.take(sample, f"{part.name}[{number}]")
+                    cleaned = samples.take(element.value, where)
                 except BadRecordError as error:
-                    samples.counts.leave_out(f"{part.name}[{number}]", *error.args)
+                    samples.counts.leave_out(where, *error.args)
                     continue
-                file.write(joint + (text.encode() if cleaned.sample is sample else _encoded(cleaned.sample)))
+                same = cleaned.sample is element.value
+                file.write(joint + (element.text.encode() if same else _encoded(cleaned.sample)))
                 joint = b",\n"
         except (*storage.READ_ERRORS, ValueError) as error:
-            where, details = f"{part.name}[{number + 1}]", storage.one_line(error)
-            samples.counts.leave_out(where, "the rest of the file cannot be read", details)
-        file.write((b"[" if joint == b"[\n" else b"\n") + b"]\n")
+            details = storage.one_line(error)
+            samples.counts.leave_out(f"{name}[{number}]", "the rest of the file cannot be read", details)
 
 
 def _clean_parquet(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
     """Only columns with text are decoded, and only those that change are made anew."""
-    system, inside = storage.connect(part.paths[0])
-    number = 0
+    name, number = storage.shown(part.paths[0]), sample_files.first_record(part)
     try:
         with (
-            pq.ParquetFile(system.open_input_file(inside), pre_buffer=False) as source,
+            sample_files.open_parquet(part) as (source, groups),
             pq.ParquetWriter(path, source.schema_arrow, compression="zstd") as file,
         ):
             readable = [field.name for field in source.schema_arrow if _has_text(field.type)]
-            for batch in source.iter_batches(batch_size=_BATCH):
+            its_rows = sum(source.metadata.row_group(group).num_rows for group in groups)
+            for batch in source.iter_batches(batch_size=_BATCH, row_groups=groups):
                 rows = batch.select(readable).to_pylist()
-                after = [samples.take(row, f"{part.name}:{number + i}").sample for i, row in enumerate(rows, 1)]
+                after = [samples.take(row, f"{name}:{number + i}").sample for i, row in enumerate(rows, 1)]
                 number += len(rows)
                 file.write_batch(_replaced(batch, rows, after))
-                seen(dict(part.facts)["bytes"] / 1e6 * len(rows) / source.metadata.num_rows)
+                seen(dict(part.facts)["bytes"] / 1e6 * len(rows) / its_rows)
     except (*storage.READ_ERRORS, UnicodeDecodeError) as error:
-        raise DataError(f"{part.name}:{number + 1}: cannot be read: {storage.one_line(error)}") from error
+        raise DataError(f"{name}:{number + 1}: cannot be read: {storage.one_line(error)}") from error
 
 
 def _replaced(batch: pa.RecordBatch, before: list[Any], after: list[Any]) -> pa.RecordBatch:

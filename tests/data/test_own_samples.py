@@ -17,7 +17,7 @@ from sample_study import ASK, study, table
 
 from bench_shadows.data.prepare import prepare
 from bench_shadows.data.rows import RowSet
-from bench_shadows.data.vision.drawn import pieces
+from bench_shadows.data.vision import drawn
 from bench_shadows.data.vision.image_files import read_image
 from bench_shadows.data.vision.images import RowImages
 from bench_shadows.errors import ConfigError, DataError, RunError
@@ -165,7 +165,11 @@ def test_an_image_keeps_its_proportions(tmp_path: Path) -> None:
     assert np.array_equal(read_image((tmp_path / "red.png").read_bytes(), tmp_path, 24), red)
 
 
-def test_parquet_json_lists_and_lines_hold_the_same_samples(tmp_path: Path) -> None:
+@pytest.mark.parametrize("piece_bytes", [drawn.FILE_PIECE, 512])
+def test_parquet_json_lists_and_lines_hold_the_same_samples(
+    piece_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn, "FILE_PIECE", piece_bytes)
     for number in range(24):
         png(tmp_path / "i" / f"{number}.png", number)
     samples = [llava(number) | {"id": str(number), "system": ASK} for number in range(24)]
@@ -183,7 +187,7 @@ def test_parquet_json_lists_and_lines_hold_the_same_samples(tmp_path: Path) -> N
     ]
     write_lines(tmp_path / "lines.jsonl", samples)
     (tmp_path / "list.json").write_text(json.dumps(samples))
-    pq.write_table(pa.Table.from_pylist(chats), tmp_path / "chats.parquet")
+    pq.write_table(pa.Table.from_pylist(chats), tmp_path / "chats.parquet", row_group_size=5)
     found = []
     for name in ("lines.jsonl", "list.json", "chats.parquet"):
         data = tmp_path / name.replace(".", "_")
@@ -252,7 +256,7 @@ def test_files_and_the_built_in_corpus_are_read_together(tmp_path: Path) -> None
         png(tmp_path / "i" / f"{number}.png", number)
     source = write_lines(tmp_path / "cats.jsonl", [llava(number) for number in range(12)])
     config = study(("builtin", str(source)), tasks=("counting=1",), samples=20)
-    assert [piece.split for piece in pieces(config, tmp_path)] == ["train", "held_out", None]
+    assert [piece.split for piece in drawn.pieces(config, tmp_path)] == ["train", "held_out", None]
     prepare(config, tmp_path / "data")
     assert set(RowSet(tmp_path / "data" / "rows" / "baseline").domains) == {
         "multimodal/cats",

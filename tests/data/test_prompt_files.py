@@ -54,10 +54,45 @@ def test_a_json_list_stays_one_and_is_read_piece_by_piece(tmp_path: Path) -> Non
     source = tmp_path / "llava.json"
     samples = [REPEATING, {"n": [1, -2.5e3, None, True]}, REPEATING | {"text": "\\u732b } ] ,\\" * 90_000}] * 2
     source.write_text("\ufeff" + json.dumps(samples, indent=2))
-    assert [value for value, _ in elements(str(source))] == samples
+    assert [element.value for element in elements(str(source))] == samples
     dedupe_prompts([str(source)], tmp_path / "out", Rules(), 0)
     written = json.loads((tmp_path / "out" / "llava.json").read_text())
     assert written == [deduplicate(sample, Rules()).sample for sample in samples]
+
+
+@pytest.mark.parametrize("bad", [(), (0, 1, 2), (299,), tuple(range(300))])
+def test_a_json_list_in_pieces_is_the_list(
+    bad: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "llava.json"
+    samples: list[Any] = [REPEATING | {"id": number, "caption": "猫" * (number % 97)} for number in range(300)]
+    for number in bad:
+        samples[number] = [number]
+    source.write_text("\ufeff" + json.dumps(samples, indent=1, ensure_ascii=False), "utf-8")
+    whole = dedupe_prompts([str(source)], tmp_path / "whole", Rules(), 300)
+    monkeypatch.setattr(prompt_files, "SMALLEST", 4096)
+    pieces = dedupe_prompts([str(source)], tmp_path / "pieces", Rules(), 300)
+    assert (tmp_path / "pieces" / "llava.json").read_bytes() == (tmp_path / "whole" / "llava.json").read_bytes()
+    assert {**whole, "examples": []} == {**pieces, "examples": []}
+    written = json.loads((tmp_path / "pieces" / "llava.json").read_text())
+    assert written == [CLEAN | one for one in map(kept, samples) if one is not None]
+
+
+def kept(sample: Any) -> dict[str, Any] | None:
+    return {name: sample[name] for name in ("id", "caption")} if isinstance(sample, dict) else None
+
+
+def test_a_json_list_is_cut_where_elements_begin(tmp_path: Path) -> None:
+    source = tmp_path / "list.json"
+    source.write_text('\ufeff[ 12 ,"猫],[", {"a": [1, 2]}\n,\t[] ]', "utf-8")
+    found = list(elements(str(source)))
+    assert [element.value for element in found] == [12, "猫],[", {"a": [1, 2]}, []]
+    content, places = source.read_bytes(), [*(element.place for element in found[1:]), None]
+    for element, end in zip(found, places, strict=True):
+        assert content[element.place :].startswith(element.text.encode())
+        if element is not found[0]:
+            assert list(elements(str(source), element.place, end)) == [element]
+    assert list(elements(str(source), 0, found[2].place)) == found[:2]
 
 
 @pytest.mark.parametrize("text", ["[", "[1", "[1,", "[1 2]", "{}", "", "[1]x", "[]", "[ ]", "[12]", "[1,]", '["a'])
@@ -69,7 +104,7 @@ def test_a_json_list_is_read_as_the_library_reads_it(tmp_path: Path, text: str) 
     except ValueError:
         expected = None
     if isinstance(expected, list):
-        assert [value for value, _ in elements(str(source))] == expected
+        assert [element.value for element in elements(str(source))] == expected
     elif text != "[1]x":  # what stands behind the list is not read
         with pytest.raises(ValueError, match=r"."):
             list(elements(str(source)))
@@ -91,6 +126,17 @@ def test_parquet_keeps_its_schema_and_its_images(tmp_path: Path) -> None:
     written = pq.read_table(tmp_path / "out" / "in.parquet")
     assert written.schema == schema
     assert written.to_pylist() == [row | {"system": ""} for row in rows]
+
+
+def test_parquet_in_pieces_is_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [REPEATING | {"id": number, "image": os.urandom(50)} for number in range(900)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=200)
+    whole = dedupe_prompts([str(tmp_path / "in.parquet")], tmp_path / "whole", Rules(), 0)
+    monkeypatch.setattr(prompt_files, "SMALLEST", 4096)
+    pieces = dedupe_prompts([str(tmp_path / "in.parquet")], tmp_path / "pieces", Rules(), 0)
+    assert pq.read_table(tmp_path / "pieces" / "in.parquet") == pq.read_table(tmp_path / "whole" / "in.parquet")
+    assert {**whole, "examples": []} == {**pieces, "examples": []}
+    assert pieces["samples"] == 900
 
 
 def test_a_folder_keeps_its_shape_and_its_images_stay_where_they_are(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ COLUMNS = pa.schema({"split": pa.string(), "domain": pa.string(), "image": pa.bo
 LEFT_OUT = "left_out"
 """Split of a sample with an image in a study without images."""
 FILE_PIECE = 2**22
-"""Bytes of the user's JSON lines that one process reads at once: some thousand samples, with their images."""
+"""Bytes of the user's files that one process reads at once: some thousand samples, with their images."""
 BUILTIN_PIECE = 1000
 """Samples of the built-in corpus that one process draws at once."""
 _RECORDS, _RANDOM = "group_size:1,zstd:1", "readahead_buffer_size:0,max_parallelism:0"
@@ -63,13 +63,8 @@ class Piece:
 
 
 def sample_parts(config: Config) -> list[Part]:
-    """The user's files in pieces; DataError for a source that holds no samples."""
-    return [
-        part
-        for source in config.data.sources
-        if source != "builtin"
-        for part in sample_files.parts(source, FILE_PIECE)
-    ]
+    """The user's files; DataError for a source that holds no samples."""
+    return [part for source in config.data.sources if source != "builtin" for part in sample_files.parts(source)]
 
 
 def pieces(config: Config, folder: Path) -> list[Piece]:
@@ -86,7 +81,8 @@ def pieces(config: Config, folder: Path) -> list[Piece]:
                 part = Part(f"builtin/{split}", "builtin", begin=begin, end=min(begin + BUILTIN_PIECE, count))
                 found.append(Piece(part, config, folder / f"{len(found):06d}", split))
     for part in sample_parts(config):
-        found.append(Piece(part, config, folder / f"{len(found):06d}"))
+        for some in sample_files.pieces(part, FILE_PIECE):
+            found.append(Piece(some, config, folder / f"{len(found):06d}"))
     return found
 
 

@@ -56,7 +56,7 @@ def read_samples(part: Part, config: Config, counts: Counts) -> Iterator[Sampled
         except BadRecordError as error:
             counts.leave_out(record.where, *error.args)
         else:
-            counts.read(part.name)
+            counts.read(record.source)
             yield sampled
 
 
