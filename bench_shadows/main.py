@@ -153,7 +153,7 @@ def _dedupe_prompts(call: Call) -> None:
     options = call.options
     from bench_shadows.data.prompt_files import dedupe_prompts
     from bench_shadows.data.prompts import Rules
-    from bench_shadows.report.prompts_page import write_prompts_page
+    from bench_shadows.report.prompts.cleaned_page import write_prompts_page
 
     rules = Rules(tuple(options.fields), tuple(options.protect), options.minimum, not options.case)
     found = dedupe_prompts(options.sources, options.out, rules, options.bad_records_limit)

@@ -23,8 +23,8 @@ from simulated_prompt_studies import NOTHING, PROMPTS, simulate_prompts
 from simulated_studies import NONE, PAPER, simulate
 
 from bench_shadows.progress import Progress
-from bench_shadows.report.claims import CLAIMS, PROMPT_CLAIMS, judge
-from bench_shadows.report.claims_verdict import (
+from bench_shadows.report.claims.judge import CLAIMS, PROMPT_CLAIMS, judge
+from bench_shadows.report.claims.verdict import (
     LEVEL,
     SEEDS_FOR_TEST,
     Claim,

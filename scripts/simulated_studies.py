@@ -18,8 +18,8 @@ from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm
 
 from bench_shadows.config import ConditionsConfig, Config, ModelConfig
-from bench_shadows.report.claims_tables import matrices, upper
-from bench_shadows.report.claims_verdict import NotMeasuredError
+from bench_shadows.report.claims.tables import matrices, upper
+from bench_shadows.report.claims.verdict import NotMeasuredError
 from bench_shadows.report.inputs import MODULES, Frame, Run, read_run
 from bench_shadows.report.paper_values import TABLE_1
 from bench_shadows.report.tables import decoder
@@ -142,7 +142,7 @@ def measure(run: Run) -> Noise:
 
 
 def _evaluation_noise(run: Run) -> dict[str, float]:
-    from bench_shadows.report.claims_evaluation import shadow
+    from bench_shadows.report.claims.evaluation import shadow
 
     try:
         parts = shadow(run).parts

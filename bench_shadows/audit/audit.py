@@ -74,7 +74,7 @@ def audit(
       ConfigError: for a combination that cannot be. RunError: for a checkpoint that cannot be read.
     """
     result = measure(models, out, reference, baseline_of, scores, embeddings, command)
-    from bench_shadows.report.audit_page import write_audit  # draws: not needed before
+    from bench_shadows.report.audit.page import write_audit  # draws: not needed before
 
     write_audit(out)
     return result
@@ -82,8 +82,8 @@ def audit(
 
 def summary(out: Path) -> list[str]:
     """The page's ten lines as text, under their headings, and where the page is."""
-    from bench_shadows.report.audit_inputs import read_audit
-    from bench_shadows.report.audit_summary import ten_lines
+    from bench_shadows.report.audit.inputs import read_audit
+    from bench_shadows.report.audit.summary import ten_lines
 
     lines = [f"{heading}: {line}" for heading, part in ten_lines(read_audit(out)) for line in part]
     return [*lines, f"{out / 'report' / 'index.html'}"]

@@ -7,10 +7,12 @@ from typing import Any
 from bench_shadows.config import Config
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path
-from bench_shadows.report import corpus, prompt_summary, prompt_tables, summary, words
+from bench_shadows.report import corpus, summary, words
 from bench_shadows.report.estimates import write_count
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Run, read_run
+from bench_shadows.report.prompts import summary as prompt_summary
+from bench_shadows.report.prompts import tables as prompt_tables
 from bench_shadows.report.rendering import environment, place_figures
 from bench_shadows.report.tables import Table
 

@@ -15,7 +15,7 @@ from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS, Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import read_json
-from bench_shadows.report.prompt_samples import Samples, read_samples
+from bench_shadows.report.prompts.samples import Samples, read_samples
 
 KEYS = ("model", "condition", "seed", "step")
 MATRIX = (*KEYS, "component", "module", "layer", "tensor", "status")

@@ -1,28 +1,21 @@
 """The report of a run: index.html with figures and tables, a pure function of the run folder's files.
 
-A study of prompts has another page, `prompt_study_page`.
+A study of prompts has another page, `prompts.page`.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from bench_shadows.files import atomic_path
-from bench_shadows.report import (
-    controls,
-    paper_values,
-    prompt_study_page,
-    sameness,
-    score_card,
-    style,
-    summary,
-    tables,
-)
-from bench_shadows.report.claims import judge, write_claims
+from bench_shadows.report import controls, paper_values, sameness, style, summary, tables
+from bench_shadows.report.claims import score_card
+from bench_shadows.report.claims.judge import judge, write_claims
 from bench_shadows.report.data_page import data_context, data_tables
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
 from bench_shadows.report.explorer import payload
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Run, read_run
+from bench_shadows.report.prompts import page as prompt_page
 from bench_shadows.report.rendering import Placed, environment, place_figures
 from bench_shadows.report.settings import settings_context
 from bench_shadows.report.tables import Table
@@ -55,9 +48,9 @@ def write_report(run_folder: Path) -> Path:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True)
         if run.config.studies_prompts:
-            placed = place_figures(prompt_study_page.GALLERY, run, folder / "figures")
-            found = prompt_study_page.build_tables(run)
-            page = prompt_study_page.render(run, placed, found)
+            placed = place_figures(prompt_page.GALLERY, run, folder / "figures")
+            found = prompt_page.build_tables(run)
+            page = prompt_page.render(run, placed, found)
         else:
             placed = place_figures(GALLERY, run, folder / "figures")
             found = build_tables(run)

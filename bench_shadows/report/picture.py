@@ -11,12 +11,12 @@ from matplotlib.patches import FancyBboxPatch
 
 from bench_shadows.files import atomic_path
 from bench_shadows.report import style, summary
-from bench_shadows.report.claims import judge
-from bench_shadows.report.claims_verdict import Claim
+from bench_shadows.report.claims.judge import judge
+from bench_shadows.report.claims.score_card import VERDICTS
+from bench_shadows.report.claims.verdict import Claim
 from bench_shadows.report.estimates import SEEDS_FOR_INTERVAL, write_count
 from bench_shadows.report.figures import IN_RANGE, limit_to_means, over_depth
 from bench_shadows.report.inputs import Run, read_run
-from bench_shadows.report.score_card import VERDICTS
 from bench_shadows.report.style import BAND, draw_line, integer_axis, mark_phase_shift, percent_axis
 from bench_shadows.report.tables import at_end, decoder
 

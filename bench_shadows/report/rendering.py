@@ -38,9 +38,9 @@ def place_figures(pictures: Iterable[Picture], subject: Any, folder: Path) -> di
 
 
 def environment() -> jinja2.Environment:
-    """Templates of this folder for one page: everything from outside is escaped, an unknown name is an error."""
+    """The templates, for one page: everything from outside is escaped, an unknown name is an error."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from bench_shadows.config import CONDITIONS
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json
-from bench_shadows.report import prompt_summary, summary
+from bench_shadows.report import summary
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
 from bench_shadows.report.gallery import Picture
 from bench_shadows.report.inputs import Run, read_run
+from bench_shadows.report.prompts import summary as prompt_summary
 from bench_shadows.report.rendering import environment, place_figures
 from bench_shadows.report.style import (
     COLOURS,

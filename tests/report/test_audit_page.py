@@ -16,12 +16,14 @@ from test_page import Parsed, words
 from bench_shadows.diagnostics import modification
 from bench_shadows.errors import DataError, RunError
 from bench_shadows.files import read_json, write_json
-from bench_shadows.report import audit_changes, audit_inputs, style
-from bench_shadows.report.audit_gallery import gallery
-from bench_shadows.report.audit_inputs import read_audit
-from bench_shadows.report.audit_page import build_tables, render, write_audit
-from bench_shadows.report.audit_summary import ten_lines
-from bench_shadows.report.capability import asymmetry_table
+from bench_shadows.report import style
+from bench_shadows.report.audit import changes as audit_changes
+from bench_shadows.report.audit import inputs
+from bench_shadows.report.audit.capability import asymmetry_table
+from bench_shadows.report.audit.gallery import gallery
+from bench_shadows.report.audit.inputs import read_audit
+from bench_shadows.report.audit.page import build_tables, render, write_audit
+from bench_shadows.report.audit.summary import ten_lines
 from bench_shadows.report.rendering import Placed
 from bench_shadows.report.scores import PAPER_TABLE_2, Score, read_scores, write_scores
 
@@ -266,4 +268,4 @@ def test_what_the_page_draws_and_says_is_what_the_diagnostics_use() -> None:
     assert audit_changes.DEEP_CORRELATION == modification.DEEP_CORRELATION
     assert np.isclose(audit_changes.INERT_PERCENT, 100 * modification.INERT_RANK)
     for name in ("mlp.experts.7.up_proj", "merger.mlp.0", "self_attn.v_proj", "a.1.2.b"):
-        assert audit_inputs.plain(name) == modification.plain(name)
+        assert inputs.plain(name) == modification.plain(name)

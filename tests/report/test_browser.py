@@ -11,7 +11,7 @@ from fake_run import small_config, write_run
 from test_audit_page import SCORES, SMALL
 from test_sweep_page import write_studies
 
-from bench_shadows.report.audit_page import write_audit
+from bench_shadows.report.audit.page import write_audit
 from bench_shadows.report.page import write_report
 from bench_shadows.report.scores import write_scores
 from bench_shadows.report.sweep_page import write_sweep

@@ -18,8 +18,8 @@ import simulated_studies
 from simulated_studies import NONE, PAPER, simulate
 
 from bench_shadows.config import ConditionsConfig, DiagnosticsConfig
-from bench_shadows.report.claims import CLAIMS, judge, write_claims
-from bench_shadows.report.claims_verdict import LEVEL, Claim, register
+from bench_shadows.report.claims.judge import CLAIMS, judge, write_claims
+from bench_shadows.report.claims.verdict import LEVEL, Claim, register
 from bench_shadows.report.gallery import GALLERY
 from bench_shadows.report.inputs import Frame, Run
 

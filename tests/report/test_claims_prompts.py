@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import calibrate_claims
 from simulated_prompt_studies import NOTHING, PROMPTS, PromptEffects, simulate_prompts
 
-from bench_shadows.report import claims_verdict
-from bench_shadows.report.claims import PROMPT_CLAIMS, as_json, judge
-from bench_shadows.report.claims_verdict import Claim, register
+from bench_shadows.report.claims import verdict
+from bench_shadows.report.claims.judge import PROMPT_CLAIMS, as_json, judge
+from bench_shadows.report.claims.verdict import Claim, register
 from bench_shadows.report.inputs import Frame, Run
 
 LAYERS, SEEDS = 32, 40
@@ -28,7 +28,7 @@ def claim(run: Run) -> Claim:
     return found
 
 
-def part(found: Claim, beginning: str) -> claims_verdict.TestedPart:
+def part(found: Claim, beginning: str) -> verdict.TestedPart:
     [one] = [part for part in found.parts if part.name.startswith(beginning)]
     return one
 

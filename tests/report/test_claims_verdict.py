@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from scipy import stats
 
-from bench_shadows.report.claims_spectra import repeated
-from bench_shadows.report.claims_verdict import (
+from bench_shadows.report.claims.spectra import repeated
+from bench_shadows.report.claims.verdict import (
     Claim,
     Evidence,
     NotMeasuredError,

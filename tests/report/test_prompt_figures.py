@@ -11,10 +11,10 @@ from test_figures import overlaps
 
 from bench_shadows.report.gallery import Picture
 from bench_shadows.report.inputs import Frame, Run, read_run
-from bench_shadows.report.prompt_duplicates import pieces
-from bench_shadows.report.prompt_figures import correlation, distances, paired_over_depth
-from bench_shadows.report.prompt_gallery import GALLERY, SHARED
-from bench_shadows.report.prompt_samples import read_samples
+from bench_shadows.report.prompts.duplicates import pieces
+from bench_shadows.report.prompts.figures import correlation, distances, paired_over_depth
+from bench_shadows.report.prompts.gallery import GALLERY, SHARED
+from bench_shadows.report.prompts.samples import read_samples
 
 OWN = [picture for picture in GALLERY if picture.name not in SHARED]
 

@@ -14,12 +14,14 @@ from test_page import Parsed, words
 from bench_shadows.config import to_dict
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json, write_json
-from bench_shadows.report import prompt_sameness, prompt_scores, prompt_summary, prompt_tables
 from bench_shadows.report.data_page import write_data_report
 from bench_shadows.report.explorer import payload
 from bench_shadows.report.inputs import Run, read_run
 from bench_shadows.report.page import write_report
-from bench_shadows.report.prompt_study_page import GALLERY, build_tables, render
+from bench_shadows.report.prompts import sameness, summary
+from bench_shadows.report.prompts import scores as prompt_scores
+from bench_shadows.report.prompts import tables as prompt_tables
+from bench_shadows.report.prompts.page import GALLERY, build_tables, render
 from bench_shadows.report.rendering import Placed
 
 
@@ -223,7 +225,7 @@ def test_scores_are_shown_for_both_ways_of_asking_and_every_task(folder: Path) -
 
 
 def test_only_the_prompts_differ_in_a_run_as_it_should_be(folder: Path) -> None:
-    found = prompt_sameness.checks(read_run(folder))
+    found = sameness.checks(read_run(folder))
     assert [check.sentence.partition(":")[0] for check in found] == [
         *("Initial weights", "Samples", "Intervention", "Order", "Schedule", "Budget", "Steps"),
     ]
@@ -231,7 +233,7 @@ def test_only_the_prompts_differ_in_a_run_as_it_should_be(folder: Path) -> None:
 
 
 def broken(run: Run) -> list[str]:
-    return [check.sentence for check in prompt_sameness.checks(run) if check.holds is False]
+    return [check.sentence for check in sameness.checks(run) if check.holds is False]
 
 
 def test_what_breaks_the_design_is_named(folder: Path) -> None:
@@ -252,12 +254,12 @@ def test_what_breaks_the_design_is_named(folder: Path) -> None:
 
 def test_tasks_that_were_not_learned_are_named(folder: Path) -> None:
     run = read_run(folder)
-    above, count = prompt_summary.above_chance(run)
+    above, count = summary.above_chance(run)
     assert (len(above), count) == (12, 12)
     value = run.evaluation["value"]
     value[(run.evaluation["suite"] == "tasks") & (run.evaluation["task"] == "multimodal/ocr")] = 0.0
-    assert "multimodal/ocr" not in prompt_summary.above_chance(run)[0]
-    assert "tasks that were not learned: multimodal · ocr." in " ".join(prompt_summary.unseen(run))
+    assert "multimodal/ocr" not in summary.above_chance(run)[0]
+    assert "tasks that were not learned: multimodal · ocr." in " ".join(summary.unseen(run))
 
 
 def test_a_damaged_samples_file_is_named(copied: Path) -> None:
@@ -285,4 +287,4 @@ def test_parameters_are_those_of_the_network() -> None:
     config = prompt_config(layers=1)
     network = nnx.eval_shape(lambda: build_network(config, rngs=nnx.Rngs(0)))
     count = sum(leaf.size for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(network, nnx.Param))))
-    assert prompt_summary.parameters(config) == count
+    assert summary.parameters(config) == count

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench_shadows.files import read_json
-from bench_shadows.report import claims_verdict, score_card
-from bench_shadows.report.claims import judge, write_claims
-from bench_shadows.report.claims_verdict import Claim
+from bench_shadows.report.claims import score_card
+from bench_shadows.report.claims import verdict as claims_verdict
+from bench_shadows.report.claims.judge import judge, write_claims
+from bench_shadows.report.claims.verdict import Claim
 from bench_shadows.report.inputs import read_run
 
 finite = st.floats(-1e9, 1e9).filter(lambda value: value == 0 or abs(value) > 1e-9)
@@ -113,9 +114,9 @@ def test_the_page_and_the_file_have_the_same_verdicts(folder: Path, claims: list
 def test_every_verdict_has_a_badge_and_every_further_figure_exists() -> None:
     from typing import get_args
 
-    from bench_shadows.report.claims_verdict import Verdict
+    from bench_shadows.report.claims.verdict import Verdict
     from bench_shadows.report.gallery import GALLERY
-    from bench_shadows.report.prompt_gallery import GALLERY as OF_PROMPTS
+    from bench_shadows.report.prompts.gallery import GALLERY as OF_PROMPTS
 
     assert set(score_card.VERDICTS) == set(get_args(Verdict))
     names = {picture.name for picture in (*GALLERY, *OF_PROMPTS)}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bench_shadows.report.controls import ANSWERS, HALVES, SETTINGS
 from bench_shadows.report.inputs import Run
-from bench_shadows.report.prompt_figures import cleaned
+from bench_shadows.report.prompts.figures import cleaned
 from bench_shadows.report.sameness import Check, budget, general_limits, initial_weights, promise, skipped_steps
 
 

@@ -1,7 +1,7 @@
 """Figures of a study of prompts: the weights of the decoder and of the vision encoder under both conditions.
 
 Every function takes a Run and returns a Figure, or None where the run lacks what it draws. A matrix without a fit
-is a gap. Figures of its scores: prompt_score_figures.
+is a gap. Figures of its scores: `score_figures`.
 """
 
 import itertools

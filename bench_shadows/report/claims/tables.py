@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.report.claims_verdict import NotMeasuredError
+from bench_shadows.report.claims.verdict import NotMeasuredError
 from bench_shadows.report.inputs import Frame, Run
 from bench_shadows.report.tables import fraction_label
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench_shadows.report.audit_inputs import Audit
+from bench_shadows.report.audit.inputs import Audit
 from bench_shadows.report.inputs import Frame
 from bench_shadows.report.style import integer_axis
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.report.audit_inputs import Audit, median
+from bench_shadows.report.audit.inputs import Audit, median
 from bench_shadows.report.tables import Column, Table
 
 Row = dict[str, Any]

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from bench_shadows.report.estimates import Estimate, estimate
 from bench_shadows.report.held_out import draw_rows, results
 from bench_shadows.report.inputs import Run
-from bench_shadows.report.prompt_figures import cleaned, mark
-from bench_shadows.report.prompt_scores import (
+from bench_shadows.report.prompts.figures import cleaned, mark
+from bench_shadows.report.prompts.scores import (
     CATEGORIES,
     GROUPS,
     REPEATED,

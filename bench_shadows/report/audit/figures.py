@@ -9,8 +9,8 @@ import itertools
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench_shadows.report.audit_inputs import UP_PROJ, V_PROJ, Audit
-from bench_shadows.report.audit_style import (
+from bench_shadows.report.audit.inputs import UP_PROJ, V_PROJ, Audit
+from bench_shadows.report.audit.style import (
     MANY,
     MARKS,
     MODULES,

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from bench_shadows.report.claims_tables import at_fraction, difference
-from bench_shadows.report.claims_verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.claims.tables import at_fraction, difference
+from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.inputs import Frame, Run
 from bench_shadows.report.tables import by_seed
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench_shadows.report.audit_inputs import V_PROJ, Audit, median, share
-from bench_shadows.report.audit_style import SHADES, label
+from bench_shadows.report.audit.inputs import V_PROJ, Audit, median, share
+from bench_shadows.report.audit.style import SHADES, label
 from bench_shadows.report.estimates import MISSING
 from bench_shadows.report.scores import PERCEPTION, REASONING, Score
 from bench_shadows.report.style import GREY, new_figure

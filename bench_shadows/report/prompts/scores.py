@@ -56,7 +56,7 @@ class PaperScore:
 @functools.cache
 def paper_scores() -> tuple[PaperScore, ...]:
     """Table 3 (benchmark `Average`, five rows) and the five tables of appendix A.2."""
-    path = Path(__file__).parent / "data" / "paper_prompt_scores.csv"
+    path = Path(__file__).parents[1] / "data" / "paper_prompt_scores.csv"
     with open(path, encoding="utf-8", newline="") as file:
         return tuple(_paper_score(row) for row in csv.DictReader(file))
 

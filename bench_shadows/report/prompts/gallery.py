@@ -3,9 +3,9 @@
 import dataclasses
 from functools import partial
 
-from bench_shadows.report import prompt_figures, prompt_score_figures
 from bench_shadows.report.gallery import BARS, GAP, NO_CHANGES, NO_DIAGNOSTICS, SEEDS, Picture
 from bench_shadows.report.gallery import GALLERY as MAIN_GALLERY
+from bench_shadows.report.prompts import figures, score_figures
 from bench_shadows.report.tables import DECODER
 
 NO_SCORES = "Not drawn: evaluation.parquet has no scores of both conditions at the end of training."
@@ -21,7 +21,7 @@ WHOLE_ROWS = (
 GALLERY = (
     Picture(
         "groups",
-        prompt_score_figures.groups,
+        score_figures.groups,
         "Difference in accuracy by group of tasks when repeated prompts are removed, with intervals; beside it "
         "the differences of the paper's Table 3.",
         f"Left: this run, held-out samples asked with clean prompts, difference to the baseline of the same seed. "
@@ -30,7 +30,7 @@ GALLERY = (
     ),
     Picture(
         "tasks",
-        prompt_score_figures.tasks,
+        score_figures.tasks,
         "Accuracy by task for both conditions with the commonest answer's, and the differences in accuracy and in "
         "loss of the answer, one row for each task.",
         "Held-out samples asked with clean prompts. Grey: what answering with the commonest training answer of "
@@ -40,7 +40,7 @@ GALLERY = (
     ),
     Picture(
         "asked",
-        prompt_score_figures.asked,
+        score_figures.asked,
         "Accuracy of both conditions asked with clean and with repeated prompts, one panel for each group of "
         "tasks.",
         "The same held-out samples asked twice. Lines that cross: each condition is best at prompts like its own, "
@@ -50,7 +50,7 @@ GALLERY = (
     ),
     Picture(
         "alpha_at_end",
-        prompt_figures.alpha_at_end,
+        figures.alpha_at_end,
         "Histograms of alpha at the end of training, one column for each condition, the decoder above and the "
         "vision encoder below, with the range 2 to 6 shaded.",
         "The paper's Figure 13. All matrices, all seeds together, in percent of those with a fit; the line is the "
@@ -59,7 +59,7 @@ GALLERY = (
     ),
     Picture(
         "v_proj_alpha",
-        prompt_figures.depth,
+        figures.depth,
         "Alpha of v_proj and of up_proj over layers at the end for both conditions, and their difference at each "
         "layer.",
         "Left: means over seeds and their 95 % interval, [2, 6] shaded. Right: de-duplicated minus baseline of "
@@ -68,7 +68,7 @@ GALLERY = (
     ),
     Picture(
         "apart",
-        prompt_figures.apart,
+        figures.apart,
         "Distance between the conditions in alpha and in effective rank for each module, beside the distance "
         "between two seeds of one condition.",
         "Root mean square over layers of the difference at the end. Mark: the conditions, same seed, hence the "
@@ -78,7 +78,7 @@ GALLERY = (
     ),
     Picture(
         "delta_effective_rank",
-        prompt_figures.delta_effective_rank,
+        figures.delta_effective_rank,
         "Change of effective rank over layers for v_proj, o_proj and up_proj: since initialisation above, from "
         "the baseline below, on one scale.",
         f"Effective rank at the end minus that of the reference, in dimensions. Both rows of a column share their "
@@ -87,14 +87,14 @@ GALLERY = (
     ),
     Picture(
         "how_far",
-        prompt_figures.how_far,
+        figures.how_far,
         "Relative change of the weights by module since initialisation, and between the conditions.",
         f"Frobenius norm of the difference by that of the reference, mean over layers. {INTERVALS}",
         NO_CHANGES,
     ),
     Picture(
         "trajectories",
-        prompt_figures.trajectories,
+        figures.trajectories,
         "Training loss, held-out losses, share of matrices in range and mean effective rank through training, a "
         "line for each condition.",
         "Training losses are of answers to different prompts and must not be compared as they are; held-out "
@@ -103,28 +103,28 @@ GALLERY = (
     ),
     Picture(
         "alpha_all_modules",
-        partial(prompt_figures.alpha_by_module, component=DECODER),
+        partial(figures.alpha_by_module, component=DECODER),
         "Alpha over layers at the end, one panel for each module of the decoder and one for their mean.",
         f"Shaded: [2, 6]. {GAP} {BARS}",
         NO_DIAGNOSTICS,
     ),
     Picture(
         "delta_effective_rank_all_modules",
-        partial(prompt_figures.rank_by_module, component=DECODER),
+        partial(figures.rank_by_module, component=DECODER),
         "Change of effective rank since initialisation over layers, one panel for each module of the decoder.",
         f"Effective rank at the end minus that of the initial weights. {BARS}",
         NO_CHANGES,
     ),
     Picture(
         "alpha_vision",
-        partial(prompt_figures.alpha_by_module, component=prompt_figures.VISION),
+        partial(figures.alpha_by_module, component=figures.VISION),
         "Alpha over layers at the end, one panel for each module of the vision encoder and one for their mean.",
         f"Shaded: [2, 6]. {GAP} {BARS}",
         NO_VISION,
     ),
     Picture(
         "delta_effective_rank_vision",
-        partial(prompt_figures.rank_by_module, component=prompt_figures.VISION),
+        partial(figures.rank_by_module, component=figures.VISION),
         "Change of effective rank since initialisation over layers, one panel for each module of the vision "
         "encoder.",
         f"Effective rank at the end minus that of the initial weights. {BARS}",

@@ -2,23 +2,18 @@
 
 from collections.abc import Mapping
 
-from bench_shadows.report import (
-    controls,
-    prompt_sameness,
-    prompt_scores,
-    prompt_summary,
-    prompt_tables,
-    sameness,
-    score_card,
-    style,
-    tables,
-)
-from bench_shadows.report.claims import judge
+from bench_shadows.report import controls, sameness, style, tables
+from bench_shadows.report.claims import score_card
+from bench_shadows.report.claims.judge import judge
 from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
 from bench_shadows.report.explorer import payload
 from bench_shadows.report.inputs import Run
-from bench_shadows.report.prompt_figures import COMPONENTS
-from bench_shadows.report.prompt_gallery import GALLERY
+from bench_shadows.report.prompts import sameness as prompt_sameness
+from bench_shadows.report.prompts import scores as prompt_scores
+from bench_shadows.report.prompts import summary
+from bench_shadows.report.prompts import tables as prompt_tables
+from bench_shadows.report.prompts.figures import COMPONENTS
+from bench_shadows.report.prompts.gallery import GALLERY
 from bench_shadows.report.rendering import Placed, environment
 from bench_shadows.report.settings import settings_context
 from bench_shadows.report.summary import seeds_notice
@@ -74,11 +69,11 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
                 part: name for part, name in COMPONENTS.items() if len(run.diagnostics.where(component=part))
             },
             shares={part: tables.share_grid(run, tables.share_table(run, part)) for part in COMPONENTS},
-            facts=prompt_summary.facts(run),
-            size_notice=prompt_summary.size_notice(run),
+            facts=summary.facts(run),
+            size_notice=summary.size_notice(run),
             seeds_notice=seeds_notice(run),
-            seen=prompt_summary.seen(run),
-            unseen=prompt_summary.unseen(run),
+            seen=summary.seen(run),
+            unseen=summary.unseen(run),
             enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
             checks=checks,
             checks_verdict=sameness.verdict(checks, run.reference),

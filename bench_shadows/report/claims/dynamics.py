@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from bench_shadows.report.claims_tables import Matrices, matrices, mean, upper
-from bench_shadows.report.claims_verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.claims.tables import Matrices, matrices, mean, upper
+from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import decoder
 

@@ -10,8 +10,8 @@ import math
 import numpy as np
 from scipy.stats import rankdata
 
-from bench_shadows.report.claims_tables import Matrices, average, difference, matrices, mean, upper
-from bench_shadows.report.claims_verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.claims.tables import Matrices, average, difference, matrices, mean, upper
+from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import decoder, fraction_label
 

@@ -1,4 +1,4 @@
-"""The score card: how the page shows the claims. The verdicts themselves come from report/claims.py."""
+"""The score card: how the page shows the claims. The verdicts themselves come from report/claims/judge.py."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS
-from bench_shadows.report.claims_verdict import COVERAGE, Claim, TestedPart
+from bench_shadows.report.claims.verdict import COVERAGE, Claim, TestedPart
 from bench_shadows.report.estimates import MISSING, estimate
 from bench_shadows.report.tables import Column, Table
 

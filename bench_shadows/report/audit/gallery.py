@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from functools import partial
 
-from bench_shadows.report import audit_changes, audit_figures, capability
-from bench_shadows.report.audit_inputs import Audit
-from bench_shadows.report.audit_style import MANY, MODULES, WORDS
+from bench_shadows.report.audit import capability, changes, figures
+from bench_shadows.report.audit.inputs import Audit
+from bench_shadows.report.audit.style import MANY, MODULES, WORDS
 from bench_shadows.report.gallery import GAP, Picture
 
 NO_MATRICES = "Not drawn: no model has such matrices."
@@ -25,7 +25,7 @@ def _models(audit: Audit) -> Iterator[Picture]:
         word = WORDS.get(component, component)
         yield Picture(
             f"alpha_{component}",
-            partial(audit_figures.alpha_histograms, component=component),
+            partial(figures.alpha_histograms, component=component),
             f"Histograms of alpha over the matrices of the {word}, one panel for each model, 2 to 6 shaded.",
             "In percent of the matrices with a fit; alpha in bins of 0.5. Shaded: [2, 6]. The hatched bin holds "
             f"everything from 10 on, the number above it says how many.{many}",
@@ -33,14 +33,14 @@ def _models(audit: Audit) -> Iterator[Picture]:
         )
     yield Picture(
         "v_proj_alpha",
-        audit_figures.v_proj_alpha,
+        figures.v_proj_alpha,
         f"Alpha of the attention value projection of the {audit.main} over depth, one panel for each model.",
         f"Thin grey lines are the other models. Shaded in green: [2, 6]. {GAP}{many}",
         NO_MATRICES,
     )
     yield Picture(
         "up_proj",
-        audit_figures.up_proj_depth,
+        figures.up_proj_depth,
         f"Alpha, spikes, x_min and x_min by the mean eigenvalue of the {audit.main}'s up projection over depth.",
         "Spikes are the eigenvalues in the fitted tail. x_min is where the tail begins and grows with the square "
         f"of the weights' scale; divided by the mean eigenvalue it does not. {GAP}",
@@ -54,14 +54,14 @@ def _models(audit: Audit) -> Iterator[Picture]:
         ):
             yield Picture(
                 f"modules_{component}_{value}",
-                partial(audit_figures.modules_depth, component=component, value=value, text=text),
+                partial(figures.modules_depth, component=component, value=value, text=text),
                 f"{text.capitalize()} over depth, a panel for each module of the {word}, a line for each model.",
                 f"{says} {RING} {GAP} At most {MODULES} modules.",
                 "Not drawn: these matrices have no layers.",
             )
     yield Picture(
         "vision_beside_decoder",
-        audit_figures.vision_beside_decoder,
+        figures.vision_beside_decoder,
         "Alpha of the four attention projections over depth, vision encoder left and decoder right, a row for "
         "each model.",
         "The paper finds an anomaly in one model's vision query projection while its decoder is calm. "
@@ -76,7 +76,7 @@ def _moved(audit: Audit) -> Iterator[Picture]:
         word = WORDS.get(component, component)
         yield Picture(
             f"change_{component}",
-            partial(audit_changes.change_map, component=component),
+            partial(changes.change_map, component=component),
             f"Relative change of every matrix of the {word} from its reference: modules down, layers across.",
             "Frobenius norm of the difference by that of the reference, in colour on a logarithmic scale; grey: "
             f"not known.{many}",
@@ -84,7 +84,7 @@ def _moved(audit: Audit) -> Iterator[Picture]:
         )
     yield Picture(
         "v_proj_change",
-        audit_changes.v_proj_change,
+        changes.v_proj_change,
         f"Relative change and correlation of the {audit.main}'s value projection over depth, by pair.",
         "A layer is deep where relative change is 0.5 or more and correlation below 0.3 in size, minimal where "
         "relative change is below 0.05, conservative otherwise. The limits are our choice.",
@@ -92,7 +92,7 @@ def _moved(audit: Audit) -> Iterator[Picture]:
     )
     yield Picture(
         "change_profiles",
-        audit_changes.change_profiles,
+        changes.change_profiles,
         f"Mean change, change variance, delta effective rank and delta alpha over the depth of the {audit.main}: "
         "v_proj, o_proj, up_proj and the mean of all modules side by side.",
         "Measured from each model's reference. Change variance is the variance of the entries of the difference.",
@@ -100,7 +100,7 @@ def _moved(audit: Audit) -> Iterator[Picture]:
     )
     yield Picture(
         "delta_effective_rank",
-        audit_changes.delta_rank,
+        changes.delta_rank,
         f"Change of effective rank over the depth of the {audit.main}, a panel for each pair.",
         f"Effective rank minus that of the reference, in percent of the model's.{many}",
         NO_CHANGES,

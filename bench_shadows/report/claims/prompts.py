@@ -6,9 +6,9 @@ import math
 import numpy as np
 
 from bench_shadows.config import PROMPT_CONDITIONS
-from bench_shadows.report.claims_spectra import repeated
-from bench_shadows.report.claims_tables import Matrices, at_fraction, difference, matrices, mean
-from bench_shadows.report.claims_verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.claims.spectra import repeated
+from bench_shadows.report.claims.tables import Matrices, at_fraction, difference, matrices, mean
+from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.inputs import Run
 from bench_shadows.report.tables import by_seed, decoder
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from bench_shadows.files import atomic_path
-from bench_shadows.report import audit_readings, audit_tables, capability
-from bench_shadows.report.audit_gallery import gallery
-from bench_shadows.report.audit_inputs import Audit, read_audit
-from bench_shadows.report.audit_style import WORDS
-from bench_shadows.report.audit_summary import ten_lines
+from bench_shadows.report.audit import capability, readings
+from bench_shadows.report.audit import tables as audit_tables
+from bench_shadows.report.audit.gallery import gallery
+from bench_shadows.report.audit.inputs import Audit, read_audit
+from bench_shadows.report.audit.style import WORDS
+from bench_shadows.report.audit.summary import ten_lines
 from bench_shadows.report.rendering import Placed, environment, place_figures
 from bench_shadows.report.scores import PAPER_CITATION, PAPER_TABLE_2, read_scores
 from bench_shadows.report.tables import Table, flatten, missing_table
@@ -46,10 +47,10 @@ def build_tables(audit: Audit) -> dict[str, Table]:
         audit_tables.module_table(audit),
         missing_table(audit.diagnostics, audit.changes),
         audit_tables.x_min_table(audit),
-        audit_readings.modification_table(audit),
-        audit_readings.ranges_table(audit),
-        audit_readings.inertness_table(audit),
-        audit_readings.anomalies_table(audit),
+        readings.modification_table(audit),
+        readings.ranges_table(audit),
+        readings.inertness_table(audit),
+        readings.anomalies_table(audit),
         audit_tables.config_table(audit),
         audit_tables.skipped_table(audit),
         audit_tables.unmatched_table(audit),
@@ -73,8 +74,8 @@ def render(audit: Audit, placed: Mapping[str, Placed], found: Mapping[str, Table
             tables=found,
             words=WORDS,
             lines=ten_lines(audit),
-            depths=audit_readings.outline(found["depth_of_modification"]),
-            ranges=audit_readings.outline(found["layer_ranges"]),
+            depths=readings.outline(found["depth_of_modification"]),
+            ranges=readings.outline(found["layer_ranges"]),
             notices=[
                 (str(model.get("name")), model.get("notices")) for model in audit.models if model.get("notices")
             ],

@@ -14,10 +14,10 @@ from typing import Any
 from bench_shadows import __version__
 from bench_shadows.config import config_hash
 from bench_shadows.files import write_json
-from bench_shadows.report.claims_dynamics import change_variance, delta_effective_rank
-from bench_shadows.report.claims_evaluation import shadow
-from bench_shadows.report.claims_prompts import prompt_repetition
-from bench_shadows.report.claims_spectra import (
+from bench_shadows.report.claims.dynamics import change_variance, delta_effective_rank
+from bench_shadows.report.claims.evaluation import shadow
+from bench_shadows.report.claims.prompts import prompt_repetition
+from bench_shadows.report.claims.spectra import (
     attention_separates,
     raised_upper_v_proj,
     recoverable,
@@ -25,7 +25,7 @@ from bench_shadows.report.claims_spectra import (
     smooth_trend,
     uneven_spikes,
 )
-from bench_shadows.report.claims_verdict import (
+from bench_shadows.report.claims.verdict import (
     COVERAGE,
     LEVEL,
     Claim,

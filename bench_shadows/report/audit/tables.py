@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from bench_shadows.report.audit_inputs import UP_PROJ, Audit, median, share
+from bench_shadows.report.audit.inputs import UP_PROJ, Audit, median, share
 from bench_shadows.report.inputs import order_modules
 from bench_shadows.report.tables import Column, Table, flatten
 

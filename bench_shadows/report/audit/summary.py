@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.report.audit_inputs import Audit, share
-from bench_shadows.report.audit_readings import spans
-from bench_shadows.report.audit_tables import skipped_counts
-from bench_shadows.report.capability import asymmetry_table
+from bench_shadows.report.audit.capability import asymmetry_table
+from bench_shadows.report.audit.inputs import Audit, share
+from bench_shadows.report.audit.readings import spans
+from bench_shadows.report.audit.tables import skipped_counts
 from bench_shadows.report.estimates import write_count, write_number
 
 Lines = list[tuple[str, list[str]]]
