@@ -72,6 +72,20 @@ def write_number(value: Any, digits: int | None = None, signed: bool = False) ->
     return text.replace("-", "−")
 
 
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number with so many significant digits, no exponent where it can be read without; a dash for missing."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if abs(value) < 1e-12:  # what rounding leaves of a difference of equals
+        value = 0.0
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        places = 0 if value == 0 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        text = f"{value:,.{places}f}"
+    else:
+        text = f"{value:.{digits - 1}e}"
+    return text.replace("-", "−")
+
+
 def write_count(value: float) -> str:
     """A large count as a person reads it: 1.1 M, 1.2 T."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -15,6 +15,7 @@ from bench_shadows.report.claims import score_card
 from bench_shadows.report.claims import verdict as claims_verdict
 from bench_shadows.report.claims.judge import judge, write_claims
 from bench_shadows.report.claims.verdict import Claim
+from bench_shadows.report.estimates import significant
 from bench_shadows.report.inputs import read_run
 
 finite = st.floats(-1e9, 1e9).filter(lambda value: value == 0 or abs(value) > 1e-9)
@@ -39,12 +40,12 @@ def part(
 
 @given(finite)
 def test_three_significant_digits_are_kept(value: float) -> None:
-    text = score_card.significant(value).replace("−", "-").replace(",", "")
+    text = significant(value).replace("−", "-").replace(",", "")
     assert float(text) == pytest.approx(value, rel=0.005)
 
 
 def test_numbers_are_written_as_they_are_read() -> None:
-    written = [score_card.significant(value) for value in (0, 0.0312, -12.34, 1234.5, 1.2e7, None, float("nan"))]
+    written = [significant(value) for value in (0, 0.0312, -12.34, 1234.5, 1.2e7, None, float("nan"))]
     assert written == ["0", "0.0312", "−12.3", "1,234", "1.20e+07", "–", "–"]
     assert [score_card.probability(value) for value in (0.0004, 0.0312, 1.0, None)] == [
         "< 0.001",

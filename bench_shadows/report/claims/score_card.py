@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS
 from bench_shadows.report.claims.verdict import COVERAGE, Claim, TestedPart
-from bench_shadows.report.estimates import MISSING, estimate
+from bench_shadows.report.estimates import MISSING, estimate, significant
 from bench_shadows.report.tables import Column, Table
 
 # verdict -> (class of its badge, sign, how a sentence counts it: one, several)
@@ -42,20 +42,6 @@ def sentence(claims: Sequence[Claim]) -> str:
     if len(claims) == 1:
         return f"{claims[0].id} {VERDICTS[claims[0].verdict][2]}."
     return f"Of {len(claims)} claims {', '.join(parts)}."
-
-
-def significant(value: float | None, digits: int = 3) -> str:
-    """A number with so many significant digits, no exponent where it can be read without; a dash for missing."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    if abs(value) < 1e-12:  # what rounding leaves of a difference of equals
-        value = 0.0
-    if value == 0 or 1e-4 <= abs(value) < 1e6:
-        places = 0 if value == 0 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        text = f"{value:,.{places}f}"
-    else:
-        text = f"{value:.{digits - 1}e}"
-    return text.replace("-", "−")
 
 
 def probability(value: float | None) -> str:

@@ -17,6 +17,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from bench_shadows.report.estimates import significant
+
 # Of every one-sided test, after Holm's correction. Half of 5 %, so that it agrees with the page's 95 % intervals
 # and that values which are not quite normal still give less than one false verdict in twenty.
 LEVEL = 0.025
@@ -254,9 +256,9 @@ def _weakest(parts: Sequence[TestedPart]) -> TestedPart:
 def write_part(part: TestedPart) -> str:
     """`D − A at the end −1.2 points (−2.0 to −0.4), claimed below −0.45`."""
     unit = f" {part.unit}" if part.unit else ""
-    text = f"{part.name} {_number(part.effect)}{unit}"
+    text = f"{part.name} {significant(part.effect)}{unit}"
     if part.interval is not None:
-        text += f" ({_number(part.interval[0])} to {_number(part.interval[1])})"
+        text += f" ({significant(part.interval[0])} to {significant(part.interval[1])})"
     low, high = part.claimed
     if low is not None and high is not None:
         return f"{text}, claimed between {_number(low)} and {_number(high)}"
