@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,24 +162,28 @@ def _pictures(curve: Curve) -> list[Picture]:
 def draw(curve: Curve, against_reference: bool) -> Figure | None:
     """The measures against the varied value: the other conditions' differences to the reference, or its own."""
     names = [name for name in curve.conditions if (name != curve.reference) == against_reference]
-    if not names:
+    if not names or not curve.measures:
         return None
-    rows, columns = grid_shape(len(curve.measures), 4)
+    found = {
+        one: {name: _by_point(curve, name, one.key, against_reference) for name in names} for one in curve.measures
+    }
+    if not against_reference:  # what the reference has none of, such as removed text, needs no panel
+        found = {one: points for one, points in found.items() if not _is_zero(points.values())}
+    rows, columns = grid_shape(len(found), 4)
     title = f"What {curve.field} does" + ("" if against_reference else f" to condition {curve.reference} itself")
     figure, axes_grid = new_figure(title, rows, columns, 1.0 + 2.0 * rows, sharex=True)
     panels = list(axes_grid.flat)
-    for axes, measure in zip(panels, curve.measures, strict=False):
-        found = {name: _by_point(curve, name, measure.key, against_reference) for name in names}
-        if not any(any(point) for point in found.values()):
+    for axes, (measure, by_name) in zip(panels, found.items(), strict=False):
+        if not any(any(points) for points in by_name.values()):
             empty(axes, "nothing recorded")
-        for shift, (name, points) in enumerate(found.items()):
-            _draw_points(axes, points, name, 0.06 * (shift - (len(found) - 1) / 2))
+        for shift, (name, points) in enumerate(by_name.items()):
+            _draw_points(axes, points, name, 0.06 * (shift - (len(names) - 1) / 2))
         if against_reference:
             axes.axhline(0, color=COLOURS[curve.reference], linewidth=1.1)
         axes.set_title(measure.label, fontsize=8.5)
         axes.set_xticks(range(len(curve.labels)), curve.labels)
         axes.set_xlim(-0.4, len(curve.labels) - 0.6)
-    for axes in panels[len(curve.measures) :]:
+    for axes in panels[len(found) :]:
         hide(axes)
     for axes in panels:
         axes.tick_params(labelbottom=True)
@@ -187,6 +191,12 @@ def draw(curve: Curve, against_reference: bool) -> Figure | None:
     figure.supxlabel(curve.field, fontsize=9)
     legend(figure, names)
     return figure
+
+
+def _is_zero(found: Iterable[list[BySeed]]) -> bool:
+    """Whether values were measured and all of them are 0."""
+    values = [value for points in found for point in points for value in point.values()]
+    return bool(values) and not any(values)
 
 
 def _by_point(curve: Curve, condition: str, key: str, against_reference: bool) -> list[BySeed]:
