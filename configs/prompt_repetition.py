@@ -15,7 +15,7 @@ The paper's open limitation, the effect against the duplication rate and against
     bench-shadows sweep --config=configs/prompt_repetition.py \
         --vary=prompts.duplication=0,0.25,0.5,0.75,0.9 --vary=prompts.minimum=16,24,32,40
 
-Eight studies; with half the steps (train.samples and prompts.samples 5600) 46 minutes on the same cores.
+Eight studies; with half the steps (train.samples and prompts.samples 5600) 39 minutes on the same cores.
 """
 
 import ml_collections
