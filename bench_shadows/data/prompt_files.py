@@ -170,6 +170,9 @@ def _join_lists(pieces: Sequence[_Piece], path: Path) -> None:
 
 
 def _join_parquet(pieces: Sequence[_Piece], path: Path) -> None:
+    if len(pieces) == 1:  # nothing to encode again
+        _join_lines(pieces, path)
+        return
     with pq.ParquetWriter(path, pq.read_schema(pieces[0].out), compression="zstd") as file:
         for piece in pieces:
             with pq.ParquetFile(piece.out) as content:

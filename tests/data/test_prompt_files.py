@@ -110,6 +110,14 @@ def test_a_json_list_is_read_as_the_library_reads_it(tmp_path: Path, text: str) 
             list(elements(str(source)))
 
 
+def test_a_list_that_is_nested_too_deeply_is_counted(tmp_path: Path) -> None:
+    source = tmp_path / "deep.json"
+    source.write_text(f"[{json.dumps(REPEATING)}, {'[' * 100_000}{']' * 100_000}]")
+    found = dedupe_prompts([str(source)], tmp_path / "out", Rules(), 1)
+    assert found["bad_records"] == {"the rest of the file cannot be read": 1}
+    assert json.loads((tmp_path / "out" / "deep.json").read_text()) == [CLEAN]
+
+
 def test_parquet_keeps_its_schema_and_its_images(tmp_path: Path) -> None:
     turns = [{"from": "human", "value": ASK}, {"from": "gpt", "value": ASK}]
     schema = pa.schema(
