@@ -26,8 +26,8 @@ from bench_shadows.evaluation.suites import inputs as suite_inputs
 from bench_shadows.evaluation.table import Row
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
-from bench_shadows.training.checkpoints import checkpoint_folder, restore_params, sound_digest
-from bench_shadows.training.compile_cache import use_compile_cache
+from bench_shadows.training.checkpoints.checkpoints import checkpoint_folder, restore_params, sound_digest
+from bench_shadows.training.compile.compile_cache import use_compile_cache
 
 
 class Point(NamedTuple):

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from safetensors.numpy import save_file
 
 from bench_shadows.config import Config
-from bench_shadows.data.vision.sample import ASSISTANT, IMAGE, IMAGE_ID, USER
+from bench_shadows.data.samples.sample import ASSISTANT, IMAGE, IMAGE_ID, USER
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path
 from bench_shadows.model.huggingface import to_hugging_face
 from bench_shadows.model.llava import to_llava
 from bench_shadows.model.vision import PIXEL_MEAN, PIXEL_STD
-from bench_shadows.training.saved import find
+from bench_shadows.training.checkpoints.saved import find
 
 Dtype = Literal["float32", "bfloat16"]
 

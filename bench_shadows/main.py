@@ -70,8 +70,8 @@ def _study(call: Call) -> Any:
 def _on_all_hosts(work: Callable[[Call], None]) -> Callable[[Call], None]:
     def run(call: Call) -> None:
         call.config()  # what is wrong with it is said before the hosts join
-        from bench_shadows.training.distributed import together
-        from bench_shadows.training.xla_flags import set_flags
+        from bench_shadows.training.compile.xla_flags import set_flags
+        from bench_shadows.training.devices.distributed import together
 
         set_flags()
         with together():
@@ -138,8 +138,8 @@ def _harness(call: Call) -> None:
 def _compile(call: Call) -> None:
     config, topology = call.config(), call.options.topology
     os.environ["JAX_PLATFORMS"] = "cpu"  # libtpu compiles; with it installed JAX would look for a TPU to run on
-    from bench_shadows.training.topology import compile_report, diagnostics_report, suggest
-    from bench_shadows.training.topology_text import describe
+    from bench_shadows.training.compile.topology import compile_report, diagnostics_report, suggest
+    from bench_shadows.training.compile.topology_text import describe
 
     report = (suggest if call.options.suggest else compile_report)(config, topology, call.options.mfu)
     if report is None:
@@ -151,8 +151,8 @@ def _compile(call: Call) -> None:
 
 def _dedupe_prompts(call: Call) -> None:
     options = call.options
-    from bench_shadows.data.prompt_files import dedupe_prompts
-    from bench_shadows.data.prompts import Rules
+    from bench_shadows.data.samples.clean_files import dedupe_prompts
+    from bench_shadows.data.samples.repetition import Rules
     from bench_shadows.report.prompts.cleaned_page import write_prompts_page
 
     rules = Rules(tuple(options.fields), tuple(options.protect), options.minimum, not options.case)

@@ -21,7 +21,7 @@ from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import TEMPORARY, exclusive, hash_file, hash_json, read_json, remove, write_json
 from bench_shadows.progress import duration, say
 from bench_shadows.provenance import collect, now
-from bench_shadows.training.distributed import is_first_host, on_first_host
+from bench_shadows.training.devices.distributed import is_first_host, on_first_host
 
 Outputs = dict[str, str]  # path under the run's folder -> SHA-256
 
@@ -56,7 +56,7 @@ class Study:
 
     def report_data(self) -> None:
         """The page of the data alone, report-data/."""
-        from bench_shadows.report.data_page import write_data_report
+        from bench_shadows.report.conditions.data_page import write_data_report
 
         say(f"the page of the data: {write_data_report(self.folder)}")
 
@@ -64,9 +64,9 @@ class Study:
         """One client's part of Condition D's rewriting by an endpoint; `prepare` takes the replies up."""
         if self.config.studies_prompts:
             raise ConfigError(f"rewrite: {', '.join(self.config.conditions.names)} have nothing to rewrite, D has")
-        from bench_shadows.data.corpus import first_half
-        from bench_shadows.data.document import Document
-        from bench_shadows.data.rewrite import rewrite_shard
+        from bench_shadows.data.corpus.document import Document
+        from bench_shadows.data.rewriting.rewrite import rewrite_shard
+        from bench_shadows.data.rows.sampled_corpus import first_half
 
         data = self.folder / "data"
 
@@ -106,12 +106,12 @@ class Study:
             say(f"the page: {self.folder / 'report' / 'index.html'}")
 
     def _prepare(self, beam: Sequence[str]) -> Outputs:
+        from bench_shadows.data.corpus.workers import LOCAL, Engine
         from bench_shadows.data.prepare import prepare
-        from bench_shadows.data.workers import LOCAL, Engine
 
         engine: Engine = LOCAL
         if beam:
-            from bench_shadows.data.beam import BeamEngine
+            from bench_shadows.data.corpus.beam import BeamEngine
 
             engine = BeamEngine(self.folder / "data", beam)
         outputs = prepare(self.config, self.folder / "data", engine)
@@ -136,7 +136,7 @@ class Study:
             work()
 
     def _checkpoints(self, condition: str, seed: int) -> Outputs:
-        from bench_shadows.training.checkpoints import checkpoint_folder, written
+        from bench_shadows.training.checkpoints.checkpoints import checkpoint_folder, written
 
         run = self.folder / "runs" / f"{condition}-seed{seed}"
         found = written(checkpoint_folder(self.config, run)) if is_first_host() else {}
@@ -155,7 +155,7 @@ class Study:
         self._stage("evaluate", analysis.evaluate, analysis.made_from("evaluate"))
 
     def _report(self) -> Outputs:
-        from bench_shadows.report.page import write_report
+        from bench_shadows.report.conditions.page import write_report
 
         folder = write_report(self.folder).parent
         files = [self.folder / "claims.json", *(path for path in folder.rglob("*") if path.is_file())]

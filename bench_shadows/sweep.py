@@ -22,12 +22,12 @@ from typing import Any
 
 from bench_shadows.config import Config, DataConfig, to_dict
 from bench_shadows.config_file import load
-from bench_shadows.data.conditions import plan_path
-from bench_shadows.data.rows import rows_of
+from bench_shadows.data.rows.plans import plan_path
+from bench_shadows.data.rows.row_store import rows_of
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import atomic_path, exclusive, hash_file, hash_json, write_json
 from bench_shadows.progress import duration, say
-from bench_shadows.report.sweep_page import FILE, write_sweep
+from bench_shadows.report.sweep.page import FILE, write_sweep
 from bench_shadows.study import Study
 
 DRAWN = ("tokenizer.json", "rows", "documents.parquet", "documents.json")

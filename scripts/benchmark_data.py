@@ -38,12 +38,12 @@ from bench_shadows.config import (
     to_dict,
 )
 from bench_shadows.config_file import from_dict
-from bench_shadows.data.corpus import draw_corpus
-from bench_shadows.data.deduplicate import jaccard
-from bench_shadows.data.ingest import open_corpus
-from bench_shadows.data.inputs import claim
+from bench_shadows.data.corpus.deduplicate import jaccard
+from bench_shadows.data.corpus.ingest import open_corpus
+from bench_shadows.data.fingerprint import claim
 from bench_shadows.data.prepare import prepare
-from bench_shadows.data.rows import NAMES, RowSet, write_rows
+from bench_shadows.data.rows.row_store import NAMES, RowSet, write_rows
+from bench_shadows.data.rows.sampled_corpus import draw_corpus
 
 SEQ_LEN, BATCH, VOCABULARY = 4096, 16, 16_384
 USED = 0.8  # of the text, in rows
@@ -236,7 +236,7 @@ def measure_duplicates(folder: Path) -> dict[str, Any]:
 
 def measure_loader(rows: Path, batch: int, seconds: float = 5.0) -> dict[str, float]:
     """Rows in random order through the loader."""
-    from bench_shadows.data.loader import batches
+    from bench_shadows.data.rows.loader import batches
 
     sets = [RowSet(rows / name) for name in NAMES]
     plan = np.random.default_rng(0).permutation(sum(map(len, sets))).astype(np.uint32)

@@ -25,11 +25,11 @@ import numpy as np
 
 from bench_shadows import config_file
 from bench_shadows.config import Config
-from bench_shadows.data.loader import Batch
+from bench_shadows.data.rows.loader import Batch
 from bench_shadows.diagnostics.monitor import Monitor
-from bench_shadows.training.compile_cache import use_compile_cache
-from bench_shadows.training.feeding import place
-from bench_shadows.training.sharding import accumulation_steps, build_mesh
+from bench_shadows.training.compile.compile_cache import use_compile_cache
+from bench_shadows.training.devices.feeding import place
+from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import State, compile_step, initial_state
 
 
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--looks", type=int, default=20)
     parser.add_argument("--blocks", type=int, default=10)
-    parser.add_argument("--out", type=Path, default=Path("benchmark_monitor.json"))
+    parser.add_argument("--out", type=Path, default=Path("results/benchmark_monitor.json"))
     args = parser.parse_args()
     use_compile_cache()
     config = config_file.load(args.config)

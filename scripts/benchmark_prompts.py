@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_shadows.data.prompt_files import dedupe_prompts, piece_bytes
-from bench_shadows.data.prompts import Rules
+from bench_shadows.data.samples.clean_files import dedupe_prompts, piece_bytes
+from bench_shadows.data.samples.repetition import Rules
 
 ASKED = [
     "Answer the question using a single word or phrase.",

@@ -19,9 +19,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench_shadows.config import Config, DataConfig, TeacherConfig, TrainConfig
-from bench_shadows.data.document import Document
-from bench_shadows.data.rewrite import rewrite_shard
-from bench_shadows.data.teacher.journal import Journal, Reply, piece_key
+from bench_shadows.data.corpus.document import Document
+from bench_shadows.data.rewriting.endpoint.journal import Journal, Reply, piece_key
+from bench_shadows.data.rewriting.rewrite import rewrite_shard
 
 TEXT = "We utilise the apparatus, and endeavour to go on with it. " * 35
 MESSAGE = {"role": "assistant", "content": f"<output> {TEXT} </output>"}

@@ -39,7 +39,7 @@ import numpy as np
 from bench_shadows.config import Config, TrainConfig
 from bench_shadows.config_file import load
 from bench_shadows.progress import say
-from bench_shadows.training.throughput import model_flops_utilization
+from bench_shadows.training.logs.throughput import model_flops_utilization
 
 CHECKED_STEPS, RATE = 3, 1e-3
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}  # of the losses of those steps, in nats
@@ -71,10 +71,10 @@ class Ours:
         """Compiles; returns the losses of the first steps from the initial weights."""
         import jax
 
-        from bench_shadows.data.loader import Batch
-        from bench_shadows.training.feeding import place
+        from bench_shadows.data.rows.loader import Batch
+        from bench_shadows.training.devices.feeding import place
+        from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh
         from bench_shadows.training.population import compile_population
-        from bench_shadows.training.sharding import accumulation_steps, build_mesh
         from bench_shadows.training.step import compile_step, initial_state
 
         config = dataclasses.replace(self._config, train=dataclasses.replace(self._config.train, **setting))

@@ -35,7 +35,7 @@ from bench_shadows.report.claims.verdict import (
     register,
     t_test,
 )
-from bench_shadows.report.inputs import Run
+from bench_shadows.report.common.run import Run
 
 PAPER_LAYERS = 32
 

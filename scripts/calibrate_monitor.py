@@ -30,7 +30,7 @@ from bench_shadows.diagnostics.regimes import UPPER
 from bench_shadows.diagnostics.weights import Stack
 from bench_shadows.files import write_json
 from bench_shadows.study import Study
-from bench_shadows.training.checkpoints import restore_params
+from bench_shadows.training.checkpoints.checkpoints import restore_params
 
 ALL = 1_000_000  # more matrices than a model has
 LOSSES = (0.25, 0.5, 0.75, 0.9)  # how far the planted collapse goes

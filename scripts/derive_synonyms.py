@@ -4,7 +4,7 @@
 
 WORDNET is a folder with WordNet's database files (`data.verb`, `index.verb`, `cntlist.rev`, ...); without it
 $WNSEARCHDIR, then /usr/share/wordnet (Debian and Ubuntu: `apt install wordnet-base`). Writes
-bench_shadows/data/teacher/builtin/synonyms.tsv, which is kept in the repository so that a document is rewritten
+bench_shadows/data/rewriting/rules/synonyms.tsv, which is kept in the repository so that a document is rewritten
 to the same text on every machine, whether it has WordNet or not. Format of the files: wndb(5WN).
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import wordfreq
 
-TABLE = Path(__file__).parents[1] / "bench_shadows/data/teacher/builtin/synonyms.tsv"
+TABLE = Path(__file__).parents[1] / "bench_shadows/data/rewriting/rules/synonyms.tsv"
 PARTS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 RARE = 4.0
 """Zipf frequency below which a word is replaced ..."""

@@ -242,7 +242,7 @@ def differences(quiet: Path, killed: Path) -> Iterator[str]:
     import numpy as np
 
     from bench_shadows.config_file import from_dict
-    from bench_shadows.training.checkpoints import restore_params
+    from bench_shadows.training.checkpoints.checkpoints import restore_params
 
     steps = from_dict(json.loads((quiet / "config.json").read_text())).analysed_steps
     for step in (0, *steps):

@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench_shadows.data.exercises import DOCUMENT, Exercise, reasoning_gym_exercises
+from bench_shadows.data.corpus.builtin.exercises import DOCUMENT, Exercise, reasoning_gym_exercises
 from bench_shadows.files import atomic_path
 
 

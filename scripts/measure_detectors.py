@@ -1,4 +1,4 @@
-"""How often the detectors of `bench_shadows/data/detect.py` are wrong, and how many MB/s they read.
+"""How often the detectors of `bench_shadows/data/corpus/detect.py` are wrong, and how many MB/s they read.
 
     python scripts/measure_detectors.py [--documents=2700] [--without-magika]
 
@@ -16,8 +16,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from bench_shadows.data import archives, builtin, detect, languages, tokenizer
-from bench_shadows.data.document import KINDS, Document
+from bench_shadows.data.corpus import detect, languages
+from bench_shadows.data.corpus.builtin import archives, builtin
+from bench_shadows.data.corpus.document import KINDS, Document
+from bench_shadows.data.rows import tokenizer
 from bench_shadows.files import cache_folder
 
 LENGTHS = (30, 100, 300, 1000)  # characters of the translations

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bench_shadows.data.builtin import builtin_documents
-from bench_shadows.data.document import Document
-from bench_shadows.data.statistics import entropy_nats, top_share
-from bench_shadows.data.teacher.builtin import rewrite_counted
-from bench_shadows.data.teacher.builtin.plain import zipf
+from bench_shadows.data.corpus.builtin.builtin import builtin_documents
+from bench_shadows.data.corpus.document import Document
+from bench_shadows.data.rewriting.rules import rewrite_counted
+from bench_shadows.data.rewriting.rules.plain import zipf
+from bench_shadows.data.statistics.statistics import entropy_nats, top_share
 
 WORD = re.compile(r"[^\W\d_]+")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")

@@ -6,7 +6,7 @@ python scripts/readme_picture.py results/laptop picture.png
 import argparse
 from pathlib import Path
 
-from bench_shadows.report.picture import write_picture
+from bench_shadows.report.conditions.readme_picture import write_picture
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from simulated_studies import SMALL_RUNS, Noise, evaluation_frame, frame, matrix_noise, run_of
 
 from bench_shadows.config import PROMPT_CONDITIONS, ConditionsConfig, Config, ModelConfig
-from bench_shadows.report.inputs import MODULES, Frame, Run
+from bench_shadows.report.common.run import MODULES, Frame, Run
 
 GROUPS = ("multimodal", "documents", "instructions", "language")
 V_PROJ, UP_PROJ = (MODULES.index(name) for name in ("self_attn.v_proj", "mlp.up_proj"))

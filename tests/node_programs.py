@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench_shadows.data.teacher.builtin import javascript
+from bench_shadows.data.rewriting.rules import javascript
 
 RUNTIME = Path(javascript.__file__).with_name("python.mjs")
 DRIVER = """

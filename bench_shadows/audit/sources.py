@@ -155,7 +155,7 @@ def _orbax_params(path: Path) -> Path | None:
             return None
         params = steps[-1][1] / "params"
     if (params.parent / "digests.json").is_file():
-        from bench_shadows.training.checkpoints import find_fault  # imports JAX and Orbax
+        from bench_shadows.training.checkpoints.checkpoints import find_fault
 
         if fault := find_fault(params.parent):
             raise RunError(f"{fault}; audit another step, or let the train stage make it again")

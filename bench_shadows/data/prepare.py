@@ -5,9 +5,10 @@ Every output stands under its final name only when it is whole, and a folder bel
 with what is missing, ends with the same bytes as an undisturbed one, and a folder made from other data is
 refused, never mixed.
 
-    sources -> corpus/ (ingest.py) -> drawn/order (corpus.py) -> drawn/tokens (fill.py) -> rows/ -> plans/
+    sources -> corpus/ (corpus/ingest.py) -> drawn/order (rows/sampled_corpus.py)
+            -> drawn/tokens (rows/segments.py) -> rows/ -> plans/
 
-That is the way of documents; samples with prompts go that of `vision/prepare.py`.
+That is the way of documents; samples with prompts go that of `samples/prepare.py`.
 Only numbers of documents and counts are held in memory, text a piece at a time. corpus/ stays: rows that
 are lost are made from it again, and `rewrite` reads it.
 """
@@ -19,19 +20,20 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.config import Config
-from bench_shadows.data import rows, statistics, tokenizer
-from bench_shadows.data.conditions import RowCounts, build_plans, check_counts, load_plan, plan_path, save_plan
-from bench_shadows.data.corpus import Drawn, bytes_per_token, draw_corpus, run_tokenizer
-from bench_shadows.data.fill import DOCUMENTS, Filled, Packing, fill, pack
-from bench_shadows.data.inputs import claim
-from bench_shadows.data.text_statistics import document_statistics
-from bench_shadows.data.vision.prepare import prepare_prompts
-from bench_shadows.data.workers import LOCAL, Engine
+from bench_shadows.data.corpus.workers import LOCAL, Engine
+from bench_shadows.data.fingerprint import claim
+from bench_shadows.data.rows import row_store, tokenizer
+from bench_shadows.data.rows.plans import RowCounts, build_plans, check_counts, load_plan, plan_path, save_plan
+from bench_shadows.data.rows.sampled_corpus import Drawn, bytes_per_token, draw_corpus, run_tokenizer
+from bench_shadows.data.rows.segments import DOCUMENTS, Filled, Packing, fill, pack
+from bench_shadows.data.samples.prepare import prepare_prompts
+from bench_shadows.data.statistics import statistics
+from bench_shadows.data.statistics.text_statistics import document_statistics
 from bench_shadows.errors import DataError
 from bench_shadows.files import TEMPORARY, atomic_path, hash_file, read_json, remove, write_json
 from bench_shadows.progress import Progress, say
 
-SETS = (*rows.NAMES, "held_out")
+SETS = (*row_store.NAMES, "held_out")
 _VERIFIED_BYTES = 2**31  # of a row set whose shards are hashed again: a second or two
 
 
@@ -73,8 +75,8 @@ def _drawn_files(folder: Path) -> list[Path]:
 def _verify(folder: Path) -> None:
     """Compares rows of an earlier life with their hashes, where reading them all takes seconds."""
     for name in SETS:
-        row_set = rows.RowSet(folder / "rows" / name)
-        if row_set.description["tokens"] * rows.TOKEN.itemsize <= _VERIFIED_BYTES:
+        row_set = row_store.RowSet(folder / "rows" / name)
+        if row_set.description["tokens"] * row_store.TOKEN.itemsize <= _VERIFIED_BYTES:
             row_set.verify()
 
 
@@ -98,7 +100,7 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
     _check_text(config, drawn, sets)
     _pack(config, folder, sets, words.end_of_text, engine)
     _write_documents(folder / "documents.parquet", [held_out, first, second])
-    made = {name: rows.RowSet(folder / "rows" / name).description for name in SETS}
+    made = {name: row_store.RowSet(folder / "rows" / name).description for name in SETS}
     description = {
         "corpus": drawn.corpus.report,
         "longest_part": drawn.longest,
@@ -115,7 +117,7 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
 
 def _check_text(config: Config, drawn: Drawn, sets: dict[str, Filled]) -> None:
     """Raises DataError, with what there is, where the text does not fill the phases."""
-    have = {name: sets[name].rows(name, config.data.seq_len) for name in rows.NAMES}
+    have = {name: sets[name].rows(name, config.data.seq_len) for name in row_store.NAMES}
     try:
         check_counts(_counts(config, have), ["A", *config.conditions.names])
     except DataError as error:
@@ -134,7 +136,7 @@ def _pack(config: Config, folder: Path, sets: dict[str, Filled], end_of_text: in
         used = filled.segments if name in filled.tokens else []
         if not (folder / "rows" / name / "rows.json").exists():
             jobs.append(Packing(config, folder, name, tuple(used), end_of_text))
-    megabytes = sum(sets[job.name].token_count(job.name) for job in jobs) * rows.TOKEN.itemsize / 1e6
+    megabytes = sum(sets[job.name].token_count(job.name) for job in jobs) * row_store.TOKEN.itemsize / 1e6
     with Progress("packing rows", megabytes, "MB") as progress:
         engine.each(pack, jobs, megabytes, progress)
 
@@ -165,7 +167,7 @@ def _counts(config: Config, have: dict[str, int]) -> RowCounts:
 
 def _plans(config: Config, folder: Path) -> None:
     """Makes the plans that are missing."""
-    have = {name: len(rows.RowSet(folder / "rows" / name)) for name in rows.NAMES}
+    have = {name: len(row_store.RowSet(folder / "rows" / name)) for name in row_store.NAMES}
     counts = _counts(config, have)
     for seed in config.conditions.seeds:
         for name in dict.fromkeys(("A", *config.conditions.names)):
@@ -183,7 +185,7 @@ def _statistics(config: Config, folder: Path) -> None:
     path = folder / "statistics.json"
     if path.exists() and (folder / "token_counts.npy").exists() and plans.keys() == _described_runs(path):
         return
-    store = rows.RowStore.open(folder / "rows")
+    store = row_store.RowStore.open(folder / "rows")
     words = tokenizer.load(folder / "tokenizer.json", config.model.vocab_size)
     coverage = load_plan(plan_path(folder, "A", config.conditions.seeds[0]))
     say(f"statistics: what {len(plans)} plans show")

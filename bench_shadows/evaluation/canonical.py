@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench_shadows.data import draw
-from bench_shadows.data.document import Document
-from bench_shadows.data.teacher.builtin import rewrite
+from bench_shadows.data.corpus.document import Document
+from bench_shadows.data.rewriting.rules import rewrite
+from bench_shadows.data.rows import sampling
 from bench_shadows.evaluation.table import Row, row
 
 FORMS = ("original", "rewritten")
@@ -39,7 +39,7 @@ def make_passages(documents: Iterable[Document], seq_len: int, wanted: int, seed
     by_domain: dict[str, list[list[Document]]] = {}
     for document in documents:
         if document.kind != "exercise":
-            cuts = draw.spans(document.text, seq_len * _CHARACTERS_PER_TOKEN)
+            cuts = sampling.spans(document.text, seq_len * _CHARACTERS_PER_TOKEN)
             pieces = [dataclasses.replace(document, text=document.text[start:stop]) for start, stop in cuts]
             by_domain.setdefault(document.domain, []).append([pieces[i] for i in generator.permutation(len(cuts))])
     return [

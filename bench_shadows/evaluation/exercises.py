@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bench_shadows.config import EvaluationConfig
-from bench_shadows.data import exercises
-from bench_shadows.data.exercises import Exercise
-from bench_shadows.data.tokenizer import Tokenizer
+from bench_shadows.data.corpus.builtin import exercises
+from bench_shadows.data.corpus.builtin.exercises import Exercise
+from bench_shadows.data.rows.tokenizer import Tokenizer
 from bench_shadows.evaluation.table import Row, row
 
 KINDS = ("narrow", "broad")

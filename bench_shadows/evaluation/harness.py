@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.config import Config
-from bench_shadows.data.tokenizer import Tokenizer
+from bench_shadows.data.rows.tokenizer import Tokenizer
 from bench_shadows.diagnostics.analyse import write_table
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.evaluation.table import SCHEMA, Row, row
 from bench_shadows.files import remove, write_json
-from bench_shadows.training.compile_cache import use_compile_cache
-from bench_shadows.training.saved import find
+from bench_shadows.training.checkpoints.saved import find
+from bench_shadows.training.compile.compile_cache import use_compile_cache
 
 SUITE = "harness"
 KEPT = ("results", "groups", "group_subtasks", "versions", "n-shot", "n-samples", "higher_is_better", "configs")

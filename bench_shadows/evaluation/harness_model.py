@@ -22,7 +22,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from bench_shadows.config import Config
-from bench_shadows.data.tokenizer import Tokenizer
+from bench_shadows.data.rows.tokenizer import Tokenizer
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_json
 from bench_shadows.model.decoder import with_parameters

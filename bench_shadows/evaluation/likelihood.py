@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from bench_shadows.config import Config
-from bench_shadows.data.statistics import DECILES
+from bench_shadows.data.statistics.statistics import DECILES
 from bench_shadows.evaluation.table import Row, row
 from bench_shadows.model.decoder import with_parameters
 from bench_shadows.model.loss import next_tokens, token_losses

@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.config import Config, to_dict
-from bench_shadows.data import tokenizer as tokenizers
-from bench_shadows.data.rows import RowSet
-from bench_shadows.data.vision.images import RowImages
-from bench_shadows.data.vision.sample import END_ID
-from bench_shadows.data.vision.scoring import score
+from bench_shadows.data.rows import tokenizer as tokenizers
+from bench_shadows.data.rows.row_store import RowSet
+from bench_shadows.data.samples.images import RowImages
+from bench_shadows.data.samples.sample import END_ID
+from bench_shadows.data.samples.scoring import score
 from bench_shadows.evaluation.answers import chance_rows, count_answers, last_question, loss_rows, match_rows
 from bench_shadows.evaluation.harness import task_rows
 from bench_shadows.evaluation.likelihood import build_losses, sequence_losses

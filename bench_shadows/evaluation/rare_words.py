@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench_shadows.data import words
+from bench_shadows.data.statistics import vocabulary
 from bench_shadows.evaluation.sentences import replaceable, replaced, sentences
 from bench_shadows.evaluation.table import Row, row
 from bench_shadows.evaluation.word_classes import stem, word_class
@@ -59,7 +59,7 @@ class Text(NamedTuple):
 def count_words(documents: Path) -> Counter[str]:
     """How often each word stands in condition A's training text, both halves of documents.parquet.
 
-    Every document counts, whatever its kind; words are those of `words.split`.
+    Every document counts, whatever its kind; words are those of `vocabulary.split`.
     """
     file = pq.ParquetFile(documents)
     pieces = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
@@ -71,7 +71,7 @@ def count_words(documents: Path) -> Counter[str]:
             for document in file.read_row_group(number, columns=["text", "language", "split"]).to_pylist():
                 if document["split"] != "held_out":
                     language = "zh" if document["language"] == "zh" else "en"
-                    counts.update(words.split(document["text"], language, "text"))
+                    counts.update(vocabulary.split(document["text"], language, "text"))
                 progress.add()
     return counts
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from bench_shadows.data import words
+from bench_shadows.data.statistics import vocabulary
 
 _PARAGRAPH = re.compile(r"\n[ \t]*\n|\n(?=- )")  # in the corpus' dialogues every turn begins with a dash
 _ENGLISH = re.compile(r"[^.!?]+[.!?]+[\"'’”)]*(?=\s|$)")
@@ -44,7 +44,7 @@ def _is_english_prose(sentence: str) -> bool:
 def replaceable(sentence: str, language: str) -> Iterator[str]:
     """The words that stand once in a sentence, in small letters and by themselves, in their order."""
     if language == "zh":
-        found = words.split(sentence, language, "text")
+        found = vocabulary.split(sentence, language, "text")
         yield from (word for word in found if sentence.count(word) == 1)
         return
     found = _ALONE.findall(sentence)

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.config import Config, to_dict
-from bench_shadows.data import tokenizer as tokenizers
-from bench_shadows.data.builtin import exercise_documents
-from bench_shadows.data.document import FIELDS, Document
-from bench_shadows.data.exercises import Exercise
-from bench_shadows.data.rows import RowSet
-from bench_shadows.data.statistics import frequency_deciles
+from bench_shadows.data.corpus.builtin.builtin import exercise_documents
+from bench_shadows.data.corpus.builtin.exercises import Exercise
+from bench_shadows.data.corpus.document import FIELDS, Document
+from bench_shadows.data.rows import tokenizer as tokenizers
+from bench_shadows.data.rows.row_store import RowSet
+from bench_shadows.data.statistics.statistics import frequency_deciles
 from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages
 from bench_shadows.evaluation.exercises import (
     SPARE,

@@ -11,26 +11,26 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bench_shadows.config import OPERATIONAL, Config, to_dict
-from bench_shadows.data.conditions import load_plan, plan_hash, plan_path
-from bench_shadows.data.loader import Batch, batches
-from bench_shadows.data.rows import row_sets, rows_of
-from bench_shadows.data.vision.images import training_images
+from bench_shadows.data.rows.loader import Batch, batches
+from bench_shadows.data.rows.plans import load_plan, plan_hash, plan_path
+from bench_shadows.data.rows.row_store import row_sets, rows_of
+from bench_shadows.data.samples.images import training_images
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
 from bench_shadows.model.pretrained import digest as pretrained_digest
 from bench_shadows.progress import Progress, say
-from bench_shadows.training.checkpoints import Checkpoints, checkpoint_folder
-from bench_shadows.training.compile_cache import use_compile_cache
-from bench_shadows.training.distributed import first_host_says, own_folder, preemption, watched
-from bench_shadows.training.events import Events
-from bench_shadows.training.feeding import host_rows, place, whole_batch
-from bench_shadows.training.goodput import WallTime
-from bench_shadows.training.metrics import MetricsLog
-from bench_shadows.training.monitoring import open_monitor
+from bench_shadows.training.checkpoints.checkpoints import Checkpoints, checkpoint_folder
+from bench_shadows.training.compile.compile_cache import use_compile_cache
+from bench_shadows.training.devices.distributed import first_host_says, own_folder, preemption, watched
+from bench_shadows.training.devices.feeding import host_rows, place, whole_batch
+from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh
+from bench_shadows.training.devices.stopping import StoppedError, StopRequests
+from bench_shadows.training.logs.events import Events
+from bench_shadows.training.logs.goodput import WallTime
+from bench_shadows.training.logs.metrics import MetricsLog
+from bench_shadows.training.logs.monitoring import open_monitor
 from bench_shadows.training.optimizer import learning_rate
-from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import Metrics, State, abstract_state, compile_step, initial_state
-from bench_shadows.training.stopping import StoppedError, StopRequests
 
 Asked = tuple[State, Batch, np.float32]
 """What a run wants computed: a step from this state, with these micro-batches, at this rate."""

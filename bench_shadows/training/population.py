@@ -23,12 +23,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bench_shadows.config import Config
-from bench_shadows.data.loader import Batch
+from bench_shadows.data.rows.loader import Batch
 from bench_shadows.progress import say
+from bench_shadows.training.devices.sharding import build_mesh
+from bench_shadows.training.devices.stopping import StoppedError, StopRequests
 from bench_shadows.training.loop import Run, open_run, train
-from bench_shadows.training.sharding import build_mesh
 from bench_shadows.training.step import Metrics, State, abstract_batch, abstract_state, step_function
-from bench_shadows.training.stopping import StoppedError, StopRequests
 
 Inputs = tuple[Batch, np.float32]  # of one run's step, besides its state
 PopulationStep = Callable[[tuple[State, ...], tuple[Inputs, ...]], tuple[tuple[State, Metrics], ...]]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from bench_shadows.config import DataConfig, FieldsConfig
-from bench_shadows.data.documents import Counts, Document, parts, read_part
+from bench_shadows.data.corpus.documents import Counts, Document, parts, read_part
 
 
 def read_documents(config: DataConfig, counts: Counts) -> Iterator[Document]:

@@ -26,11 +26,11 @@ from bench_shadows.config import (
     to_dict,
 )
 from bench_shadows.config_file import from_dict
-from bench_shadows.data.conditions import load_plan, plan_path
-from bench_shadows.data.loader import batches
 from bench_shadows.data.prepare import prepare
-from bench_shadows.data.rows import RowSet, RowStore
-from bench_shadows.data.tokenizer import load
+from bench_shadows.data.rows.loader import batches
+from bench_shadows.data.rows.plans import load_plan, plan_path
+from bench_shadows.data.rows.row_store import RowSet, RowStore
+from bench_shadows.data.rows.tokenizer import load
 from bench_shadows.errors import DataError, RunError
 
 

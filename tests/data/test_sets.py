@@ -10,8 +10,8 @@ import pytest
 from reading import read_documents
 
 from bench_shadows.config import DataConfig, FieldsConfig
-from bench_shadows.data.documents import Counts, Document, parts, read_part
-from bench_shadows.data.sources import hf, tfds
+from bench_shadows.data.corpus.documents import Counts, Document, parts, read_part
+from bench_shadows.data.corpus.sources import hf, tfds
 from bench_shadows.errors import DataError
 
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(120)]  # tensorflow-datasets and datasets are extras

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench_shadows.data.document import Document
+from bench_shadows.data.corpus.document import Document
 from bench_shadows.evaluation.canonical import canonical_rows, make_passages
 
 ENGLISH = "The weary travellers perceived a colossal edifice, and they hastened towards the illuminated portal.\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bench_shadows.config import EvaluationConfig
-from bench_shadows.data.exercises import BROAD, NARROW, Exercise
-from bench_shadows.data.tokenizer import Tokenizer, train_bpe
+from bench_shadows.data.corpus.builtin.exercises import BROAD, NARROW, Exercise
+from bench_shadows.data.rows.tokenizer import Tokenizer, train_bpe
 from bench_shadows.errors import ConfigError
 from bench_shadows.evaluation.exercises import Question, encode, exercise_rows, is_right, make_questions
 

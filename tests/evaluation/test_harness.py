@@ -15,7 +15,7 @@ from bench_shadows.config import PROMPT_CONDITIONS, ConditionsConfig, VisionConf
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.evaluation import harness
 from bench_shadows.export import export
-from bench_shadows.training.saved import find
+from bench_shadows.training.checkpoints.saved import find
 
 pytestmark = pytest.mark.peers
 

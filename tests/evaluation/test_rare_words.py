@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench_shadows.data.fill import DOCUMENTS
+from bench_shadows.data.rows.segments import DOCUMENTS
 from bench_shadows.evaluation.rare_words import (
     BANDS,
     Pair,

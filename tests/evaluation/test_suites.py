@@ -11,8 +11,8 @@ from tiny_study import write_config
 
 from bench_shadows.config import Config
 from bench_shadows.config_file import load
-from bench_shadows.data import tokenizer
 from bench_shadows.data.prepare import prepare
+from bench_shadows.data.rows import tokenizer
 from bench_shadows.evaluation.likelihood import sequence_losses
 from bench_shadows.evaluation.rare_words import pairs_from_json, rare_word_rows
 from bench_shadows.evaluation.suites import Suites, inputs

@@ -25,9 +25,9 @@ from bench_shadows.export import export
 from bench_shadows.files import write_json
 from bench_shadows.model.decoder import with_parameters
 from bench_shadows.model.generation import build_generate
-from bench_shadows.training.checkpoints import restore_params
-from bench_shadows.training.saved import find
-from bench_shadows.training.sharding import build_mesh
+from bench_shadows.training.checkpoints.checkpoints import restore_params
+from bench_shadows.training.checkpoints.saved import find
+from bench_shadows.training.devices.sharding import build_mesh
 from bench_shadows.training.step import build_decoder
 
 

@@ -11,13 +11,13 @@ import pytest
 from saved_study import CONFIG, write_study
 
 from bench_shadows.config import ConditionsConfig, Config, VisionConfig
-from bench_shadows.data.vision.rows import encode
+from bench_shadows.data.samples.encoding import encode
 from bench_shadows.diagnostics.analyse import Identity, diagnose
 from bench_shadows.diagnostics.weights import open_weights
 from bench_shadows.export import export
 from bench_shadows.model.decoder import with_parameters
-from bench_shadows.training.saved import find
-from bench_shadows.training.sharding import build_mesh
+from bench_shadows.training.checkpoints.saved import find
+from bench_shadows.training.devices.sharding import build_mesh
 from bench_shadows.training.step import build_decoder
 
 VISION = VisionConfig(

@@ -12,7 +12,7 @@ import pytest
 from tiny_study import command, start, write_config
 
 from bench_shadows.files import hash_file
-from bench_shadows.training.checkpoints import restore_params
+from bench_shadows.training.checkpoints.checkpoints import restore_params
 
 pytestmark = pytest.mark.slow
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from tiny_run import CONFIG, files_no_larger_than, with_train, write_data
 
-from bench_shadows.data.conditions import load_plan, plan_path, save_plan
+from bench_shadows.data.rows.plans import load_plan, plan_path, save_plan
 from bench_shadows.errors import RunError
 from bench_shadows.training import loop
-from bench_shadows.training.checkpoints import restore_params, saved_steps
-from bench_shadows.training.events import Events
-from bench_shadows.training.goodput import WallTime
+from bench_shadows.training.checkpoints.checkpoints import restore_params, saved_steps
+from bench_shadows.training.logs.events import Events
+from bench_shadows.training.logs.goodput import WallTime
+from bench_shadows.training.logs.metrics import MetricsLog
 from bench_shadows.training.loop import train
-from bench_shadows.training.metrics import MetricsLog
 
 STEPS = CONFIG.steps
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny_run import some_rows, with_train
 
-from bench_shadows.data.loader import Batch
-from bench_shadows.training.feeding import place
+from bench_shadows.data.rows.loader import Batch
+from bench_shadows.training.devices.feeding import place
+from bench_shadows.training.devices.sharding import build_mesh
 from bench_shadows.training.noise_scale import noise, weighted_square
-from bench_shadows.training.sharding import build_mesh
 from bench_shadows.training.step import build_step, initial_state
 
 STEPS, MICRO_BATCHES, ROWS = 2_000, 8, 4

@@ -12,10 +12,10 @@ import pytest
 from tiny_run import CONFIG, with_train, write_data
 
 from bench_shadows.training import loop, population
-from bench_shadows.training.checkpoints import restore_params, saved_steps
+from bench_shadows.training.checkpoints.checkpoints import restore_params, saved_steps
+from bench_shadows.training.devices.stopping import StoppedError
 from bench_shadows.training.loop import train
 from bench_shadows.training.population import train_population
-from bench_shadows.training.stopping import StoppedError
 
 TOGETHER = with_train(population=3, micro_batch_size=4)
 RUNS = [("A", 0), ("B", 0), ("C", 0)]

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from tiny_run import CONFIG, some_batch, with_train
 
 from bench_shadows.config import Config
-from bench_shadows.training.feeding import place
-from bench_shadows.training.sharding import build_mesh
+from bench_shadows.training.devices.feeding import place
+from bench_shadows.training.devices.sharding import build_mesh
 from bench_shadows.training.spikes import DEVIATIONS, FLOOR, WINDOW, Watched, loss_bound, watch
 from bench_shadows.training.step import State, build_step, initial_state
 

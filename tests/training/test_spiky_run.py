@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from tiny_run import CONFIG, some_rows, with_train, write_data
 
-from bench_shadows.data.conditions import load_plan, plan_path, save_plan
-from bench_shadows.data.rows import NAMES, write_rows
+from bench_shadows.data.rows.plans import load_plan, plan_path, save_plan
+from bench_shadows.data.rows.row_store import NAMES, write_rows
 from bench_shadows.errors import RunError
 from bench_shadows.training import loop
-from bench_shadows.training.checkpoints import restore_params
+from bench_shadows.training.checkpoints.checkpoints import restore_params
 from bench_shadows.training.loop import train
 
 SPIKE = 165

@@ -10,9 +10,9 @@ import pytest
 from tiny_run import CONFIG, some_batch, with_train
 
 from bench_shadows.config import Config
-from bench_shadows.training.feeding import place
+from bench_shadows.training.devices.feeding import place
+from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.optimizer import build_optimizer, decays, learning_rate
-from bench_shadows.training.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.step import Step, abstract_state, build_step, compute_dtype, initial_state
 
 PAPER = Config()

@@ -17,15 +17,15 @@ from jax.sharding import AbstractMesh, AxisType
 from tiny_run import SEEING, some_samples, with_train, write_samples
 
 from bench_shadows.config import Config
-from bench_shadows.data.loader import Batch
-from bench_shadows.data.vision.images import write_images
+from bench_shadows.data.rows.loader import Batch
+from bench_shadows.data.samples.images import write_images
 from bench_shadows.errors import RunError
 from bench_shadows.training import loop
-from bench_shadows.training.checkpoints import restore_params
-from bench_shadows.training.feeding import place
+from bench_shadows.training.checkpoints.checkpoints import restore_params
+from bench_shadows.training.devices.feeding import place
+from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh, state_shardings
 from bench_shadows.training.loop import train
 from bench_shadows.training.population import train_population
-from bench_shadows.training.sharding import accumulation_steps, build_mesh, state_shardings
 from bench_shadows.training.step import abstract_state, build_step, initial_state
 
 RUNS = [("baseline", 0), ("deduplicated", 0)]
@@ -131,7 +131,7 @@ def test_eight_devices_give_the_losses_of_one() -> None:
         f"print(json.dumps([losses(with_train(SEEING, **train)) for train in {list(settings.values())}]))"
     )
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-    paths = os.pathsep.join([str(here.parent), str(here.parents[2])])
+    paths = os.pathsep.join(sys.path)
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from bench_shadows.report.audit.inputs import V_PROJ, Audit, median, share
 from bench_shadows.report.audit.style import SHADES, label
-from bench_shadows.report.estimates import MISSING
-from bench_shadows.report.scores import PERCEPTION, REASONING, Score
-from bench_shadows.report.style import GREY, new_figure
-from bench_shadows.report.tables import Column, Table
+from bench_shadows.report.common.estimates import MISSING
+from bench_shadows.report.common.scores import PERCEPTION, REASONING, Score
+from bench_shadows.report.common.style import GREY, new_figure
+from bench_shadows.report.common.tables import Column, Table
 
 Row = dict[str, Any]
 

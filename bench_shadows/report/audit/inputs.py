@@ -10,8 +10,8 @@ import numpy as np
 
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json
-from bench_shadows.report.inputs import SPECTRUM, Frame, read_frame
-from bench_shadows.report.scores import Score, read_scores
+from bench_shadows.report.common.run import SPECTRUM, Frame, read_frame
+from bench_shadows.report.common.scores import Score, read_scores
 
 MATRIX = ("model", "component", "module", "layer", "tensor")
 DIAGNOSTICS = (*MATRIX, "rows", "columns", *SPECTRUM, "status")

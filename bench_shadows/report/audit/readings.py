@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench_shadows.report.audit.inputs import Audit, median
-from bench_shadows.report.tables import Column, Table
+from bench_shadows.report.common.tables import Column, Table
 
 Row = dict[str, Any]
 

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench_shadows.report.audit.inputs import Audit
-from bench_shadows.report.inputs import Frame
-from bench_shadows.report.style import integer_axis
+from bench_shadows.report.common.run import Frame
+from bench_shadows.report.common.style import integer_axis
 
 # Okabe and Ito's colours again, in an order in which neighbours differ most; each model also has its own marker.
 SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#8A6D00")

@@ -9,7 +9,7 @@ from bench_shadows.report.audit.capability import asymmetry_table
 from bench_shadows.report.audit.inputs import Audit, share
 from bench_shadows.report.audit.readings import spans
 from bench_shadows.report.audit.tables import skipped_counts
-from bench_shadows.report.estimates import write_count, write_number
+from bench_shadows.report.common.estimates import write_count, write_number
 
 Lines = list[tuple[str, list[str]]]
 

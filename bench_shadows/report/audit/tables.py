@@ -14,8 +14,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from bench_shadows.report.audit.inputs import UP_PROJ, Audit, median, share
-from bench_shadows.report.inputs import order_modules
-from bench_shadows.report.tables import Column, Table, flatten
+from bench_shadows.report.common.run import order_modules
+from bench_shadows.report.common.tables import Column, Table, flatten
 
 Row = dict[str, Any]
 

@@ -35,7 +35,7 @@ from bench_shadows.report.claims.verdict import (
     examine,
     register,
 )
-from bench_shadows.report.inputs import Run, read_run
+from bench_shadows.report.common.run import Run, read_run
 
 CLAIMS: tuple[Callable[[Run], Evidence], ...] = (
     share_in_range,

@@ -9,8 +9,8 @@ from bench_shadows.config import PROMPT_CONDITIONS
 from bench_shadows.report.claims.spectra import repeated
 from bench_shadows.report.claims.tables import Matrices, at_fraction, difference, matrices, mean
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
-from bench_shadows.report.inputs import Run
-from bench_shadows.report.tables import by_seed, decoder
+from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.tables import by_seed, decoder
 
 END = 1.0
 NEAR = math.log(1.05)

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS
 from bench_shadows.report.claims.verdict import COVERAGE, Claim, TestedPart
-from bench_shadows.report.estimates import MISSING, estimate, significant
-from bench_shadows.report.tables import Column, Table
+from bench_shadows.report.common.estimates import MISSING, estimate, significant
+from bench_shadows.report.common.tables import Column, Table
 
 # verdict -> (class of its badge, sign, how a sentence counts it: one, several)
 VERDICTS = {

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from bench_shadows.report.estimates import significant
+from bench_shadows.report.common.estimates import significant
 
 # Of every one-sided test, after Holm's correction. Half of 5 %, so that it agrees with the page's 95 % intervals
 # and that values which are not quite normal still give less than one false verdict in twenty.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench_shadows.files import read_json, write_text
+from bench_shadows.report.common.rendering import environment
 from bench_shadows.report.prompts.duplicates import fields_table, fragments_table, side_by_side, templates_table
-from bench_shadows.report.rendering import environment
 
 TEMPLATE = "prompts.html.jinja"
 PAGE = "duplicates.html"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bench_shadows.report.tables import Column, Table
+from bench_shadows.report.common.tables import Column, Table
 
 _LISTED = 40  # templates and fragments
 _WIDE = "\u2e80-\u9fff\uff00-\uffef"  # Chinese, Japanese: a sign is a word

@@ -12,21 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench_shadows.report.curves import draw_curves
-from bench_shadows.report.estimates import Estimate, estimate, half_width, mean, write_number
-from bench_shadows.report.figures import (
-    BINS,
-    IN_RANGE,
-    by_module,
-    draw_depth,
-    histogram,
-    limit_to_means,
-    over_depth,
-    references,
-    short,
-)
-from bench_shadows.report.inputs import Frame, Run, order_modules
-from bench_shadows.report.style import (
+from bench_shadows.report.common.estimates import Estimate, estimate, half_width, mean, write_number
+from bench_shadows.report.common.run import Frame, Run, order_modules
+from bench_shadows.report.common.style import (
     BAND,
     GREY,
     MARKERS,
@@ -40,7 +28,19 @@ from bench_shadows.report.style import (
     new_figure,
     percent_axis,
 )
-from bench_shadows.report.tables import DECODER, at_end, by_seed
+from bench_shadows.report.common.tables import DECODER, at_end, by_seed
+from bench_shadows.report.conditions.curves import draw_curves
+from bench_shadows.report.conditions.figures import (
+    BINS,
+    IN_RANGE,
+    by_module,
+    draw_depth,
+    histogram,
+    limit_to_means,
+    over_depth,
+    references,
+    short,
+)
 
 VISION = "vision"
 PROJECTOR = "projector"

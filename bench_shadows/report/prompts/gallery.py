@@ -3,10 +3,10 @@
 import dataclasses
 from functools import partial
 
-from bench_shadows.report.gallery import BARS, GAP, NO_CHANGES, NO_DIAGNOSTICS, SEEDS, Picture
-from bench_shadows.report.gallery import GALLERY as MAIN_GALLERY
+from bench_shadows.report.common.tables import DECODER
+from bench_shadows.report.conditions.gallery import BARS, GAP, NO_CHANGES, NO_DIAGNOSTICS, SEEDS, Picture
+from bench_shadows.report.conditions.gallery import GALLERY as MAIN_GALLERY
 from bench_shadows.report.prompts import figures, score_figures
-from bench_shadows.report.tables import DECODER
 
 NO_SCORES = "Not drawn: evaluation.parquet has no scores of both conditions at the end of training."
 NO_VISION = "Not drawn: this study has no vision encoder, or nothing was measured of it."

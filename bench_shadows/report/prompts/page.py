@@ -2,23 +2,24 @@
 
 from collections.abc import Mapping
 
-from bench_shadows.report import controls, sameness, style, tables
 from bench_shadows.report.claims import score_card
 from bench_shadows.report.claims.judge import judge
-from bench_shadows.report.estimates import MISSING, SEEDS_FOR_INTERVAL
-from bench_shadows.report.explorer import payload
-from bench_shadows.report.inputs import Run
+from bench_shadows.report.common import style, tables
+from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL
+from bench_shadows.report.common.rendering import Placed, environment
+from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.settings import settings_context
+from bench_shadows.report.common.tables import Table
+from bench_shadows.report.common.wall_time import wall_time_table
+from bench_shadows.report.conditions import controls, sameness
+from bench_shadows.report.conditions.explorer import payload
+from bench_shadows.report.conditions.summary import seeds_notice
 from bench_shadows.report.prompts import sameness as prompt_sameness
 from bench_shadows.report.prompts import scores as prompt_scores
 from bench_shadows.report.prompts import summary
 from bench_shadows.report.prompts import tables as prompt_tables
 from bench_shadows.report.prompts.figures import COMPONENTS
 from bench_shadows.report.prompts.gallery import GALLERY
-from bench_shadows.report.rendering import Placed, environment
-from bench_shadows.report.settings import settings_context
-from bench_shadows.report.summary import seeds_notice
-from bench_shadows.report.tables import Table
-from bench_shadows.report.wall_time import wall_time_table
 
 __all__ = ["GALLERY", "build_tables", "render"]
 

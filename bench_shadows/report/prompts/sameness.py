@@ -2,10 +2,17 @@
 
 from collections.abc import Mapping
 
-from bench_shadows.report.controls import ANSWERS, HALVES, SETTINGS
-from bench_shadows.report.inputs import Run
+from bench_shadows.report.common.run import Run
+from bench_shadows.report.conditions.controls import ANSWERS, HALVES, SETTINGS
+from bench_shadows.report.conditions.sameness import (
+    Check,
+    budget,
+    general_limits,
+    initial_weights,
+    promise,
+    skipped_steps,
+)
 from bench_shadows.report.prompts.figures import cleaned
-from bench_shadows.report.sameness import Check, budget, general_limits, initial_weights, promise, skipped_steps
 
 
 def checks(run: Run) -> list[Check]:

@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from bench_shadows.report.estimates import Estimate, estimate
-from bench_shadows.report.held_out import draw_rows, results
-from bench_shadows.report.inputs import Run
+from bench_shadows.report.common.estimates import Estimate, estimate
+from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.style import GREY, colour, draw_line, empty, legend, new_figure
+from bench_shadows.report.conditions.held_out import draw_rows, results
 from bench_shadows.report.prompts.figures import cleaned, mark
 from bench_shadows.report.prompts.scores import (
     CATEGORIES,
@@ -21,7 +22,6 @@ from bench_shadows.report.prompts.scores import (
     score_values,
     task_names,
 )
-from bench_shadows.report.style import GREY, colour, draw_line, empty, legend, new_figure
 
 PAPER = "#8A63C2"  # the colour of the paper's own figures, as its box on the page
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.report.estimates import Estimate, estimate, paired
-from bench_shadows.report.inputs import Run
-from bench_shadows.report.tables import Column, Table, at_end, by_seed
+from bench_shadows.report.common.estimates import Estimate, estimate, paired
+from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.tables import Column, Table, at_end, by_seed
 
 CITATION = (
     "Benchmark Shadows: Data Alignment, Parameter Footprints, and Generalization in Large Language Models, "

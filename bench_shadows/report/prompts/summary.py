@@ -6,14 +6,14 @@ import statistics
 import numpy as np
 
 from bench_shadows.config import Config, VisionConfig
-from bench_shadows.report.estimates import Estimate, estimate, paired, write_count, write_number
-from bench_shadows.report.inputs import Run
+from bench_shadows.report.common.estimates import Estimate, estimate, paired, write_count, write_number
+from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.tables import DECODER, at_end
+from bench_shadows.report.conditions.summary import count_parameters, run_facts, share_sentence
+from bench_shadows.report.conditions.summary import unseen as unseen_of_weights
 from bench_shadows.report.prompts.figures import V_PROJ, cleaned, correlation, layered
 from bench_shadows.report.prompts.scores import GROUPS, REPEATED, groups_compared, score_values, task_names
 from bench_shadows.report.prompts.tables import repetition
-from bench_shadows.report.summary import count_parameters, run_facts, share_sentence
-from bench_shadows.report.summary import unseen as unseen_of_weights
-from bench_shadows.report.tables import DECODER, at_end
 
 
 def count_vision_parameters(vision: VisionConfig, hidden_size: int) -> int:

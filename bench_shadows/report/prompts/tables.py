@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.report.corpus import LABELS
-from bench_shadows.report.estimates import estimate, paired, write_number
-from bench_shadows.report.inputs import Run, order_modules
+from bench_shadows.report.common.estimates import estimate, paired, write_number
+from bench_shadows.report.common.run import Run, order_modules
+from bench_shadows.report.common.tables import Column, Table, at_end, by_seed
+from bench_shadows.report.conditions.corpus import LABELS
 from bench_shadows.report.prompts import duplicates as prompt_duplicates
 from bench_shadows.report.prompts.figures import COMPONENTS, cleaned
 from bench_shadows.report.prompts.samples import Example
 from bench_shadows.report.prompts.scores import GROUPS
-from bench_shadows.report.tables import Column, Table, at_end, by_seed
 
 TOKENS = {key: f"tokens of {key}s" for key in ("image", "prompt", "answer")} | {"padding": "tokens of padding"}
 

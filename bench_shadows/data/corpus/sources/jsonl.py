@@ -1,0 +1,117 @@
+"""JSON lines: one record a line, read in chunks; a line that is too long is skipped without being held."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from bench_shadows.config import FieldsConfig
+from bench_shadows.data.corpus.counts import Counts
+from bench_shadows.data.corpus.sources import storage
+from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, BadRecordError, Part, Record
+
+STREAM_CHUNK = 2**16
+"""Bytes that are asked of a decompressor at once: so much is lost before the place where a file is damaged."""
+BYTE_ORDER_MARKS = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+class Line(NamedTuple):
+    """A line of a file."""
+
+    offset: int
+    """Of its first byte."""
+    length: int
+    """Bytes, without the line break."""
+    content: bytes | None
+    """None where it is too long to be held."""
+
+
+def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record]:
+    """Yields the records of a part of a file, and counts the lines that are none; blank lines are not records.
+
+    A record is known by its line, in the later pieces of a large file by the offset of its first byte.
+    """
+    [path] = part.paths
+    name = storage.shown(path)
+    number, end = 0, part.begin
+    try:
+        for number, line in enumerate(lines(part), start=1):
+            end = line.offset + line.length + 1
+            where = f"{name}@{line.offset}" if part.begin else f"{name}:{number}"
+            if line.offset == 0 and (encoding := encoding_marked(line.content or b"")):
+                details = f"the file is {encoding}; convert it to UTF-8"
+                counts.leave_out(where, "the rest of the file cannot be read", details)
+                return
+            try:
+                if line.content is None or line.content.strip():
+                    yield Record(where, name, parsed(line))
+            except BadRecordError as error:
+                counts.leave_out(where, *error.args)
+    except storage.READ_ERRORS as error:  # what came before the damage was read
+        where = f"{name}@{end}" if part.begin else f"{name}:{number + 1}"
+        counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
+
+
+def parsed(line: Line) -> Any:
+    """The value of a line; raises BadRecordError(reason, details)."""
+    if line.content is None:
+        raise BadRecordError("line too long", f"{line.length:,} bytes, at most {LONGEST_RECORD:,} are read")
+    try:
+        return json.loads(line.content.decode("utf-8-sig" if line.offset == 0 else "utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadRecordError("not UTF-8", f"byte {error.start + 1} of the line") from error
+    except json.JSONDecodeError as error:
+        details = f"{error.msg}, character {error.pos + 1} of the line; expected one record a line"
+        raise BadRecordError("not JSON", details) from error
+    except (ValueError, RecursionError) as error:
+        raise BadRecordError("not JSON", storage.one_line(error)) from error
+
+
+def encoding_marked(head: bytes) -> str | None:
+    """The encoding that a byte order mark tells, where it is not UTF-8."""
+    return next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
+
+
+def lines(part: Part) -> Iterator[Line]:
+    """The lines whose first byte lies in the part, or all of a part without an end."""
+    if part.end is None:
+        with storage.open_stream(part.paths[0]) as stream:
+            yield from split_lines(lambda: stream.read(STREAM_CHUNK), 0, LONGEST_RECORD)
+        return
+    system, inside = storage.connect(part.paths[0])
+    with system.open_input_file(inside) as file:
+        begin = max(0, part.begin - 1)  # one byte early: it is a line break where a line begins the part
+        file.seek(begin)
+        pieces = split_lines(lambda: file.read(storage.CHUNK), begin, LONGEST_RECORD)
+        if part.begin:
+            next(pieces, None)
+        for line in pieces:
+            if line.offset >= part.end:
+                return
+            yield line
+
+
+def split_lines(read: Callable[[], bytes], offset: int, longest: int) -> Iterator[Line]:
+    """Splits what `read` gives, until it gives nothing, at line breaks (LF); at most `longest` bytes are held.
+
+    `offset` is the position of the first byte. A last line without a line break is a line; nothing after the last
+    line break is none.
+    """
+    held: list[bytes] = []
+    length = 0
+    while chunk := read():
+        start = 0
+        while (stop := chunk.find(b"\n", start)) >= 0:
+            length += stop - start
+            content = b"".join([*held, chunk[start:stop]]) if length <= longest else None
+            yield Line(offset, length, content)
+            offset += length + 1
+            held, length, start = [], 0, stop + 1
+        length += len(chunk) - start
+        held = [*held, chunk[start:]] if length <= longest else []
+    if length:
+        yield Line(offset, length, b"".join(held) if length <= longest else None)

@@ -1,0 +1,146 @@
+"""What a run draws from: its corpus in drawing order, and its tokenizer.
+
+    RUN/data/drawn/order/   held_out.npy and training.npy (arrays of sampling.PIECE), order.json
+
+The order is made once, in one process, from 40 bytes a document; what comes after works on stretches of it.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bench_shadows.config import Config
+from bench_shadows.data.corpus.document import Document
+from bench_shadows.data.corpus.documents import weights
+from bench_shadows.data.corpus.ingest import Corpus, ingest, open_corpus
+from bench_shadows.data.corpus.workers import LOCAL, Engine
+from bench_shadows.data.fingerprint import claim
+from bench_shadows.data.rows import sampling, tokenizer
+from bench_shadows.errors import DataError
+from bench_shadows.files import atomic_path, exclusive, read_json, write_json
+from bench_shadows.progress import say
+
+_CHARACTERS_PER_TOKEN = 2  # of a small vocabulary; where long documents are cut needs no more precision
+_SHORTEST_PART = 1000  # characters of a part of a cut document
+_ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole text will go ...
+_FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
+_REWRITING_SHORTENS = 1.25
+"""How much more text than the first phase reads `first_half` gives: rewritten, it may be a fifth shorter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A corpus in drawing order."""
+
+    corpus: Corpus
+    domains: tuple[str, ...]
+    """Names, sorted; a piece's domain is a place in them."""
+    held_out: np.ndarray
+    """Pieces that are never trained on, sampling.PIECE [n], memory-mapped."""
+    training: np.ndarray
+    """The others, sampling.PIECE [n], memory-mapped; the first half begins at 0."""
+    longest: int
+    """Characters of the longest piece."""
+    available: list[dict[str, str | int]]
+    """The corpus without duplicates by domain, language and kind (sampling.mixture)."""
+
+    def documents(self, pieces: np.ndarray) -> Iterator[Document]:
+        """The documents of some pieces, in their order, a few in memory at a time."""
+        return sampling.documents_of(pieces, self.corpus.store.read)
+
+
+def draw_corpus(config: Config, folder: Path, engine: Engine = LOCAL) -> Drawn:
+    """Makes the corpus and its order in RUN/data as far as they are not there."""
+    target = folder / "drawn" / "order"
+    with exclusive(folder / ".drawing.lock", f"reading the sources into {folder}", wait=True):
+        corpus = ingest(config.data, folder / "corpus", engine)
+        if not target.exists():
+            _order(config, corpus, target)
+    return open_drawn(folder)
+
+
+def _order(config: Config, corpus: Corpus, target: Path) -> None:
+    columns = corpus.store.columns("domain", "language", "kind", "bytes", "characters").take(corpus.kept)
+    encoded = columns.column("domain").combine_chunks().dictionary_encode()
+    found = encoded.dictionary.to_pylist()
+    names = sorted(found)
+    domains = np.array([names.index(name) for name in found])[encoded.indices.to_numpy()]
+    pieces = sampling.whole(
+        corpus.kept, domains, columns.column("characters").to_numpy(), columns.column("bytes").to_numpy()
+    )
+    data, tokens = config.data, config.phase_steps * config.train.batch_size * config.data.seq_len
+    longest = max(_SHORTEST_PART, int(sampling.LONGEST_SHARE * tokens * _CHARACTERS_PER_TOKEN))
+    by_name = weights(data)
+    by_number = {number: by_name[name] for number, name in enumerate(names) if name in by_name}
+    if unknown := sorted(by_name.keys() - set(names)):
+        raise DataError(
+            f"config.data.mixture: no document has the domain {', '.join(unknown)}; there are {', '.join(names)}"
+        )
+    with atomic_path(target) as temporary:
+        temporary.mkdir(parents=True)
+        split = sampling.hold_out(pieces, data.held_out_rows, data.seq_len, data.seed)
+        for name, part in zip(("held_out", "training"), split, strict=True):
+            cut = sampling.cut(part, longest, corpus.store.texts)
+            order = sampling.draw_order(cut, data.seed, by_number if name == "training" else None)
+            np.save(temporary / f"{name}.npy", order, allow_pickle=False)
+        available = sampling.mixture("corpus", columns)
+        write_json(temporary / "order.json", {"domains": names, "longest": longest, "available": available})
+
+
+def open_drawn(folder: Path) -> Drawn:
+    """What `draw_corpus` made in RUN/data."""
+    path = folder / "drawn" / "order"
+    held_out, training = (
+        np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("held_out", "training")
+    )
+    order = read_json(path / "order.json")
+    corpus = open_corpus(folder / "corpus")
+    return Drawn(corpus, tuple(order["domains"]), held_out, training, order["longest"], order["available"])
+
+
+def run_tokenizer(config: Config, path: Path, drawn: Drawn) -> tokenizer.Tokenizer:
+    """The run's tokenizer, trained or loaded; a copy stands in the run's folder."""
+    if not path.exists():
+        if config.data.tokenizer == "bpe":
+            say(f"tokenizer: training a BPE of {config.model.vocab_size:,} tokens")
+            texts = (document.text for document in drawn.documents(drawn.training))
+            tokenizer.train_bpe(texts, config.model.vocab_size).save(path)
+        else:
+            tokenizer.load(config.data.tokenizer, config.model.vocab_size).save(path)
+    return tokenizer.load(path, config.model.vocab_size)
+
+
+def bytes_per_token(config: Config, drawn: Drawn, words: tokenizer.Tokenizer) -> float:
+    """UTF-8 bytes of a token, from the first documents of the order.
+
+    Raises DataError, before anything is rewritten, where the text is too little by far.
+    """
+    sample = drawn.training[:_ESTIMATE_DOCUMENTS]
+    texts = [document.text for document in drawn.documents(sample)]
+    ratio = int(sample["bytes"].sum()) / max(1, sum(len(ids) + 1 for ids in words.encode_batch(texts)))
+    have = int(drawn.training["bytes"].sum()) / max(ratio, 1e-9) / config.data.seq_len
+    need = config.steps * config.train.batch_size
+    if have < _FAR_TOO_LITTLE * need:
+        raise DataError(
+            f"too little text for the budget: {len(drawn.training):,} documents for training make about "
+            f"{have:,.0f} rows of {config.data.seq_len} tokens, the two phases need {need:,}. Add text to "
+            "config.data.sources, or lower config.train.samples or config.data.seq_len"
+        )
+    return ratio
+
+
+def first_half(config: Config, folder: Path) -> Iterator[Document]:
+    """The documents of the first half in drawing order, and some more, for they may get shorter in rewriting.
+
+    What is not there yet, `folder` (RUN/data) gets: the corpus, its order and the tokenizer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder / "inputs.json", config)
+    drawn = draw_corpus(config, folder)
+    words = run_tokenizer(config, folder / "tokenizer.json", drawn)
+    tokens = config.phase_steps * config.train.batch_size * config.data.seq_len
+    need = _REWRITING_SHORTENS * tokens * bytes_per_token(config, drawn, words)
+    stop = int(np.searchsorted(np.cumsum(drawn.training["bytes"]), need)) + 1
+    yield from drawn.documents(drawn.training[:stop])

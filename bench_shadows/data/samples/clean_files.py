@@ -1,0 +1,328 @@
+"""`bench-shadows dedupe-prompts`: files of samples, written again without repeated prompts.
+
+    OUT/<the files' names>   JSON lines (.gz, .zst), JSON lists and Parquet, in the formats and the order they had
+    OUT/duplicates.json      what was repeated, by field and by fragment, with examples; what was left out and why
+
+Only text changes: a line whose sample repeats nothing is copied as it is, and so are columns of a Parquet file;
+images stay where they are. Files are read in pieces by as many processes as there are cores; a piece that is whole
+on disk is not read again, so a killed call goes on. Nothing is ever written over the input.
+"""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench_shadows import __version__
+from bench_shadows.data.corpus.counts import Counts
+from bench_shadows.data.corpus.sources import jsonl, storage
+from bench_shadows.data.corpus.sources.json_lists import elements
+from bench_shadows.data.corpus.sources.part import BadRecordError, Part
+from bench_shadows.data.corpus.workers import LOCAL
+from bench_shadows.data.samples import sample_files
+from bench_shadows.data.samples.repetition import Cleaned, Rules, deduplicate
+from bench_shadows.data.samples.repetition_report import Account
+from bench_shadows.errors import DataError, RunError
+from bench_shadows.files import atomic_path, hash_json, read_json, remove, write_json
+from bench_shadows.progress import Progress
+
+REPORT = "duplicates.json"
+PIECES, SMALLEST, LARGEST = 8, 2**24, 2**27
+"""A file is cut into so many pieces, of so many bytes at least and at most: a gigabyte keeps eight processes busy,
+which hold less than a gigabyte together."""
+_BATCH = 256  # rows of a Parquet file that are held at once
+_WORK = ".work"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """What one process reads: a file, or some samples of a large one."""
+
+    part: Part
+    out: Path
+    """Of what is written; what was counted lies beside it, with .json added to the name."""
+    rules: Rules
+    limit: int
+
+    @property
+    def counted(self) -> Path:
+        return self.out.with_name(self.out.name + ".json")
+
+
+def dedupe_prompts(sources: Sequence[str], out: Path, rules: Rules, bad_records_limit: int) -> dict[str, Any]:
+    """Writes OUT, or goes on with it, and returns what duplicates.json holds.
+
+    Args:
+      sources: files, folders and globs. A folder's other files, such as images, are counted and stay where they
+        are.
+      bad_records_limit: records that are no samples and are left out; one more stops.
+
+    Raises DataError for sources without samples and for too many bad records, RunError where OUT lies among the
+    sources or holds something else.
+    """
+    files, ignored = _files(sources)
+    for name, file in files.items():
+        if (out / name).resolve() == Path(file.path).resolve():
+            raise RunError(f"--out={out}: {file.name} lies there; nothing is written over the input")
+    made_from = {
+        "version": __version__,
+        "rules": dataclasses.asdict(rules),
+        "bad_records_limit": bad_records_limit,
+        "files": {name: [file.name, file.bytes, file.modified_ns] for name, file in files.items()},
+    }
+    digest = hash_json(made_from)
+    if (out / REPORT).exists() and (done := read_json(out / REPORT))["digest"] == digest:
+        remove(out / _WORK)  # left by a call that was killed at its end
+        return dict(done)
+    work = out / _WORK / digest[:16]
+    if out.exists() and any(out.iterdir()) and not work.exists():
+        raise RunError(
+            f"--out={out}: it holds something else, or what was made with other options or from other files; "
+            "name a new folder"
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    pieces = {name: list(_pieces(file, work / name, rules, bad_records_limit)) for name, file in files.items()}
+    every = [piece for some in pieces.values() for piece in some]
+    _clean_all(every)
+    report = {"digest": digest, "made_from": made_from, **_report(every, bad_records_limit, ignored)}
+    for name, some in pieces.items():
+        if not (out / name).exists():
+            put_together = {"json": _join_lines, "list": _join_lists, "parquet": _join_parquet}
+            with atomic_path(out / name) as temporary:
+                put_together[some[0].part.format](some, temporary)
+    write_json(out / REPORT, report)
+    remove(out / _WORK)
+    return dict(read_json(out / REPORT))
+
+
+# ---- files and pieces
+
+
+def _files(sources: Sequence[str]) -> tuple[dict[str, storage.File], Counter[str]]:
+    """The files of samples by their names under OUT, and how many others there are, by ending."""
+    files: dict[str, storage.File] = {}
+    ignored: Counter[str] = Counter()
+    for source in sources:
+        with _option_named():
+            found, folder = storage.find(source)
+        for file in found:
+            name = "/".join(file.below) if folder else file.below[-1]
+            if sample_files.form(file) is None:
+                ignored[storage.ending(file.name) or "no ending"] += 1
+            elif name in files:
+                raise DataError(
+                    f"dedupe-prompts: {files[name].name} and {file.name} would both be written to {name}"
+                )
+            else:
+                files[name] = file
+    if not files:
+        listed = ", ".join(f"{count:,} with {ending}" for ending, count in sorted(ignored.items()))
+        raise DataError(
+            f"dedupe-prompts: no samples in {', '.join(sources)} ({listed}); expected {sample_files.EXPECTED}"
+        )
+    return files, ignored
+
+
+def piece_bytes(size: int) -> int:
+    """Bytes that one process reads of a file; the same on any machine, so that any can go on."""
+    return min(LARGEST, max(SMALLEST, -(-size // PIECES)))
+
+
+def _pieces(file: storage.File, out: Path, rules: Rules, limit: int) -> Iterator[_Piece]:
+    for number, part in enumerate(sample_files.pieces(sample_files.whole(file), piece_bytes(file.bytes))):
+        yield _Piece(part, out.with_name(f"{out.name}.{number:06d}"), rules, limit)
+
+
+def _clean_all(pieces: Sequence[_Piece]) -> None:
+    sizes = {piece.out: dict(piece.part.facts)["bytes"] / 1e6 for piece in pieces}
+    missing = [piece for piece in pieces if not piece.counted.exists()]
+    left = sum(sizes[piece.out] for piece in missing)
+    with Progress("dedupe-prompts", sum(sizes.values()), "MB", done=sum(sizes.values()) - left) as progress:
+        LOCAL.each(clean_piece, missing, left, progress)
+
+
+def _join_lines(pieces: Sequence[_Piece], path: Path) -> None:
+    with open(path, "wb") as file:
+        for piece in pieces:
+            with open(piece.out, "rb") as content:
+                shutil.copyfileobj(content, file, 2**22)
+
+
+def _join_lists(pieces: Sequence[_Piece], path: Path) -> None:
+    """Elements, as `_clean_list` leaves them, as one JSON list."""
+    compression = storage.compression(pieces[0].part.name)
+    with pa.output_stream(str(path), compression=compression, buffer_size=2**20) as file:
+        joint = b"[\n"
+        for piece in pieces:
+            with open(piece.out, "rb") as content:
+                while chunk := content.read(2**22):
+                    file.write(joint + chunk)
+                    joint = b""
+            joint = joint or b",\n"
+        file.write((b"[" if joint == b"[\n" else b"\n") + b"]\n")
+
+
+def _join_parquet(pieces: Sequence[_Piece], path: Path) -> None:
+    if len(pieces) == 1:  # nothing to encode again
+        _join_lines(pieces, path)
+        return
+    with pq.ParquetWriter(path, pq.read_schema(pieces[0].out), compression="zstd") as file:
+        for piece in pieces:
+            with pq.ParquetFile(piece.out) as content:
+                for number in range(content.metadata.num_row_groups):
+                    file.write_table(content.read_row_group(number))
+
+
+# ---- one piece
+
+
+class _Samples:
+    """Cleans samples one by one and counts."""
+
+    def __init__(self, piece: _Piece):
+        self.rules, self.account, self.counts = piece.rules, Account(), Counts(piece.limit)
+
+    def take(self, sample: Any, where: str) -> Cleaned:
+        """A sample without repetitions; raises BadRecordError for what is none."""
+        if not isinstance(sample, dict):
+            raise BadRecordError("not an object", f"a {type(sample).__name__}")
+        cleaned = deduplicate(sample, self.rules)
+        self.account.add(cleaned, where, self.rules)
+        return cleaned
+
+    def as_json(self) -> dict[str, Any]:
+        return {**self.account.as_json(), "counts": self.counts.as_json()}
+
+
+def clean_piece(piece: _Piece, seen: Callable[[float], None]) -> None:
+    """Reads one piece and writes it without repetitions, and what was counted."""
+    samples = _Samples(piece)
+    write = {"json": _clean_lines, "list": _clean_list, "parquet": _clean_parquet}[piece.part.format]
+    with _option_named(), atomic_path(piece.out) as temporary:
+        write(piece.part, temporary, samples, seen)
+    write_json(piece.counted, samples.as_json())
+
+
+@contextlib.contextmanager
+def _option_named() -> Iterator[None]:
+    """What the sources' code says of a config, said of this command."""
+    try:
+        yield
+    except DataError as error:
+        message = str(error).replace("config.data.sources: ", "dedupe-prompts: ")
+        raise DataError(message.replace("config.data.bad_records_limit", "--bad-records-limit")) from error
+
+
+def _clean_lines(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
+    name = storage.shown(part.paths[0])
+    with pa.output_stream(str(path), compression=storage.compression(name), buffer_size=2**20) as file:
+        number, end = 0, part.begin
+        try:
+            for number, line in enumerate(jsonl.lines(part), start=1):
+                where, end = (
+                    f"{name}@{line.offset}" if part.begin else f"{name}:{number}",
+                    line.offset + line.length,
+                )
+                seen(line.length / 1e6)
+                try:
+                    if line.content is not None and not line.content.strip():
+                        file.write(line.content + b"\n")
+                        continue
+                    sample = jsonl.parsed(line)
+                    cleaned = samples.take(sample, where)
+                except BadRecordError as error:
+                    samples.counts.leave_out(where, *error.args)
+                    continue
+                content = line.content or b""
+                file.write((content if cleaned.sample is sample else _encoded(cleaned.sample)) + b"\n")
+        except storage.READ_ERRORS as error:
+            where = f"{name}@{end}" if part.begin else f"{name}:{number + 1}"
+            samples.counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
+
+
+def _clean_list(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
+    """Elements of a JSON list, without its brackets, one a line."""
+    name, number, joint = storage.shown(part.paths[0]), sample_files.first_record(part), b""
+    with open(path, "wb") as file:
+        try:
+            for element in elements(part.paths[0], part.begin, part.end):
+                where, number = f"{name}[{number}]", number + 1
+                seen(len(element.text) / 1e6)
+                try:
+                    cleaned = samples.take(element.value, where)
+                except BadRecordError as error:
+                    samples.counts.leave_out(where, *error.args)
+                    continue
+                same = cleaned.sample is element.value
+                file.write(joint + (element.text.encode() if same else _encoded(cleaned.sample)))
+                joint = b",\n"
+        except (*storage.READ_ERRORS, ValueError) as error:
+            details = storage.one_line(error)
+            samples.counts.leave_out(f"{name}[{number}]", "the rest of the file cannot be read", details)
+
+
+def _clean_parquet(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
+    """Only columns with text are decoded, and only those that change are made anew."""
+    name, number = storage.shown(part.paths[0]), sample_files.first_record(part)
+    try:
+        with (
+            sample_files.open_parquet(part) as (source, groups),
+            pq.ParquetWriter(path, source.schema_arrow, compression="zstd") as file,
+        ):
+            readable = [field.name for field in source.schema_arrow if _has_text(field.type)]
+            its_rows = sum(source.metadata.row_group(group).num_rows for group in groups)
+            for batch in source.iter_batches(batch_size=_BATCH, row_groups=groups):
+                rows = batch.select(readable).to_pylist()
+                after = [samples.take(row, f"{name}:{number + i}").sample for i, row in enumerate(rows, 1)]
+                number += len(rows)
+                file.write_batch(_replaced(batch, rows, after))
+                seen(dict(part.facts)["bytes"] / 1e6 * len(rows) / its_rows)
+    except (*storage.READ_ERRORS, UnicodeDecodeError) as error:
+        raise DataError(f"{name}:{number + 1}: cannot be read: {storage.one_line(error)}") from error
+
+
+def _replaced(batch: pa.RecordBatch, before: list[Any], after: list[Any]) -> pa.RecordBatch:
+    """The batch with those columns made anew in which a sample differs."""
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    for name in before[0] if before else ():
+        if any(new[name] is not old[name] for new, old in zip(after, before, strict=True)):
+            columns[name] = pa.array([row[name] for row in after], batch.schema.field(name).type)
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=batch.schema)
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return True
+    return any(_has_text(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def _encoded(sample: Any) -> bytes:
+    try:
+        return json.dumps(sample, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, as the file had it escaped
+        return json.dumps(sample).encode()
+
+
+# ---- what is told
+
+
+def _report(pieces: Sequence[_Piece], limit: int, ignored: Counter[str]) -> dict[str, Any]:
+    account, counts = Account(), Counts(limit)
+    for piece in pieces:
+        found = read_json(piece.counted)
+        account.merge(Account.from_json(found))
+        with _option_named():
+            counts.merge(Counts.from_json(limit, found["counts"]))
+    return {
+        **account.report(),
+        "bad_records": counts.bad,
+        "bad_examples": counts.examples,
+        "ignored_files": dict(sorted(ignored.items())),
+    }

@@ -1,0 +1,199 @@
+"""Samples as they are drawn or read, before anything is chosen from them: pieces, each made by one process.
+
+A piece is a folder that is written once, whole:
+
+    samples.array_record   a record for each sample: [its place, the sample] in JSON
+    images.array_record    the pixels of those that have an image, in their order
+    columns.parquet        split, domain (GROUP/TASK), image, identity of each
+    piece.json             how many samples, and what reading counted
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+from bench_shadows.config import Config
+from bench_shadows.data.corpus.counts import Counts
+from bench_shadows.data.corpus.sources.part import Part
+from bench_shadows.data.samples import sample_files
+from bench_shadows.data.samples.builtin.corpus import builtin_samples, weights
+from bench_shadows.data.samples.encoding import clean, dialogue
+from bench_shadows.data.samples.formats import Sampled, read_samples
+from bench_shadows.data.samples.sample import Split
+from bench_shadows.files import atomic_path, read_json, write_json
+
+COLUMNS = pa.schema({"split": pa.string(), "domain": pa.string(), "image": pa.bool_(), "identity": pa.binary(16)})
+"""`split` is empty where it is not decided yet; `identity` is the image's or, without one, the prompt's."""
+LEFT_OUT = "left_out"
+"""Split of a sample with an image in a study without images."""
+FILE_PIECE = 2**22
+"""Bytes of the user's files that one process reads at once: some thousand samples, with their images."""
+BUILTIN_PIECE = 1000
+"""Samples of the built-in corpus that one process draws at once."""
+_RECORDS, _RANDOM = "group_size:1,zstd:1", "readahead_buffer_size:0,max_parallelism:0"
+_ROUGH = 1e-3  # megabytes that a sample counts as, besides its pixels: about what drawing one takes
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """What one process makes."""
+
+    part: Part
+    config: Config
+    folder: Path
+    split: Split | None = None
+    """Of the built-in corpus's samples; the user's are split when all of them are read."""
+
+    @property
+    def megabytes(self) -> float:
+        """About, to show progress by."""
+        if self.split is None:
+            return dict(self.part.facts)["bytes"] / 1e6
+        pixels = 3e-6 * self.config.vision.image_size**2
+        return ((self.part.end or 0) - self.part.begin) * (pixels + _ROUGH)
+
+
+def sample_parts(config: Config) -> list[Part]:
+    """The user's files; DataError for a source that holds no samples."""
+    return [part for source in config.data.sources if source != "builtin" for part in sample_files.parts(source)]
+
+
+def pieces(config: Config, folder: Path) -> list[Piece]:
+    """All pieces of a study's samples, in the order in which their samples are numbered."""
+    found: list[Piece] = []
+    if "builtin" in config.data.sources:
+        tasks = len(weights(config.prompts, config.vision.image_size))
+        counts: dict[Split, int] = {
+            "train": config.prompts.samples,
+            "held_out": config.data.held_out_rows * tasks,
+        }
+        for split, count in counts.items():
+            for begin in range(0, count, BUILTIN_PIECE):
+                part = Part(f"builtin/{split}", "builtin", begin=begin, end=min(begin + BUILTIN_PIECE, count))
+                found.append(Piece(part, config, folder / f"{len(found):06d}", split))
+    for part in sample_parts(config):
+        for some in sample_files.pieces(part, FILE_PIECE):
+            found.append(Piece(some, config, folder / f"{len(found):06d}"))
+    return found
+
+
+def draw(piece: Piece, seen: Callable[[float], None]) -> None:
+    """Writes one piece; does nothing where it is there."""
+    if piece.folder.exists():
+        return
+    counts = Counts(piece.config.data.bad_records_limit)
+    for ending, number in piece.part.ignored:
+        counts.ignore(ending, number)
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
+    with atomic_path(piece.folder) as temporary:
+        temporary.mkdir(parents=True)
+        texts = ArrayRecordWriter(str(temporary / "samples.array_record"), _RECORDS)
+        pixels = ArrayRecordWriter(str(temporary / "images.array_record"), _RECORDS)
+        total, told = piece.megabytes, 0.0
+        for sampled in _samples(piece, counts):
+            texts.write(json.dumps([sampled.where, sampled.sample], ensure_ascii=False).encode())
+            if sampled.image is not None:
+                pixels.write(sampled.image.tobytes())
+            row = (
+                piece.split or (LEFT_OUT if sampled.sample.get("image") and sampled.image is None else ""),
+                f"{sampled.sample['group']}/{sampled.sample['task']}",
+                sampled.image is not None,
+                _identity(sampled, piece.config),
+            )
+            for name, value in zip(columns, row, strict=True):
+                columns[name].append(value)
+            if piece.split is not None:
+                told += (step := total / ((piece.part.end or 0) - piece.part.begin))
+                seen(step)
+        texts.close()
+        pixels.close()
+        seen(max(0.0, total - told))
+        pq.write_table(pa.table(columns, schema=COLUMNS), temporary / "columns.parquet")
+        write_json(temporary / "piece.json", {"samples": len(columns["split"]), "counts": counts.as_json()})
+
+
+def _samples(piece: Piece, counts: Counts) -> Iterator[Sampled]:
+    config, part = piece.config, piece.part
+    if piece.split is None:
+        yield from read_samples(part, config, counts)
+        return
+    prompts = config.prompts
+    if piece.split == "held_out":  # as many of each task, whatever it weighs
+        tasks = weights(prompts, config.vision.image_size)
+        prompts = dataclasses.replace(prompts, tasks=tuple(f"{task.name}=1" for task in tasks))
+    size, seed = config.vision.image_size, config.data.seed
+    made = builtin_samples(prompts, size, seed, piece.split, part.end or 0, first=part.begin)
+    for number, (sample, image) in enumerate(made, part.begin):
+        counts.read(part.name)
+        yield Sampled(f"{part.name}[{number}]", dict(sample), image)
+
+
+def _identity(sampled: Sampled, config: Config) -> bytes:
+    """What training and held-out samples must not share: the image or, without one, what is asked.
+
+    The system's message, and a prompt that is repeated, make no other sample.
+    """
+    if sampled.image is not None:
+        content = sampled.image.tobytes()
+    else:
+        asked = clean({**sampled.sample, "system": ""}, config.prompts).sample
+        content = "\n".join(prompt for prompt, _ in dialogue(asked, config.prompts)).encode()
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+class Drawn:
+    """The samples of several pieces, numbered from 0."""
+
+    def __init__(self, folders: Sequence[Path], image_size: int):
+        self._folders, self._size = folders, image_size
+        described = [read_json(folder / "piece.json") for folder in folders]
+        self._starts = np.cumsum([0, *(one["samples"] for one in described)])
+        self.counts = [one["counts"] for one in described]
+        tables = [pq.read_table(folder / "columns.parquet", schema=COLUMNS) for folder in folders]
+        table = pa.concat_tables(tables)
+        self.splits: list[str] = table["split"].to_pylist()
+        self.domains: list[str] = table["domain"].to_pylist()
+        self.has_image = np.array(table["image"].to_pylist(), bool)
+        self.identities: list[bytes] = table["identity"].to_pylist()
+        self._image_number = np.cumsum(self.has_image) - 1
+        self._reader = functools.lru_cache(64)(self._open)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def _open(self, piece: int, name: str) -> ArrayRecordReader:
+        return ArrayRecordReader(str(self._folders[piece] / name), _RANDOM)
+
+    def samples(self, numbers: Sequence[int] | np.ndarray) -> list[tuple[str, dict[str, Any]]]:
+        """(place, sample) of each number."""
+        return [(where, sample) for where, sample in map(json.loads, self._read(numbers, "samples.array_record"))]
+
+    def images(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        """The images of samples that have one, uint8 [S, S, 3]."""
+        for begin in range(0, len(numbers), 256):
+            for record in self._read(numbers[begin : begin + 256], "images.array_record"):
+                yield np.frombuffer(record, np.uint8).reshape(self._size, self._size, 3)
+
+    def _read(self, numbers: Sequence[int] | np.ndarray, name: str) -> list[bytes]:
+        wanted = np.asarray(numbers, np.int64)
+        owner = np.searchsorted(self._starts, wanted, side="right") - 1
+        found: list[Any] = [b""] * len(wanted)
+        for piece in np.unique(owner).tolist():
+            [mine] = np.nonzero(owner == piece)
+            inside = wanted[mine] - self._starts[piece]
+            if name.startswith("images"):
+                before = self._image_number[self._starts[piece]] - self.has_image[self._starts[piece]] + 1
+                inside = self._image_number[wanted[mine]] - before
+            records = self._reader(piece, name).read(inside.tolist())
+            for place, record in zip(mine.tolist(), records, strict=True):
+                found[place] = record
+        return found

@@ -1,0 +1,171 @@
+"""Files of samples: JSON lines, lists in a .json, both also compressed, and Parquet."""
+
+import contextlib
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from bench_shadows.config import FieldsConfig
+from bench_shadows.data.corpus.counts import Counts
+from bench_shadows.data.corpus.sources import jsonl, storage
+from bench_shadows.data.corpus.sources.files import domain_of
+from bench_shadows.data.corpus.sources.json_lists import elements, opens_a_list
+from bench_shadows.data.corpus.sources.part import Part, Record
+from bench_shadows.errors import DataError
+from bench_shadows.progress import Progress
+
+EXPECTED = ".jsonl, .json or .parquet"
+_BATCH = 64  # rows of a Parquet file that are held at once: they may hold images
+
+
+def form(file: storage.File) -> str | None:
+    """How a file is read, json (lines) or parquet; None where it holds no samples by its name."""
+    ending = storage.content_ending(file.name)
+    if ending == ".parquet":
+        return None if storage.compression(file.name) else "parquet"
+    return "json" if ending in (".jsonl", ".ndjson", ".json") else None
+
+
+def whole(file: storage.File) -> Part:
+    """A file of samples as one part."""
+    kind = form(file) or ""
+    if kind == "json" and opens_a_list(file.path):
+        kind = "list"
+    facts = (("bytes", file.bytes), ("modified_ns", file.modified_ns))
+    return Part(file.name, kind, (file.path,), facts=facts, domain=domain_of(file))
+
+
+def pieces(part: Part, size: int) -> Iterator[Part]:
+    """A file in pieces of about `size` bytes, each to be read by one process; a compressed one is one piece.
+
+    JSON lines are cut at any byte, Parquet at its row groups; a JSON list, which has no marks, is read through.
+    The facts of a piece are its `bytes`, and `first`, the number of its first record in a list or in Parquet.
+    """
+    total = dict(part.facts)["bytes"]
+    if total <= size or storage.compression(part.name):
+        places = [_Place(0)]
+    elif part.format == "json":
+        places = [_Place(byte, byte) for byte in range(0, total, size)]
+    else:
+        places = list(_row_groups(part, size) if part.format == "parquet" else _list_places(part, total, size))
+    for place, following in itertools.zip_longest(places, places[1:]):
+        last = total if place.begin and part.format == "json" else None
+        yield dataclasses.replace(
+            part,
+            name=f"{part.name} (from byte {place.byte})" if place.begin else part.name,
+            begin=place.begin,
+            end=following.begin if following else last,
+            facts=(("bytes", (following.byte if following else total) - place.byte), ("first", place.first)),
+            ignored=() if place.begin else part.ignored,
+        )
+
+
+class _Place(NamedTuple):
+    """Where a piece begins."""
+
+    begin: int
+    """As its reader counts: bytes, or row groups."""
+    byte: int = 0
+    first: int = 0
+    """The number of its first record."""
+
+
+def _list_places(part: Part, total: int, size: int) -> Iterator[_Place]:
+    yield (last := _Place(0))
+    with Progress(f"{part.name}: cut into pieces", total / 1e6, "MB") as progress:
+        try:
+            for number, element in enumerate(elements(part.paths[0])):
+                if element.place - last.byte >= size:
+                    progress.add((element.place - last.byte) / 1e6)
+                    yield (last := _Place(element.place, element.place, number))
+        except (*storage.READ_ERRORS, ValueError):
+            pass  # the reader of the last piece comes to the same place, and tells
+        progress.add((total - last.byte) / 1e6)
+
+
+def _row_groups(part: Part, size: int) -> Iterator[_Place]:
+    yield (last := _Place(0))
+    try:
+        with open_parquet(part) as (file, groups):
+            rows = byte = 0
+            for number in groups:
+                if byte - last.byte >= size:
+                    yield (last := _Place(number, byte, rows))
+                group = file.metadata.row_group(number)
+                rows += group.num_rows
+                byte += sum(group.column(index).total_compressed_size for index in range(group.num_columns))
+    except (*storage.READ_ERRORS, UnicodeDecodeError):
+        pass  # whoever reads it tells
+
+
+def parts(source: str) -> list[Part]:
+    """The files of a file, folder, glob or URI, sorted by name; others of a folder are told by the first.
+
+    Raises DataError where there is none.
+    """
+    files, _ = storage.find(source)
+    ignored = Counter(storage.ending(file.name) or "no ending" for file in files if form(file) is None)
+    found = [whole(file) for file in files if form(file) is not None]
+    if not found:
+        listed = ", ".join(f"{count:,} with {ending}" for ending, count in sorted(ignored.items()))
+        raise DataError(
+            f"config.data.sources: {storage.shown(source)!r} holds no samples ({listed}); expected {EXPECTED}"
+        )
+    return [dataclasses.replace(found[0], ignored=tuple(sorted(ignored.items()))), *found[1:]]
+
+
+def records(part: Part, counts: Counts) -> Iterator[Record]:
+    """Yields what a piece holds; what cannot be read is counted with its place."""
+    if part.format == "json":
+        yield from jsonl.records(part, FieldsConfig(), counts)
+    elif part.format == "list":
+        yield from _elements(part, counts)
+    else:
+        yield from _rows(part, counts)
+
+
+def _elements(part: Part, counts: Counts) -> Iterator[Record]:
+    [path] = part.paths
+    name, number = storage.shown(path), first_record(part)
+    try:
+        for element in elements(path, part.begin, part.end):
+            yield Record(f"{name}[{number}]", name, element.value)
+            number += 1
+    except (*storage.READ_ERRORS, ValueError) as error:
+        where = f"{name}[{number}]"
+        counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
+
+
+def _rows(part: Part, counts: Counts) -> Iterator[Record]:
+    [path] = part.paths
+    name, number = storage.shown(path), first_record(part)
+    try:
+        with open_parquet(part) as (file, groups):
+            for batch in file.iter_batches(batch_size=_BATCH, row_groups=groups):
+                for index in range(len(batch)):  # a cell that is not UTF-8 costs its row, not the batch
+                    number += 1
+                    where = f"{name}:{number}"
+                    try:
+                        yield Record(where, name, batch.slice(index, 1).to_pylist()[0])
+                    except UnicodeDecodeError as error:
+                        counts.leave_out(where, "not UTF-8", str(error))
+    except (*storage.READ_ERRORS, UnicodeDecodeError) as error:
+        where = f"{name}:{number + 1}"
+        counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
+
+
+def first_record(part: Part) -> int:
+    """The number of a piece's first record in its file, from 0."""
+    return dict(part.facts).get("first", 0)
+
+
+@contextlib.contextmanager
+def open_parquet(part: Part) -> Iterator[tuple[pq.ParquetFile, range]]:
+    """A Parquet file and the row groups of a piece of it."""
+    system, inside = storage.connect(part.paths[0])
+    with pq.ParquetFile(system.open_input_file(inside), pre_buffer=False) as file:
+        yield file, range(part.begin, file.metadata.num_row_groups if part.end is None else part.end)

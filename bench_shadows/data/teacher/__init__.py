@@ -1,1 +1,0 @@
-"""Condition D's teachers: rules, offline and deterministic, or a language model behind an endpoint."""

@@ -1,0 +1,168 @@
+"""What the page's charts draw: means over seeds and intervals by quantity, module, layer, step and condition.
+
+Plain JSON values for explorer.js. Everything in it is also in a static figure or table of the page.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench_shadows.report.common.estimates import half_width, mean
+from bench_shadows.report.common.run import Frame, Run, order_modules
+from bench_shadows.report.common.style import NAMES, colour
+from bench_shadows.report.common.tables import DECODER, decoder, fraction_label
+from bench_shadows.report.conditions.controls import CONTROLS, NOISE_SCALE, RATIOS
+from bench_shadows.report.conditions.curves import curve
+
+POINTS = 72  # of a curve over training
+RATIO_POINTS = 18
+DIGITS = 4  # significant ones
+ALL = "mean of all modules"
+
+BASE = "the reference condition"
+
+# (column, reference or None for diagnostics.parquet, label)
+QUANTITIES = (
+    ("alpha", None, "alpha"),
+    ("spikes", None, "spikes"),
+    ("x_min_over_mean", None, "x_min / mean eigenvalue"),
+    ("effective_rank", None, "effective rank"),
+    ("delta_effective_rank", "init", "delta effective rank, from the initial weights"),
+    ("delta_effective_rank", BASE, "delta effective rank, from condition {}"),
+    ("change_variance", "init", "change variance, from the initial weights"),
+    ("relative_change", "init", "relative change, from the initial weights"),
+    ("relative_change", BASE, "relative change, from condition {}"),
+    ("correlation", "init", "correlation with the initial weights"),
+)
+CHECKPOINTS = (
+    ("held-out text, bits per byte", "likelihood", "bits_per_byte", "all"),
+    ("rare words, share of pairs right", "rare_words", "accuracy", "all"),
+    ("narrow exercises, loss of the answer, nats per token", "exercises", "answer_loss_nats_per_token", "narrow"),
+    ("broad exercises, loss of the answer, nats per token", "exercises", "answer_loss_nats_per_token", "broad"),
+    ("shadow score from text", "shadow", "score", "likelihood"),
+    ("shadow score from exercises", "shadow", "score", "exercises"),
+    ("held-out answers, nats per token", "groups", "answer_loss_nats_per_token", "all"),
+    ("held-out answers, repeated prompts, nats per token", "groups_repeated", "answer_loss_nats_per_token", "all"),
+)
+PARTS = {DECODER: "", "vision": "vision encoder "}
+"""Components with layers, and what their modules are called by."""
+
+
+def payload(run: Run) -> dict[str, Any] | None:
+    """Everything that explorer.js draws; None where the run has nothing to draw."""
+    training, weights = _training(run), _weights(run)
+    if not training and weights is None:
+        return None
+    return {
+        "conditions": [
+            {"name": name, "label": NAMES.get(name, name), "colour": colour(name)} for name in run.conditions
+        ],
+        "phase": run.phase_shift,
+        "training": training,
+        "weights": weights,
+    }
+
+
+def _training(run: Run) -> list[dict[str, Any]]:
+    """Curves over steps: label, and for each condition x, mean and half width."""
+    found = []
+    labels = {"loss": "training loss, nats per token"}
+    labels |= {key: f"{label}{f', {unit}' if unit else ''}" for key, (label, unit) in CONTROLS.items()}
+    dense = {}
+    for key, label in labels.items():
+        curves = {}
+        for name in run.conditions:
+            steps, values = curve(run, name, key, RATIO_POINTS if key in RATIOS else POINTS)
+            if len(values) and np.isfinite(values).any():
+                curves[name] = _curve(steps, values)
+        if curves:
+            dense[key] = {
+                "label": label,
+                "log": key in ("grad_norm", "update_norm", NOISE_SCALE),
+                "curves": curves,
+            }
+    evaluation = run.evaluation
+    frame = decoder(run)
+    sparse = [
+        ("matrices with alpha in [2, 6], %", frame, "in_range", 100.0),
+        *(
+            (label, evaluation.where(suite=suite, metric=metric, task=task), "value", 1.0)
+            for label, suite, metric, task in CHECKPOINTS
+        ),
+    ]
+    found += [dense[key] for key in ("loss",) if key in dense]
+    for label, table, value, scale in sparse:
+        curves = {}
+        for name in run.conditions:
+            _, points, values = table.where(condition=name).pivot("seed", "step", value)
+            if np.isfinite(values).any():
+                curves[name] = _curve(np.array(points), scale * values)
+        if curves:
+            found.append({"label": label, "log": False, "curves": curves})
+    return found + [dense[key] for key in CONTROLS if key in dense]
+
+
+def _curve(steps: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+    """x, mean and, where there is any, half width of values [seeds, n]."""
+    middle, half = mean(values), half_width(values)
+    found = {"x": numbers(steps), "mean": numbers(middle)}
+    return found | ({"half": numbers(half)} if np.isfinite(half).any() else {})
+
+
+def _weights(run: Run) -> dict[str, Any] | None:
+    """A cube for every quantity and module: for each condition means and half widths [step][layer]."""
+    parts = {part: run.diagnostics.where(component=part) for part in PARTS}
+    frame = parts[DECODER]
+    layers = sorted({layer for mine in parts.values() for layer in mine.values("layer")})
+    points = {step: f"{fraction_label(fraction)} (step {step:,})" for fraction, step in _points(run)}
+    steps = [step for step in points if len(frame.where(step=step))]
+    if not layers or not steps:
+        return None
+    quantities = []
+    for column, reference, label in QUANTITIES:
+        modules = {}
+        for part, prefix in PARTS.items():
+            table = parts[part]
+            if reference is not None:
+                base = run.reference if reference == BASE else reference
+                table = run.changes.where(reference=base, component=part)
+            for module in [*order_modules(table.values("module")), ALL]:
+                mine = table if module == ALL else table.where(module=module)
+                cubes = {name: _cube(mine.where(condition=name), column, steps, layers) for name in run.conditions}
+                kept = {name: cube for name, cube in cubes.items() if cube is not None}
+                if kept:
+                    modules[prefix + module] = kept
+        if modules:
+            quantities.append({"label": label.format(run.reference), "modules": modules})
+    return {
+        "layers": [int(layer) for layer in layers],
+        "steps": [{"step": step, "label": points[step]} for step in steps],
+        "quantities": quantities,
+    }
+
+
+def _points(run: Run) -> list[tuple[float, int]]:
+    return list(zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True))
+
+
+def _cube(frame: Frame, column: str, steps: Sequence[int], layers: Sequence[float]) -> Mapping[str, Any] | None:
+    means: list[np.ndarray] = []
+    halves: list[np.ndarray] = []
+    for step in steps:
+        seeds, there, values = frame.where(step=step).known("layer").pivot("seed", "layer", column)
+        full = np.full((max(1, len(seeds)), len(layers)), np.nan)
+        if seeds:
+            full[:, np.searchsorted(layers, there)] = values
+        means.append(mean(full))
+        halves.append(half_width(full))
+    if not np.isfinite(means).any():
+        return None
+    cube: dict[str, Any] = {"mean": [numbers(row) for row in means]}
+    return cube | ({"half": [numbers(row) for row in halves]} if np.isfinite(halves).any() else {})
+
+
+def numbers(values: np.ndarray) -> list[float | int | None]:
+    """Values with a few significant digits for JSON, null for missing."""
+    rounded = (float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.tolist())
+    return [int(value) if value is not None and value.is_integer() else value for value in rounded]

@@ -1,0 +1,247 @@
+"""The figures of the page: each with its file name, what draws it, what it shows in words, and how to read it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from bench_shadows.report.conditions import control_figures, curves, figures, held_out, narrow_broad, words
+from bench_shadows.report.conditions.summary import unigram_entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure of the page. `alt` describes it to somebody who does not see it; `absent` says what it needs."""
+
+    name: str
+    draw: Callable[[Any], Figure | None]
+    alt: str
+    caption: str
+    absent: str
+
+    @property
+    def title(self) -> str:
+        """Its name in words, for links."""
+        return self.name.replace("_", " ")
+
+
+NO_DIAGNOSTICS = "Not drawn: diagnostics.parquet has nothing for it."
+NO_CHANGES = "Not drawn: changes.parquet has nothing for it."
+NO_EVALUATION = "Not drawn: evaluation.parquet has nothing for it, or only one condition."
+GAP = "A matrix without a fit is a gap."
+SEEDS = "Lines are means over seeds; the shaded band is their 95 % interval (Student's t) from three seeds on."
+NESTED = "Curves that lie on each other are drawn one narrower than the other, so that all can be seen."
+BARS = "From three seeds on a bar at the right shows each line's median 95 % interval over seeds."
+
+GALLERY = (
+    Picture(
+        "alpha_at_end",
+        figures.alpha_at_end,
+        "Histograms of alpha at the end of training, one panel for each condition, with the range 2 to 6 shaded.",
+        "All matrices of the decoder, all seeds together, in percent of those with a fit; alpha in bins of 0.5. "
+        "Shaded: [2, 6]. The hatched bin holds everything from 10 on, the number above it says how many.",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "alpha_over_checkpoints",
+        figures.alpha_over_checkpoints,
+        "Histograms of alpha, one row for each condition and one column for each analysed point of training.",
+        "As above, at every analysed point of the run. The first point is close to the initial weights, where "
+        "alpha jumps from seed to seed.",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "v_proj_alpha",
+        figures.v_proj_depth,
+        "Alpha of the attention value projection over layers at the end, one line for each condition.",
+        f"The thin blue line is A's. Shaded in green: [2, 6]. {GAP} {SEEDS}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "up_proj",
+        figures.up_proj_depth,
+        "Three panels over layers for the MLP up projection at the end: alpha, spikes, and x_min over the mean "
+        "eigenvalue.",
+        "Spikes are the eigenvalues in the fitted tail, our reading of the paper's effective feature number. "
+        "x_min is where the tail begins; divided by the mean eigenvalue it does not depend on the scale of the "
+        f"weights. {GAP}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "change_variance",
+        lambda run: figures.change_over_depth(
+            run,
+            "change_variance",
+            "change variance",
+            "Change variance from the initial weights: is it a U over depth, and does only B leave it?",
+        ),
+        "Variance of the change of the weights since initialisation over layers at the end, one panel for each "
+        "module.",
+        "Variance of the entries of W(end) − W(initial), one value for a matrix. Each panel has its own scale. "
+        f"{BARS}",
+        NO_CHANGES,
+    ),
+    Picture(
+        "delta_effective_rank",
+        figures.delta_effective_rank,
+        "Change of effective rank over layers for v_proj, o_proj and up_proj, one row for each reference.",
+        "Effective rank at the end minus effective rank of the reference, in dimensions. Rows: measured from the"
+        " initial weights, from the analysed checkpoint before, and from condition A at the same step with the "
+        "same seed.",
+        NO_CHANGES,
+    ),
+    Picture(
+        "relative_change_and_correlation",
+        figures.how_far,
+        "Relative change and correlation of v_proj over layers, from the initial weights and from condition A.",
+        "Relative change is the Frobenius norm of the difference by that of the reference; correlation is "
+        "Pearson's, between the entries of both.",
+        NO_CHANGES,
+    ),
+    Picture(
+        "trajectories",
+        lambda run: curves.trajectories(run, unigram_entropy(run)),
+        "Training loss, held-out bits per byte, share of matrices in range and mean effective rank through "
+        "training, with the phase shift marked.",
+        "The dotted line is the phase shift, where C and D go over to A's data. Training losses before it are of "
+        "different texts and must not be compared; held-out text is the same for all.",
+        "Not drawn: neither metrics nor diagnostics are there.",
+    ),
+    Picture(
+        "effective_rank",
+        figures.rank_by_module,
+        "Mean effective rank over layers through training, one panel for each module.",
+        "exp of the entropy of the normalised singular values (Roy and Vetterli 2007), mean over layers.",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "domains",
+        held_out.domains,
+        "Difference of held-out bits per byte to condition A at the end, one row for each domain.",
+        "Bits per byte at the end minus A's, same seed; the blue line is A. Bars: 95 % interval from three seeds"
+        " on.",
+        NO_EVALUATION,
+    ),
+    Picture(
+        "deciles",
+        held_out.deciles,
+        "Held-out loss by decile of token frequency, and its difference to condition A.",
+        "Token types ordered by how often A's text has them and cut into ten parts of equal token mass: 1 holds "
+        "the few commonest types, 10 the many rare ones.",
+        "Not drawn: evaluation.parquet has no losses by token frequency.",
+    ),
+    Picture(
+        "positions",
+        held_out.positions,
+        "Held-out loss by position of the token in its row, and its difference to condition A.",
+        "Ranges of positions that double in length. A model that uses its context predicts later tokens better. "
+        f"{SEEDS}",
+        "Not drawn: evaluation.parquet has no losses by position.",
+    ),
+    Picture(
+        "rare_words",
+        held_out.rare_words,
+        "Accuracy on minimal pairs of rare words by how frequent the word is, and its difference to condition A.",
+        "Two held-out sentences with a rare word each, and the same with the words changed, in the spirit of "
+        "LongTail-Swap (arXiv:2510.04268); a pair is right where the true sentences are the likelier. Dashed: "
+        f"chance. {SEEDS}",
+        "Not drawn: evaluation.parquet has no minimal pairs of rare words.",
+    ),
+    Picture(
+        "narrow_and_broad",
+        narrow_broad.narrow_and_broad,
+        "Differences to condition A at the end on canonical and original text and on narrow and broad exercises, "
+        "one row for each task.",
+        "Canonical text is held-out text as Condition D's rules rewrite it; narrow exercises are of "
+        "generators that the training text has exercises of, broad ones of others. The blue line is A. "
+        "Bars: 95 % interval from three seeds on.",
+        "Not drawn: evaluation.parquet has neither canonical text nor exercises, or only one condition.",
+    ),
+    Picture(
+        "shadow",
+        narrow_broad.shadow,
+        "The shadow score through training, from text and from exercises, a line with its interval for each "
+        "condition.",
+        "Gain on the narrow set minus gain on the broad set, each measured against condition A with the same seed "
+        f"at the same step. Above zero a condition is better at what looks like the concentrated half. {SEEDS}",
+        "Not drawn: evaluation.parquet has no shadow score; it takes condition A and another one.",
+    ),
+    Picture(
+        "support",
+        words.panel,
+        "Ten small panels: measures of tokens, of repetition and of words in the first half, a mark with an "
+        "interval for each condition.",
+        "Above, the tokens of the first half; below, the words of the text in the commonest language, for A, for "
+        "D's rewriting of the same documents, and for what all read later. Bars: 95 % intervals over other text "
+        "of the same kind. C's words are a part of A's.",
+        "Not drawn: data/statistics.json has neither measures of the conditions nor of words.",
+    ),
+    Picture(
+        "data",
+        words.support,
+        "Share of the first half's tokens in each decile of token frequency, relative to condition A.",
+        "The same deciles as those of the held-out loss; how many of the first half's tokens fall into each, "
+        "divided by A's. Below 1 at the right: rare types were taken away.",
+        "Not drawn: statistics.json has no decile_shares for A and another condition.",
+    ),
+    Picture(
+        "controls",
+        control_figures.batches,
+        "Learning rate and four token statistics of the batches through training, a line for each condition.",
+        f"{NESTED} Points are means over equal stretches of steps. The shaded band is the 95 % interval over "
+        "seeds (Student's t) from three seeds on.",
+        "Not drawn: no metrics.jsonl records them.",
+    ),
+    Picture(
+        "outcomes",
+        control_figures.outcomes,
+        "Gradient norm, gradient noise scale, update norm and parameter norm through training, a line with its "
+        "interval for each condition.",
+        "The noise scale is the trace of the covariance of the gradient over rows by the squared length of the "
+        "gradient (McCandlish et al. 2018, arXiv:1812.06162): at a batch of that many rows noise and signal of a "
+        "step's gradient are equal. Both parts are averaged over each of 18 stretches before they are divided; a "
+        f"stretch whose gradient drowned in noise is a gap. {NESTED}",
+        "Not drawn: no metrics.jsonl records them.",
+    ),
+    Picture(
+        "monitor",
+        curves.monitored,
+        "Mean alpha, effective rank over full rank and relative change of the matrices that the monitor looked "
+        "at, through training, by condition.",
+        "Means over the matrices whose turn it was in equal stretches of the run, modules and depths mixed: a "
+        "trend is one of the model, a jitter is one of the sample. Relative change is that between two looks.",
+        "Not drawn: no monitor.jsonl, the monitor was off (diagnostics.monitor_every=0).",
+    ),
+    Picture(
+        "alpha_all_modules",
+        lambda run: figures.all_modules(run, "alpha", "alpha", "All modules: alpha over depth at the end"),
+        "Alpha over layers at the end, one panel for each module and one for their mean.",
+        f"Shaded: [2, 6]. {GAP} {BARS}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "spikes_all_modules",
+        lambda run: figures.all_modules(
+            run,
+            "spikes",
+            "spikes",
+            "All modules: spikes over depth at the end (the paper's effective feature number)",
+        ),
+        "Spikes over layers at the end, one panel for each module and one for their mean.",
+        f"Eigenvalues at or above x_min. {GAP} {BARS}",
+        NO_DIAGNOSTICS,
+    ),
+    Picture(
+        "delta_effective_rank_all_modules",
+        lambda run: figures.change_over_depth(
+            run,
+            "delta_effective_rank",
+            "delta effective rank",
+            "All modules: delta effective rank from the initial weights",
+        ),
+        "Change of effective rank since initialisation over layers at the end, one panel for each module.",
+        "Effective rank at the end minus that of the initial weights.",
+        NO_CHANGES,
+    ),
+)

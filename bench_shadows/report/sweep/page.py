@@ -1,0 +1,224 @@
+"""The page of a sweep: what each varied field did, against the reference condition; made of the studies' files."""
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench_shadows.config import CONDITIONS
+from bench_shadows.errors import RunError
+from bench_shadows.files import atomic_path, read_json
+from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
+from bench_shadows.report.common.rendering import environment, place_figures
+from bench_shadows.report.common.run import Run, read_run
+from bench_shadows.report.common.style import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    NAMES,
+    colour,
+    empty,
+    grid_shape,
+    hide,
+    legend,
+    new_figure,
+)
+from bench_shadows.report.common.tables import Table
+from bench_shadows.report.conditions import summary
+from bench_shadows.report.conditions.gallery import Picture
+from bench_shadows.report.prompts import summary as prompt_summary
+from bench_shadows.report.sweep.measures import BySeed, Measure, Values, collect, grid, measures, tidy
+
+FILE = "sweep.json"
+TEMPLATE = "sweep.html.jinja"
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One varied field: its studies by label, what they measured, and the points without results yet."""
+
+    field: str
+    labels: tuple[str, ...]
+    studies: Mapping[str, Run]
+    folders: Mapping[str, str]
+    values: tuple[Values, ...]
+
+    @property
+    def name(self) -> str:
+        """For file names and anchors."""
+        return self.field.replace(".", "-").replace(" ", "")
+
+    @property
+    def reference(self) -> str:
+        """The condition that the others are measured from; A where there is no study yet."""
+        return next((run.reference for run in self.studies.values()), CONDITIONS[0])
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What its studies are compared by."""
+        return next((measures(run) for run in self.studies.values()), ())
+
+    @property
+    def conditions(self) -> list[str]:
+        """Conditions that have any value, the reference first."""
+        return sorted({values.condition for values in self.values})
+
+    @property
+    def reference_moves(self) -> bool:
+        """Whether the reference condition itself differs between values: then its own curve is worth a figure."""
+        own = [one for one in self.values if one.is_reference]
+        return any(
+            len({tuple(one.mine.items()) for one in own if one.measure == measure}) > 1
+            for measure in self.measures
+        )
+
+
+def write_sweep(out: Path) -> Path:
+    """Writes OUT/report (index.html, figures, tables/sweep.csv) and returns index.html.
+
+    Studies without results yet are named on it. Raises RunError for a folder without sweep.json.
+    """
+    path = out / FILE
+    if not path.is_file():
+        raise RunError(f"{out}: no {FILE} in it; expected the folder of a sweep, made by `bench-shadows sweep`")
+    described = read_json(path)
+    runs: dict[str, Run] = {}
+    curves = [_read_curve(out, curve, runs) for curve in described["curves"]]
+    with atomic_path(out / "report") as folder:
+        for name in ("figures", "tables"):
+            (folder / name).mkdir(parents=True)
+        figures: dict[str, Any] = {}
+        for curve in curves:
+            figures |= place_figures(_pictures(curve), curve, folder / "figures")
+        table = tidy({curve.field: list(curve.values) for curve in curves})
+        (folder / "tables" / "sweep.csv").write_text(table.to_csv(), encoding="utf-8")
+        seeds = max((len(run.seeds) for run in runs.values()), default=0)
+        text = (
+            environment()
+            .get_template(TEMPLATE)
+            .render(
+                name=out.resolve().name,
+                curves=[(curve, *_tables(curve)) for curve in curves],
+                figures=figures,
+                reference=curves[0].reference,
+                studies_prompts=any(run.config.studies_prompts for run in runs.values()),
+                seeds=seeds,
+                size_notice=next((_size_notice(run) for run in runs.values()), None),
+                enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
+                command=shlex.join(map(str, described["command"])),
+                names=NAMES,
+                missing=MISSING,
+            )
+        )
+        (folder / "index.html").write_text(text, encoding="utf-8")
+    return out / "report" / "index.html"
+
+
+def _size_notice(run: Run) -> str | None:
+    return prompt_summary.size_notice(run) if run.config.studies_prompts else summary.size_notice(run)
+
+
+def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -> Curve:
+    """A curve with the studies that are evaluated; `runs` keeps those that several curves share."""
+    folders = {point["label"]: point["folder"] for point in described["points"]}
+    studies = {}
+    for label, folder in folders.items():
+        if (out / folder / "evaluation.parquet").is_file():
+            runs[folder] = runs.get(folder) or read_run(out / folder)
+            studies[label] = runs[folder]
+    return Curve(", ".join(described["fields"]), tuple(folders), studies, folders, tuple(collect(studies)))
+
+
+def _tables(curve: Curve) -> tuple[Table, Table]:
+    return grid(list(curve.values), against_reference=True), grid(list(curve.values), against_reference=False)
+
+
+def _pictures(curve: Curve) -> list[Picture]:
+    bars = "Bars: 95 % interval over seeds (Student's t) from three seeds on; below that every seed is a dot."
+    name = curve.reference
+    against = Picture(
+        f"{curve.name}-against-{name}",
+        lambda _: draw(curve, against_reference=True),
+        f"Difference to condition {name} at the end against {curve.field}, a panel for each measure, a line for "
+        "each other condition.",
+        f"Each condition minus {name} of the same study and seed. {bars}",
+        f"Not drawn: no study of this curve has condition {name} and another one yet.",
+    )
+    own = Picture(
+        f"{curve.name}-{name}",
+        lambda _: draw(curve, against_reference=False),
+        f"Measures of condition {name} at the end against {curve.field}, a panel for each.",
+        f"Condition {name} itself, which this field changes too. {bars}",
+        "Not drawn: no results yet.",
+    )
+    return [against, own] if curve.reference_moves else [against]
+
+
+def draw(curve: Curve, against_reference: bool) -> Figure | None:
+    """The measures against the varied value: the other conditions' differences to the reference, or its own."""
+    names = [name for name in curve.conditions if (name != curve.reference) == against_reference]
+    if not names or not curve.measures:
+        return None
+    found = {
+        one: {name: _by_point(curve, name, one.key, against_reference) for name in names} for one in curve.measures
+    }
+    if not against_reference:  # what the reference has none of, such as removed text, needs no panel
+        found = {one: points for one, points in found.items() if not _is_zero(points.values())}
+    rows, columns = grid_shape(len(found), 4)
+    title = f"What {curve.field} does" + ("" if against_reference else f" to condition {curve.reference} itself")
+    figure, axes_grid = new_figure(title, rows, columns, 1.0 + 2.0 * rows, sharex=True)
+    panels = list(axes_grid.flat)
+    for axes, (measure, by_name) in zip(panels, found.items(), strict=False):
+        if not any(any(points) for points in by_name.values()):
+            empty(axes, "nothing recorded")
+        for shift, (name, points) in enumerate(by_name.items()):
+            _draw_points(axes, points, name, 0.06 * (shift - (len(names) - 1) / 2))
+        if against_reference:
+            axes.axhline(0, color=COLOURS[curve.reference], linewidth=1.1)
+        axes.set_title(measure.label, fontsize=8.5)
+        axes.set_xticks(range(len(curve.labels)), curve.labels)
+        axes.set_xlim(-0.4, len(curve.labels) - 0.6)
+    for axes in panels[len(found) :]:
+        hide(axes)
+    for axes in panels:
+        axes.tick_params(labelbottom=True)
+    figure.supylabel(f"minus {curve.reference}" if against_reference else "", fontsize=9)
+    figure.supxlabel(curve.field, fontsize=9)
+    legend(figure, names)
+    return figure
+
+
+def _is_zero(found: Iterable[list[BySeed]]) -> bool:
+    """Whether values were measured and all of them are 0."""
+    values = [value for points in found for point in points for value in point.values()]
+    return bool(values) and not any(values)
+
+
+def _by_point(curve: Curve, condition: str, key: str, against_reference: bool) -> list[BySeed]:
+    """The measure by seed at every point of the curve, in its order; empty where there is nothing yet."""
+    found = {
+        values.point: values.differences if against_reference else values.mine
+        for values in curve.values
+        if values.condition == condition and values.measure.key == key
+    }
+    return [found.get(label, {}) for label in curve.labels]
+
+
+def _draw_points(axes: Axes, points: list[BySeed], condition: str, shift: float) -> None:
+    estimates = [estimate(point.values()) for point in points]
+    places = np.array([place + shift for place, found in enumerate(estimates) if found is not None])
+    means = np.array([found.mean for found in estimates if found is not None])
+    if not len(places):
+        return
+    shade = colour(condition)
+    axes.plot(places, means, color=shade, marker=MARKERS.get(condition, "x"), linewidth=1.2, markersize=4.5)
+    for place, point, found in zip(np.arange(len(points)) + shift, points, estimates, strict=True):
+        if found is not None and found.half_width is not None:
+            axes.errorbar(place, found.mean, yerr=found.half_width, color=shade, capsize=2.5, elinewidth=1.2)
+        elif len(point) > 1:
+            axes.plot([place] * len(point), list(point.values()), ".", color=GREY, markersize=3, zorder=1)

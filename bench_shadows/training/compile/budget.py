@@ -1,0 +1,86 @@
+"""What a study costs before it is run: arithmetic, storage and time, from formulas of the config alone."""
+
+from typing import Any
+
+from bench_shadows.config import Config
+from bench_shadows.data.rows.row_store import row_sets
+from bench_shadows.training.logs.throughput import flops_per_row
+
+STATE_BYTES = 12
+"""Of one parameter in a checkpoint: float32 weights and Adam's two moments."""
+TEACHER_TOKENS_PER_SECOND = 5_000
+"""Assumed of one GPU that serves the paper's teacher (30 B, 3 B active) to many clients; not measured by us."""
+TOKEN_BYTES = 4
+
+
+def parameter_count(config: Config) -> int:
+    """Weights of the decoder (659 M for the paper's, of them 155.6 M in the embedding) and of what sees images."""
+    model = config.model
+    width, heads = model.hidden_size, model.num_heads * model.head_dim
+    attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
+    layer = attention + 3 * width * model.intermediate_size + 2 * width
+    embeddings = (1 if model.tie_embeddings else 2) * model.vocab_size * width
+    decoder = model.num_layers * layer + embeddings + width
+    return decoder + (_vision_parameters(config) if config.vision.image_size else 0)
+
+
+def _vision_parameters(config: Config) -> int:
+    """Of the image encoder and its projector, biases included."""
+    vision, width = config.vision, config.model.hidden_size
+    size, inner = vision.hidden_size, vision.intermediate_size
+    patches = (3 * vision.patch_size**2 + 1) * size + vision.image_tokens * size
+    layer = 4 * (size + 1) * size + (size + 1) * inner + (inner + 1) * size + 4 * size
+    return patches + vision.num_layers * layer + (size + 1) * width + (width + 1) * width
+
+
+def run_budget(config: Config) -> dict[str, Any]:
+    """One run, in plain JSON values; flops count causal attention once, checkpoint_bytes all that it keeps."""
+    rows = config.steps * config.train.batch_size
+    kept = len(set(config.analysed_steps)) + 1 + 2  # the initial weights, and two between the analysed steps
+    parameters = parameter_count(config)
+    return {
+        "parameters": parameters,
+        "steps": config.steps,
+        "tokens": rows * config.data.seq_len,
+        "flops": rows * flops_per_row(config),
+        "flops_full_attention": rows * flops_per_row(config, causal=False),
+        "checkpoints": kept,
+        "checkpoint_bytes": kept * parameters * STATE_BYTES,
+    }
+
+
+def data_budget(config: Config) -> dict[str, Any]:
+    """The data of all runs: rows on disk, and the teacher's work for Condition D (None without D).
+
+    teacher_gpu_hours counts the tokens that are to be written, at `TEACHER_TOKENS_PER_SECOND`. In a study of
+    prompts rows are samples, and bytes those of the images, too, one for each sample, before they are compressed.
+    """
+    row = config.data.seq_len * TOKEN_BYTES
+    if config.studies_prompts:
+        samples, pixels = config.prompts.samples, 3 * config.vision.image_size**2
+        return {
+            "rows": dict.fromkeys(row_sets(config), samples),
+            "bytes": samples * (len(row_sets(config)) * row + pixels),
+            "teacher_tokens": None,
+            "teacher_gpu_hours": None,
+            "teacher_tokens_per_second": TEACHER_TOKENS_PER_SECOND,
+        }
+    first = config.phase_steps * config.train.batch_size
+    second = (config.steps - config.phase_steps) * config.train.batch_size
+    has_teacher = "D" in config.conditions.names
+    teacher_tokens = (
+        round(first * config.data.seq_len * config.conditions.rewriting_share) if has_teacher else None
+    )
+    return {
+        "rows": {"first": first, "second": second, "rewritten": first if has_teacher else 0},
+        "bytes": row * (first * (1 + has_teacher) + second),
+        "teacher_tokens": teacher_tokens,
+        "teacher_gpu_hours": teacher_tokens and teacher_tokens / TEACHER_TOKENS_PER_SECOND / 3600,
+        "teacher_tokens_per_second": TEACHER_TOKENS_PER_SECOND,
+    }
+
+
+def hours(flops: float, peak: float, devices: int, utilization: float) -> tuple[float, float]:
+    """(hours, device-hours) of that many FLOP on devices of a peak FLOP/s at a model FLOP utilization."""
+    device_hours = flops / (peak * utilization) / 3600
+    return device_hours / devices, device_hours
