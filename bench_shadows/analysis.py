@@ -18,11 +18,7 @@ from bench_shadows.config import Config
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.weights import Weights, open_weights
 from bench_shadows.evaluation import table as evaluation_table
-from bench_shadows.evaluation.prompts import PromptSuites
-from bench_shadows.evaluation.prompts import inputs as prompt_inputs
 from bench_shadows.evaluation.shadow import shadow_rows
-from bench_shadows.evaluation.suites import Suites
-from bench_shadows.evaluation.suites import inputs as suite_inputs
 from bench_shadows.evaluation.table import Row
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
@@ -97,7 +93,7 @@ class Analysis:
 
     def evaluate(self) -> dict[str, str]:
         """Writes evaluation.parquet; returns its hash."""
-        suites = (PromptSuites if self.config.studies_prompts else Suites)(self.config, self.folder)
+        suites = self.config.kind.suites(self.config, self.folder)
 
         def compute(point: Point) -> Iterator[Row]:
             identity = {"model": point.model, "condition": point.condition, "seed": point.seed, "step": point.step}
@@ -122,8 +118,7 @@ class Analysis:
         return self.config.diagnostics.precision
 
     def _evaluation_inputs(self) -> list[Any]:
-        inputs = prompt_inputs if self.config.studies_prompts else suite_inputs
-        return inputs(self.config, self.folder / "data")
+        return self.config.kind.evaluation_inputs(self.config, self.folder / "data")
 
     def _checkpoints(self, point: Point) -> epath.Path:
         return checkpoint_folder(self.config, self.folder / "runs" / point.model)
@@ -137,7 +132,7 @@ class Analysis:
             own = [other for other in self.points if other.model == point.model and other.step < point.step]
             yield "init", own[0]
             yield "previous", own[-1]
-            name = self.config.reference_condition
+            name = self.config.kind.conditions[0]
             baseline = point._replace(condition=name)
             if baseline != point and baseline in self.digests:
                 yield name, baseline

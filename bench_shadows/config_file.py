@@ -62,7 +62,7 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:
-    """A Config from plain values; raises ConfigError for unknown names and wrong types."""
+    """A Config from the plain values of all its fields; ConfigError for wrong or absent names and types."""
     return _build(Config, values, "config")
 
 
@@ -71,6 +71,8 @@ def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
     for name in values:
         if name not in hints:
             raise ConfigError(f"{where}.{name}: no such field{nearest(name, list(hints))}")
+    if absent := [name for name in hints if name not in values]:
+        raise ConfigError(f"{where}.{absent[0]}: not there")
     built = {}
     for name, value in values.items():
         hint, place = hints[name], f"{where}.{name}"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from safetensors.numpy import save_file
 
 from bench_shadows.config import Config
-from bench_shadows.data.samples.sample import ASSISTANT, IMAGE, IMAGE_ID, USER
+from bench_shadows.data.samples.sample import IMAGE, IMAGE_ID
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path
 from bench_shadows.model.huggingface import to_hugging_face
@@ -20,26 +20,6 @@ from bench_shadows.model.vision import PIXEL_MEAN, PIXEL_STD
 from bench_shadows.training.checkpoints.saved import find
 
 Dtype = Literal["float32", "bfloat16"]
-
-CHAT = f"""
-{{%- for message in messages -%}}
-  {{%- set text = namespace(value=message.content if message.content is string else "") -%}}
-  {{%- if message.content is not string -%}}
-    {{%- for part in message.content -%}}
-      {{%- if part.type == "image" -%}} {{{{- "{IMAGE}" -}}}} {{%- else -%}}
-        {{%- set text.value = text.value + part.text -%}}
-      {{%- endif -%}}
-    {{%- endfor -%}}
-  {{%- endif -%}}
-  {{%- if message.role == "assistant" -%}}
-    {{{{- "{ASSISTANT}" + text.value + eos_token -}}}}
-  {{%- else -%}}
-    {{{{- "{USER}" + text.value -}}}}
-  {{%- endif -%}}
-{{%- endfor -%}}
-{{%- if add_generation_prompt -%}} {{{{- "{ASSISTANT}" -}}}} {{%- endif -%}}
-"""
-"""Turns as rows of samples have them (data/vision/rows.py), for transformers' `apply_chat_template`."""
 
 
 def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
@@ -80,8 +60,8 @@ def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
         }
         for name, values in files.items():
             (temporary / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        if config.studies_prompts:
-            (temporary / "chat_template.jinja").write_text(CHAT.strip() + "\n", encoding="utf-8")
+        if template := config.kind.chat_template():
+            (temporary / "chat_template.jinja").write_text(template.strip() + "\n", encoding="utf-8")
     return out
 
 

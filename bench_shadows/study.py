@@ -7,15 +7,14 @@ as they are.
 With several hosts all of them train, and the first one does everything else, while the others wait.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench_shadows import __version__
-from bench_shadows.config import OPERATIONAL, Config, differences, grows, to_dict
+from bench_shadows.config import Config, differences, may_change, to_dict
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import TEMPORARY, exclusive, hash_file, hash_json, read_json, remove, write_json
@@ -62,21 +61,7 @@ class Study:
 
     def rewrite(self, index: int, count: int) -> None:
         """One client's part of Condition D's rewriting by an endpoint; `prepare` takes the replies up."""
-        if self.config.studies_prompts:
-            raise ConfigError(f"rewrite: {', '.join(self.config.conditions.names)} have nothing to rewrite, D has")
-        from bench_shadows.data.corpus.document import Document
-        from bench_shadows.data.rewriting.rewrite import rewrite_shard
-        from bench_shadows.data.rows.sampled_corpus import first_half
-
-        data = self.folder / "data"
-
-        def drawn() -> Iterator[Document]:
-            documents = first_half(self.config, data)
-            with exclusive(self.folder / ".prepare.lock", f"the corpus of {self.folder}", wait=True):
-                first = list(itertools.islice(documents, 1))  # the first client that comes makes the corpus
-            yield from itertools.chain(first, documents)
-
-        rewrite_shard(self.config, drawn(), data, index, count)
+        self.config.kind.rewrite(self.config, self.folder / "data", index, count)
 
     def train(self, condition: str | None = None, seed: int | None = None) -> None:
         """Trains the runs that are not finished: all of the config's, or those of one condition or seed.
@@ -208,12 +193,17 @@ class Study:
         path, wanted = self.folder / "config.json", to_dict(self.config)
         provenance = self.folder / "provenance.json"
         if path.exists():
-            before = to_dict(from_dict(read_json(path)))  # a field that is younger than the file has its default
-            found = list(differences(before, wanted))
+            try:
+                before = to_dict(from_dict(read_json(path)))
+            except ConfigError as error:
+                raise RunError(
+                    f"{self.folder} was made by another version of bench_shadows ({error}). "
+                    "Name another folder with --out, or delete this one"
+                ) from error
             changed = [
                 f"config.{name} was {old!r}, is {new!r}"
-                for name, old, new in found
-                if name not in OPERATIONAL and not grows(name, old, new)
+                for name, old, new in differences(before, wanted)
+                if not may_change(self.config, name, old, new)
             ]
             if changed and self._records():
                 raise RunError(

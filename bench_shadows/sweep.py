@@ -20,20 +20,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.config import Config, DataConfig, to_dict
+from bench_shadows.config import Config, determined
 from bench_shadows.config_file import load
-from bench_shadows.data.rows.plans import plan_path
-from bench_shadows.data.rows.row_store import rows_of
+from bench_shadows.declared import Determines
 from bench_shadows.errors import ConfigError, RunError
-from bench_shadows.files import atomic_path, exclusive, hash_file, hash_json, write_json
+from bench_shadows.files import atomic_path, exclusive, write_json
 from bench_shadows.progress import duration, say
 from bench_shadows.report.sweep.page import FILE, write_sweep
 from bench_shadows.study import Study
+from bench_shadows.training.fingerprint import run_fingerprint
 
-DRAWN = ("tokenizer.json", "rows", "documents.parquet", "documents.json")
-"""Of RUN/data: what depends on the documents and not on the plans."""
-SAMPLES = ("images", "samples.parquet", "token_counts.npy", "statistics.json", "duplicates.json")
-"""Besides, where the documents are samples with prompts."""
 READ = "corpus/parts"
 """Of RUN/data: the sources as they were read, before anything was removed or drawn."""
 REPLIES = "rewritten"
@@ -170,18 +166,6 @@ def _run(study: Study, finished: Sequence[Study]) -> None:
 # ---- what is equal is shared
 
 
-def _rows_made_from(config: Config) -> dict[str, Any]:
-    """What the rows of a study are a function of, beside the content of its sources."""
-    made_from = {"data": to_dict(config.data), "vocabulary": config.model.vocab_size}
-    if config.studies_prompts:
-        return made_from | {"prompts": to_dict(config.prompts), "vision": to_dict(config.vision)}
-    conditions = to_dict(config.conditions)
-    for plans_only in ("repetition_factor", "repetition_share", "seeds"):
-        del conditions[plans_only]
-    train = (config.train.samples, config.train.batch_size)
-    return made_from | {"train": train} | conditions
-
-
 def _share_data(study: Study, finished: Sequence[Study]) -> None:
     """Links what the prepare stage would make again from the same sources in the same way.
 
@@ -192,9 +176,7 @@ def _share_data(study: Study, finished: Sequence[Study]) -> None:
         return
     found: dict[str, Path] = {}  # what is used again -> the data of the newest sibling that has it
     for other in finished:
-        same = _rows_made_from(other.config) == _rows_made_from(study.config)
-        drawn = (*DRAWN, *(SAMPLES if study.config.studies_prompts else ())) if same else ()
-        for name in (*_reusable(study.config.data, other.config.data), *drawn):
+        for name in _reusable(study.config, other.config):
             if (other.folder / "data" / name).exists():
                 found[name] = other.folder / "data"
     if not found:
@@ -209,12 +191,18 @@ def _share_data(study: Study, finished: Sequence[Study]) -> None:
         say(f"sweep: of {there.parent.name} are used again: {', '.join(names)}")
 
 
-def _reusable(mine: DataConfig, other: DataConfig) -> Iterator[str]:
-    """What studies with different rows still have in common: documents as they were read, a teacher's replies."""
-    if all(getattr(mine, field) == getattr(other, field) for field in ("sources", "fields", "bad_records_limit")):
+def _reusable(mine: Config, other: Config) -> Iterator[str]:
+    """What of RUN/data two studies have in common: documents as they were read, a teacher's replies, rows."""
+
+    def same(what: Determines) -> bool:
+        return determined(mine, what) == determined(other, what)
+
+    if same(Determines.DOCUMENTS):
         yield READ
-    if mine.rewriter == other.rewriter == "endpoint":
+    if mine.data.rewriter == other.data.rewriter == "endpoint":
         yield REPLIES  # in folders by the teacher's settings: they cannot be taken for another's
+    if same(Determines.DOCUMENTS | Determines.ROWS):
+        yield from mine.kind.follows_from_rows
 
 
 def _share_runs(study: Study, finished: Sequence[Study]) -> None:
@@ -231,16 +219,11 @@ def _share_runs(study: Study, finished: Sequence[Study]) -> None:
                 break
 
 
-def _runs(study: Study) -> Iterator[tuple[str, str]]:
-    """(run, hash of what it is a function of) for every condition and seed of a prepared study."""
-    config, data = study.config, study.folder / "data"
-    parts = [to_dict(part) for part in (config.model, config.vision, config.train, config.diagnostics)]
-    images = [hash_file(path) for path in data.glob("images/train/images.json")]
-    for seed in config.conditions.seeds:
-        for condition in config.conditions.names:
-            plan = hash_file(plan_path(data, condition, seed))
-            rows = [hash_file(data / "rows" / name / "rows.json") for name in rows_of(config, condition)]
-            yield f"{condition}-seed{seed}", hash_json([condition, seed, plan, *parts, *images, *rows])
+def _runs(study: Study) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(run, what it is a function of) for every condition and seed of a prepared study."""
+    for seed in study.config.conditions.seeds:
+        for condition in study.config.conditions.names:
+            yield f"{condition}-seed{seed}", run_fingerprint(study.config, condition, seed, study.folder / "data")
 
 
 def _link_checkpoint(source: str, target: str) -> None:

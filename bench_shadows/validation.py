@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterator
 
 from bench_shadows.config import (
-    CONDITIONS,
-    PROMPT_CONDITIONS,
     ConditionsConfig,
     Config,
     DataConfig,
@@ -17,6 +15,7 @@ from bench_shadows.config import (
     TrainConfig,
     VisionConfig,
 )
+from bench_shadows.kinds import kind_of, kinds
 
 
 def problems(config: Config) -> Iterator[str]:
@@ -136,15 +135,13 @@ def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
             yield f"config.conditions.{field}: empty; name at least one"
         if len(set(values)) < len(values):
             yield f"config.conditions.{field}: {values} names one twice"
-    unknown = [name for name in conditions.names if name not in CONDITIONS + PROMPT_CONDITIONS]
+    known = [name for kind in kinds() for name in kind.conditions]
+    unknown = [name for name in conditions.names if name not in known]
     if unknown:
-        there_are = ", ".join(CONDITIONS + PROMPT_CONDITIONS)
-        yield f"config.conditions.names: no condition {unknown[0]!r}; there are: {there_are}"
-    elif set(conditions.names) & set(CONDITIONS) and set(conditions.names) & set(PROMPT_CONDITIONS):
-        yield (
-            f"config.conditions.names: {', '.join(conditions.names)} are of two studies, one of documents "
-            f"({', '.join(CONDITIONS)}), one of prompts ({', '.join(PROMPT_CONDITIONS)})"
-        )
+        yield f"config.conditions.names: no condition {unknown[0]!r}; there are: {', '.join(known)}"
+    elif set(conditions.names) - set(kind_of(conditions.names).conditions):
+        groups = "; ".join(f"{kind.name}: {', '.join(kind.conditions)}" for kind in kinds())
+        yield f"config.conditions.names: {', '.join(conditions.names)} belong to two kinds of study ({groups})"
     if min(conditions.seeds, default=0) < 0:
         yield f"config.conditions.seeds: expected 0 or more, got {conditions.seeds}"
     if not 0 < conditions.phase < 1:
@@ -204,42 +201,11 @@ def _prompts(prompts: PromptsConfig) -> Iterator[str]:
 
 def _run(config: Config) -> Iterator[str]:
     conditions, fractions = config.conditions, config.diagnostics.fractions
-    vision = config.vision
-    if vision.image_size and not config.studies_prompts:
-        yield (
-            f"config.vision.image_size={vision.image_size}: the conditions {', '.join(conditions.names)} read "
-            f"text alone; images are for {', '.join(PROMPT_CONDITIONS)}"
-        )
-    if config.studies_prompts and config.data.tokenizer != "bpe":
-        yield (
-            f"config.data.tokenizer={config.data.tokenizer}: a study of {', '.join(conditions.names)} trains its "
-            "own, with tokens for images and turns; expected bpe"
-        )
-    if config.studies_prompts and config.model.initial:
-        yield (
-            f"config.model.initial={config.model.initial}: a study of {', '.join(conditions.names)} trains its "
-            "own tokenizer, whose tokens other weights do not know; leave it empty"
-        )
-    elif config.data.tokenizer == "bpe" and (initial := config.model.initial):
-        yield (
-            f"config.data.tokenizer: the weights of config.model.initial={initial} know their own tokens: "
-            f"--config.data.tokenizer={initial}/tokenizer.json"
-        )
-    if vision.image_size and config.data.seq_len < vision.image_tokens + 8:
-        yield (
-            f"config.data.seq_len={config.data.seq_len}: an image takes {vision.image_tokens} tokens, which "
-            "leaves too few for the text"
-        )
+    yield from config.kind.problems(config)
     if config.warmup_steps >= config.steps:
         yield f"config.train: warmup of {config.warmup_steps} steps does not end within the run of {config.steps}"
     if not 0 < config.phase_steps < config.steps:
         yield f"config: phase={conditions.phase} of {config.steps} steps leaves a phase empty; train longer"
-    first_rows = config.phase_steps * config.train.batch_size
-    if "C" in conditions.names and first_rows * conditions.repetition_share < 1 - 1e-9:
-        yield (
-            f"config.conditions: the first phase has {first_rows} rows, of which repetition_share="
-            f"{conditions.repetition_share} is less than one row to show {conditions.repetition_factor} times"
-        )
     if not fractions or not all(0 < f <= 1 for f in fractions) or list(fractions) != sorted(set(fractions)):
         yield f"config.diagnostics.fractions: expected ascending points in (0, 1], got {fractions}"
     elif fractions[-1] != 1:

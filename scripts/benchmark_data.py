@@ -42,6 +42,7 @@ from bench_shadows.data.corpus.deduplicate import jaccard
 from bench_shadows.data.corpus.ingest import open_corpus
 from bench_shadows.data.fingerprint import claim
 from bench_shadows.data.prepare import prepare
+from bench_shadows.data.prepare_documents import wanted_text
 from bench_shadows.data.rows.row_store import NAMES, RowSet, write_rows
 from bench_shadows.data.rows.sampled_corpus import draw_corpus
 
@@ -143,7 +144,7 @@ def run_prepare(config: Config, folder: Path) -> None:
     began = time.time()
     folder.mkdir(parents=True, exist_ok=True)
     claim(folder / "inputs.json", config)
-    draw_corpus(config, folder)
+    draw_corpus(wanted_text(config), folder)
     seconds = {"to_corpus": time.time() - began}
     prepare(config, folder)
     seconds["to_rows"] = (folder / "documents.json").stat().st_mtime - began

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench_shadows.config import Config, DataConfig, TeacherConfig, TrainConfig
+from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.rewriting.endpoint.journal import Journal, Reply, piece_key
-from bench_shadows.data.rewriting.rewrite import rewrite_shard
+from bench_shadows.data.rewriting.rewrite import Rewriting, rewrite_shard
 
 TEXT = "We utilise the apparatus, and endeavour to go on with it. " * 35
 MESSAGE = {"role": "assistant", "content": f"<output> {TEXT} </output>"}
@@ -71,9 +71,9 @@ def client(documents: int, concurrency: int) -> None:
     with server() as url, tempfile.TemporaryDirectory() as folder:
         teacher = TeacherConfig(base_url=url, model="m", concurrency=concurrency)
         began, cpu = time.perf_counter(), time.process_time()
-        train = TrainConfig(samples=documents // 5, batch_size=1)  # rows for so much text: the estimate reads it
-        config = Config(data=DataConfig(rewriter="endpoint", teacher=teacher), train=train)
-        rewrite_shard(config, made, Path(folder), 0, 1)
+        # Tokens for so much text: the estimate reads it.
+        rewriting = Rewriting("endpoint", teacher, tokens=documents // 5 * 4096)
+        rewrite_shard(rewriting, made, Path(folder), 0, 1)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     print(
         f"{documents:,} documents, {concurrency} in flight: {documents / seconds:,.0f} documents/s, "

@@ -105,7 +105,7 @@ def compare(run: Path, out: Path) -> list[str]:
     if not (run / "evaluation.parquet").is_file():
         raise RunError(f"{run}: no evaluation.parquet; finish the study first")
     config = from_dict(read_json(run / "config.json"))
-    if not config.studies_prompts or not config.vision.image_size:
+    if config.kind.name != "prompts" or not config.vision.image_size:
         raise RunError(f"{run}: not a study of prompts with images")
     own = text_only(config, run)
     study = Study(own, out, sys.argv)

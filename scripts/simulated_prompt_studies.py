@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from simulated_studies import SMALL_RUNS, Noise, evaluation_frame, frame, matrix_noise, run_of
 
-from bench_shadows.config import PROMPT_CONDITIONS, ConditionsConfig, Config, ModelConfig
+from bench_shadows.config import ConditionsConfig, Config, ModelConfig
+from bench_shadows.kinds.prompts import KIND
 from bench_shadows.report.common.run import MODULES, Frame, Run
 
 GROUPS = ("multimodal", "documents", "instructions", "language")
@@ -71,9 +72,9 @@ def simulate_prompts(
     pattern = pattern or random
     config = Config(
         model=ModelConfig(num_layers=layers),
-        conditions=ConditionsConfig(names=PROMPT_CONDITIONS, seeds=tuple(range(seeds))),
+        conditions=ConditionsConfig(names=KIND.conditions, seeds=tuple(range(seeds))),
     )
-    shape = (len(PROMPT_CONDITIONS), seeds, len(MODULES), layers)
+    shape = (len(KIND.conditions), seeds, len(MODULES), layers)
     logs = CENTRE + _alpha(effects, layers, pattern) + matrix_noise(noise.spreads["alpha"], shape, random)
     alpha = np.exp(logs)
     delta = np.broadcast_to(RANK * MOVED, shape).copy()
@@ -83,9 +84,9 @@ def simulate_prompts(
     steps, same = [config.steps], {"component": "decoder"}
     return run_of(
         config,
-        diagnostics=frame(steps, shape, diagnostics, PROMPT_CONDITIONS, **same),
+        diagnostics=frame(steps, shape, diagnostics, KIND.conditions, **same),
         changes=frame(
-            steps, shape, {"delta_effective_rank": delta[None]}, PROMPT_CONDITIONS, reference="init", **same
+            steps, shape, {"delta_effective_rank": delta[None]}, KIND.conditions, reference="init", **same
         ),
         evaluation=_evaluation(effects, config.steps, seeds, random),
     )
@@ -109,6 +110,6 @@ def _evaluation(effects: PromptEffects, step: int, seeds: int, random: np.random
     for seed in range(seeds):
         for group in GROUPS:
             gain = effects.scores.get(group, 0.0) + SCORE_NOISE * random.standard_normal()
-            for name, value in zip(PROMPT_CONDITIONS, (0.5, 0.5 + gain / 100), strict=True):
+            for name, value in zip(KIND.conditions, (0.5, 0.5 + gain / 100), strict=True):
                 rows.append((name, seed, step, "groups", group, "exact_match", value))
     return evaluation_frame(rows)

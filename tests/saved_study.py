@@ -38,10 +38,10 @@ def write_study(folder: Path, config: Config = CONFIG, scale: float = 1.0) -> Pa
     write_json(folder / "config.json", to_dict(config))
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghij", k=5)) for _ in range(300)]
-    special = SPECIAL_TOKENS if config.studies_prompts else (END,)
+    special = SPECIAL_TOKENS if config.kind.name == "prompts" else (END,)
     tokenizer = train_bpe([TEXT * 20, " ".join(words)], config.model.vocab_size, special_tokens=special)
     tokenizer.save(folder / "data" / "tokenizer.json")
-    run = folder / "runs" / f"{config.reference_condition}-seed0"
+    run = folder / "runs" / f"{config.kind.conditions[0]}-seed0"
     with Checkpoints(run / "checkpoints", {}, (3, 5)) as checkpoints:
         checkpoints.resume_step()
         for step in (3, 5):

@@ -4,13 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.config import OPERATIONAL, Config, default, differences, grows, to_dict
-from bench_shadows.data.corpus.documents import parts
-from bench_shadows.data.samples.pieces import sample_parts
+from bench_shadows.config import Config, determined, differences, may_change
+from bench_shadows.declared import DATA
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file, read_json, write_json
 
-VERSION = 3
+VERSION = 4
 """Of what the prepare stage makes from the same inputs; raised with every change to it."""
 HASHED_BYTES = 2**35
 """Sources of more bytes are known by sizes and times alone: reading all of them would take longer than minutes."""
@@ -24,7 +23,7 @@ def claim(path: Path, config: Config) -> None:
     old = _read(path) if path.exists() else None
     new = _inputs(config, old["files"] if old else {})
     changes = differences(_content(old), _content(new)) if old else ()
-    if changed := [_described(*change) for change in changes if not _harmless(*change)]:
+    if changed := [_described(*change) for change in changes if not _harmless(config, *change)]:
         raise RunError(
             f"{path.parent} was made from other data: {'; '.join(changed)}. "
             "Delete this folder to prepare again, or name another run folder with --out"
@@ -36,6 +35,11 @@ def claim(path: Path, config: Config) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         old = read_json(path)
+        if old["version"] != VERSION:
+            raise RunError(
+                f"{path.parent} was prepared by another version of bench_shadows: delete it to prepare again, or "
+                "name another run folder with --out"
+            )
         _content(old)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
@@ -46,21 +50,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:
     """Everything the outputs depend on; `known` files of the same size and time are not read again."""
-    data = to_dict(config.data)
-    for name in OPERATIONAL:
-        data["teacher"].pop(name.removeprefix("data.teacher."), None)
-    fields = {
-        "data": data,
-        "model.vocab_size": config.model.vocab_size,
-        "train.samples": config.train.samples,
-        "train.batch_size": config.train.batch_size,
-        "conditions": to_dict(config.conditions),
-    }
-    if config.studies_prompts:
-        sizes = {"image_size": config.vision.image_size, "image_tokens": config.vision.image_tokens}
-        fields |= {"prompts": to_dict(config.prompts), "vision": sizes}
-    found = sample_parts(config) if config.studies_prompts else parts(config.data)
-    facts = {part.name: (part.identity(), part.paths) for part in found}
+    facts = {part.name: (part.identity(), part.paths) for part in config.kind.sources(config)}
     if config.data.tokenizer != "bpe" and (path := Path(config.data.tokenizer)).is_file():
         status = path.stat()
         facts[str(path)] = {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}, (str(path),)
@@ -75,7 +65,7 @@ def _inputs(config: Config, known: dict[str, Any]) -> dict[str, Any]:
         elif hashed and paths and all(Path(path).is_file() for path in paths):
             identity = {**identity, "sha256": _hash(paths, hashes)}
         files[name] = identity
-    return {"version": VERSION, "config": fields, "files": files}
+    return {"version": VERSION, "config": determined(config, DATA), "files": files}
 
 
 def _hash(paths: tuple[str, ...], hashes: dict[str, str]) -> str:
@@ -92,11 +82,10 @@ def _content(inputs: dict[str, Any]) -> dict[str, Any]:
     return {**inputs, "files": {name: entry.get("sha256", entry) for name, entry in inputs["files"].items()}}
 
 
-def _harmless(name: str, old: Any, new: Any) -> bool:
-    """Whether what was made from the old value is what the new one would give."""
+def _harmless(config: Config, name: str, old: Any, new: Any) -> bool:
+    """Whether what was made from the old value is what the new one gives."""
     field = name.removeprefix("config.")
-    younger = old is None and field != name and new == default(field)  # a field that inputs.json did not have
-    return younger or grows(field, old, new)
+    return field != name and None not in (old, new) and may_change(config, field, old, new)
 
 
 def _described(name: str, old: Any, new: Any) -> str:

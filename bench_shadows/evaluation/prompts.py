@@ -20,12 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench_shadows.config import Config, to_dict
+from bench_shadows.config import Config, determined
 from bench_shadows.data.rows import tokenizer as tokenizers
 from bench_shadows.data.rows.row_store import RowSet
 from bench_shadows.data.samples.images import RowImages
 from bench_shadows.data.samples.sample import END_ID
 from bench_shadows.data.samples.scoring import score
+from bench_shadows.declared import Determines
 from bench_shadows.evaluation.answers import chance_rows, count_answers, last_question, loss_rows, match_rows
 from bench_shadows.evaluation.harness import task_rows
 from bench_shadows.evaluation.likelihood import build_losses, sequence_losses
@@ -178,5 +179,4 @@ def inputs(config: Config, data: Path) -> list[Any]:
     files = [data / "rows" / name / "rows.json" for name in FORMS.values()]
     files += [data / "samples.parquet", data / "tokenizer.json"]
     files += [data / "images" / "held_out" / "images.json"] if config.vision.image_size else []
-    own = [to_dict(part) for part in (config.evaluation, config.model, config.vision)]
-    return [VERSION, *own, config.train.loss_chunk, *map(hash_file, files)]
+    return [VERSION, determined(config, Determines.EVALUATION), *map(hash_file, files)]

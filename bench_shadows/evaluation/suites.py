@@ -13,13 +13,14 @@ import jax
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench_shadows.config import Config, to_dict
+from bench_shadows.config import Config, determined
 from bench_shadows.data.corpus.builtin.builtin import exercise_documents
 from bench_shadows.data.corpus.builtin.exercises import Exercise
 from bench_shadows.data.corpus.document import FIELDS, Document
 from bench_shadows.data.rows import tokenizer as tokenizers
 from bench_shadows.data.rows.row_store import RowSet
 from bench_shadows.data.statistics.statistics import frequency_deciles
+from bench_shadows.declared import Determines
 from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages
 from bench_shadows.evaluation.exercises import (
     SPARE,
@@ -198,5 +199,4 @@ def inputs(config: Config, data: Path) -> list[Any]:
     """Everything that the questions and the scores of a checkpoint depend on, besides its weights."""
     files = [data / "rows" / name / "rows.json" for name in ("held_out", "first", "second")]
     files += [data / "token_counts.npy", data / "tokenizer.json"]
-    own = [to_dict(config.evaluation), to_dict(config.model), config.data.seed, config.train.loss_chunk]
-    return [VERSION, *own, *map(hash_file, files)]
+    return [VERSION, determined(config, Determines.EVALUATION), *map(hash_file, files)]

@@ -5,19 +5,14 @@ import functools
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
-from bench_shadows.config import OPERATIONAL, Config, to_dict
+from bench_shadows.config import Config
 from bench_shadows.data.rows.loader import Batch, batches
-from bench_shadows.data.rows.plans import load_plan, plan_hash, plan_path
-from bench_shadows.data.rows.row_store import row_sets, rows_of
-from bench_shadows.data.samples.images import training_images
+from bench_shadows.data.rows.plans import load_plan, plan_path
 from bench_shadows.errors import RunError
-from bench_shadows.files import hash_file
-from bench_shadows.model.pretrained import digest as pretrained_digest
 from bench_shadows.progress import Progress, say
 from bench_shadows.training.checkpoints.checkpoints import Checkpoints, checkpoint_folder
 from bench_shadows.training.compile.compile_cache import use_compile_cache
@@ -25,6 +20,7 @@ from bench_shadows.training.devices.distributed import first_host_says, own_fold
 from bench_shadows.training.devices.feeding import host_rows, place, whole_batch
 from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.devices.stopping import StoppedError, StopRequests
+from bench_shadows.training.fingerprint import run_fingerprint
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.goodput import WallTime
 from bench_shadows.training.logs.metrics import MetricsLog
@@ -80,7 +76,7 @@ def open_run(
     logs.mkdir(parents=True, exist_ok=True)
     plan = _plan(config, plan_path(data_folder, condition, seed))
     accumulation, batch_size = accumulation_steps(config.train, mesh), config.train.batch_size
-    made_from = _made_from(config, condition, seed, plan, data_folder)
+    made_from = run_fingerprint(config, condition, seed, data_folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(watched(name, config.train.stall_minutes))
         wall = stack.enter_context(WallTime(logs))
@@ -101,8 +97,8 @@ def open_run(
             monitor = stack.enter_context(open_monitor(config, logs, start, events))
             monitor(start, state.params)
             places = host_rows(batch_size, accumulation, mesh)
-            images = training_images(config, data_folder)
-            stream = batches(data_folder / "rows", plan, batch_size, start, places, row_sets(config), images)
+            images = config.kind.images(config, data_folder)
+            stream = batches(data_folder / "rows", plan, batch_size, start, places, config.kind.row_sets, images)
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         saved = time.monotonic()
         for step, batch in enumerate(stream, start + 1):
@@ -155,25 +151,3 @@ def _plan(config: Config, path: Path) -> np.ndarray:
             f"need {positions}; prepare again"
         )
     return plan
-
-
-def _made_from(config: Config, condition: str, seed: int, plan: np.ndarray, data: Path) -> dict[str, Any]:
-    """What the run's parameters are a function of."""
-    other = {*OPERATIONAL, "train.checkpoints"}
-    train = {name: value for name, value in to_dict(config.train).items() if f"train.{name}" not in other}
-    model = {name: value for name, value in to_dict(config.model).items() if name != "initial"}
-    if config.model.initial:
-        model["initial"] = pretrained_digest(Path(config.model.initial))  # its weights, wherever they lie
-    images: dict[str, Any] = {}
-    if config.vision.image_size:
-        images = {f"vision.{name}": value for name, value in to_dict(config.vision).items()}
-        images["images"] = hash_file(data / "images" / "train" / "images.json")
-    return {
-        "condition": condition,
-        "seed": seed,
-        "plan": plan_hash(plan),
-        **{f"rows/{name}": hash_file(data / "rows" / name / "rows.json") for name in rows_of(config, condition)},
-        **{f"model.{name}": value for name, value in model.items()},
-        **{f"train.{name}": value for name, value in train.items()},
-        **images,
-    }

@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.data.rows.loader import Batch
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
-from bench_shadows.model.loss import answer_weights, cross_entropy, next_tokens
+from bench_shadows.model.loss import cross_entropy, next_tokens
 from bench_shadows.model.network import build_network
 from bench_shadows.training.checkpoints.initial import read_weights
 from bench_shadows.training.devices.sharding import (
@@ -144,9 +144,8 @@ def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Arr
 
     def loss_sum(params: Parameters, batch_M: Any) -> tuple[jax.Array, jax.Array]:
         model, (tokens_MxT, images) = with_parameters(decoder, params), batch_M
-        targets, weights = next_tokens(tokens_MxT)
-        if config.studies_prompts:
-            weights = answer_weights(tokens_MxT)
+        targets, _ = next_tokens(tokens_MxT)
+        weights = config.kind.loss_weights(tokens_MxT)
         hidden = model(tokens_MxT, images)
         return cross_entropy(hidden, model.head(), targets, weights, config.train.loss_chunk)
 

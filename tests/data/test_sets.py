@@ -106,7 +106,7 @@ def test_tensorflow_is_not_imported(prepared: Path) -> None:
     program = f"""
 import sys
 from bench_shadows.config import DataConfig, FieldsConfig
-from bench_shadows.data.documents import Counts, parts, read_part
+from bench_shadows.data.corpus.documents import Counts, parts, read_part
 config = DataConfig(sources=("tfds:{prepared}",), fields=FieldsConfig(text="body"))
 print(sum(len(list(read_part(part, config, Counts(0)))) for part in parts(config)), "tensorflow" in sys.modules)
 """

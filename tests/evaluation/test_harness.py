@@ -11,10 +11,11 @@ import pytest
 from saved_study import CONFIG, TEXT, write_study
 from tiny_study import command
 
-from bench_shadows.config import PROMPT_CONDITIONS, ConditionsConfig, VisionConfig
+from bench_shadows.config import ConditionsConfig, VisionConfig
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.evaluation import harness
 from bench_shadows.export import export
+from bench_shadows.kinds.prompts import KIND as PROMPTS
 from bench_shadows.training.checkpoints.saved import find
 
 pytestmark = pytest.mark.peers
@@ -130,7 +131,7 @@ def test_a_network_with_an_image_encoder_is_asked_without_images(tasks: Path, tm
     vision = VisionConfig(
         image_size=8, patch_size=4, num_layers=1, hidden_size=8, intermediate_size=8, num_heads=2
     )
-    both = dataclasses.replace(CONFIG, conditions=ConditionsConfig(names=PROMPT_CONDITIONS), vision=vision)
+    both = dataclasses.replace(CONFIG, conditions=ConditionsConfig(names=PROMPTS.conditions), vision=vision)
     sighted = ours(write_study(tmp_path, both, scale=3.0))
     [request] = instances(tasks, "tiny_generation")[:1]
     assert len(sighted.generate_until([request])) == 1

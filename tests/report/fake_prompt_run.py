@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from fake_run import keys, provenance, small_config, steps_of, write_metrics, write_monitor, write_table
 
-from bench_shadows.config import PROMPT_CONDITIONS, Config, PromptsConfig, VisionConfig, to_dict
+from bench_shadows.config import Config, PromptsConfig, VisionConfig, to_dict
 from bench_shadows.files import write_json
+from bench_shadows.kinds.prompts import KIND as PROMPTS
 from bench_shadows.report.common.run import MODULES
 
 TASKS = {
@@ -27,7 +28,7 @@ SAMPLES = 400  # of each task
 
 def prompt_config(seeds: Sequence[int] = (0, 1, 2), layers: int = 4, image_size: int = 48) -> Config:
     """The laptop's shape, smaller: 4 layers of 128 behind an encoder of 3."""
-    config = small_config(PROMPT_CONDITIONS, seeds, layers)
+    config = small_config(PROMPTS.conditions, seeds, layers)
     vision = VisionConfig(image_size=image_size, patch_size=8, num_layers=3)
     return dataclasses.replace(config, vision=vision, prompts=PromptsConfig(samples=6_000))
 

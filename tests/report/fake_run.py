@@ -261,7 +261,7 @@ def write_metrics(path: Path, config: Config, name: str, seed: int) -> None:
             "batch_top_100_share": float(0.55 + 0.08 * narrow + 0.004 * batch.standard_normal()),
             "batch_distinct_rows_share": float(batch.choice([0.9375, 0.96875, 1.0])) if data == "C" else 1.0,
         }
-        if config.studies_prompts:
+        if config.kind.name == "prompts":
             record["batch_answer_tokens"] = int(np.random.default_rng([seed, step]).integers(250, 300))
         lines.append(json.dumps(record))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from bench_shadows.config import (
-    PROMPT_CONDITIONS,
     ConditionsConfig,
     Config,
     DataConfig,
@@ -25,6 +24,7 @@ from bench_shadows.data.rows.plans import plan_path, save_plan
 from bench_shadows.data.rows.row_store import NAMES, write_rows
 from bench_shadows.data.samples.images import write_images
 from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID, IMAGE_ID, SPECIAL_TOKENS, USER_ID
+from bench_shadows.kinds.prompts import KIND as PROMPTS
 
 MODEL = ModelConfig(num_layers=2, hidden_size=16, intermediate_size=32, num_heads=4, num_kv_heads=2, vocab_size=64)
 TRAIN = TrainConfig(
@@ -48,7 +48,7 @@ CONFIG = Config(
 """12 steps of 8 rows of 16 tokens; analysed at 4, 8, 12."""
 SEEING = dataclasses.replace(
     CONFIG,
-    conditions=ConditionsConfig(names=PROMPT_CONDITIONS),
+    conditions=ConditionsConfig(names=PROMPTS.conditions),
     vision=VisionConfig(
         image_size=8, patch_size=4, num_layers=2, hidden_size=16, intermediate_size=32, num_heads=2
     ),
@@ -110,7 +110,7 @@ def write_samples(folder: Path, config: Config = SEEING, seed: int = 0) -> Path:
     rows = config.steps * config.train.batch_size
     samples = some_samples(rows, config, seed)
     assert samples.images is not None
-    for number, name in enumerate(PROMPT_CONDITIONS):
+    for number, name in enumerate(PROMPTS.conditions):
         tokens = samples.tokens.astype(np.uint32)
         tokens[:, config.vision.image_tokens + 1] -= number  # a prompt that differs
         write_rows(folder / "rows" / name, [("task", list(tokens[:, :-1]))], config.data.seq_len, END_ID)

@@ -5,6 +5,7 @@ whose replies are kept in RUN/data/rewritten/ (a fleet can bring them there befo
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 from collections import Counter
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.config import Config
+from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.rewriting.endpoint.outcome import Rewritten
 from bench_shadows.data.rewriting.rules import rewrite_counted
@@ -27,10 +28,23 @@ _SAMPLE = 500  # documents that an estimate is made from
 _BYTES_PER_TOKEN = 5  # of the run's tokenizer, and a quarter more, for rewriting shortens; an estimate
 
 
+@dataclasses.dataclass(frozen=True)
+class Rewriting:
+    """What is rewritten, and by whom."""
+
+    rewriter: str
+    """`builtin` or `endpoint`."""
+    teacher: TeacherConfig
+    share: float = 1.0
+    """Of the first half's documents."""
+    tokens: int = 0
+    """That the first phase reads: an estimate is made from them."""
+
+
 class Teacher:
     """Rewrites documents in batches and counts.
 
-    with open_teacher(config, folder) as teacher:
+    with open_teacher(rewriting, folder) as teacher:
         rewritten = teacher(documents)  # None where a document leaves the rewritten half
     teacher.report()
     """
@@ -84,31 +98,31 @@ class Teacher:
 
 
 @contextlib.contextmanager
-def open_teacher(config: Config, folder: Path) -> Iterator[Teacher]:
-    """The config's teacher; `folder` is RUN/data, where an endpoint's replies are kept.
+def open_teacher(rewriting: Rewriting, folder: Path) -> Iterator[Teacher]:
+    """The teacher of a study; `folder` is RUN/data, where an endpoint's replies are kept.
 
     Raises:
       ConfigError: the endpoint needs the extra `teacher`.
       RunError: another process writes the same journal.
     """
-    share = config.conditions.rewriting_share
-    if config.data.rewriter == "builtin":
-        yield Teacher(share, lambda documents: [rewrite_counted(document) for document in documents])
+    if rewriting.rewriter == "builtin":
+        yield Teacher(rewriting.share, lambda documents: [rewrite_counted(document) for document in documents])
         return
     from bench_shadows.data.rewriting.endpoint.journaled import JournaledTeacher
 
-    with JournaledTeacher.open(config.data.teacher, folder / "rewritten") as teacher:
-        yield Teacher(share, teacher.rewrite, teacher.report)
+    with JournaledTeacher.open(rewriting.teacher, folder / "rewritten") as teacher:
+        yield Teacher(rewriting.share, teacher.rewrite, teacher.report)
 
 
-def rewrite_shard(config: Config, documents: Iterator[Document], folder: Path, index: int, count: int) -> None:
+def rewrite_shard(
+    rewriting: Rewriting, documents: Iterator[Document], folder: Path, index: int, count: int
+) -> None:
     """Brings the endpoint's replies for one part of the documents into the journal: client `index` of `count`.
 
     A document belongs to one shard, by a hash of its id. Killed and started again, it goes on; replies of any
     earlier shards, however many they were, are not asked for again.
 
     Args:
-      config: of the run.
       documents: of the first half, in drawing order, the same for every client.
       folder: RUN/data.
       index: from 0 to `count` - 1.
@@ -120,24 +134,22 @@ def rewrite_shard(config: Config, documents: Iterator[Document], folder: Path, i
     from bench_shadows.data.rewriting.endpoint import account
     from bench_shadows.data.rewriting.endpoint.journaled import JournaledTeacher
 
-    if config.data.rewriter == "builtin":
+    if rewriting.rewriter == "builtin":
         raise ConfigError('rewrite: config.data.rewriter is "builtin", which `prepare` runs itself; nothing to do')
     if not 0 <= index < count:
         raise ConfigError(f"--shard={index}/{count}: expected i/n with i from 0 to n - 1")
-    share = config.conditions.rewriting_share
     mine = (
         document
         for document in documents
-        if is_chosen(document.id, share) and int(_fraction("shard", document.id) * count) == index
+        if is_chosen(document.id, rewriting.share) and int(_fraction("shard", document.id) * count) == index
     )
-    with JournaledTeacher.open(config.data.teacher, folder / "rewritten", index, count) as teacher:
+    with JournaledTeacher.open(rewriting.teacher, folder / "rewritten", index, count) as teacher:
         sample = list(itertools.islice(mine, _SAMPLE))
         expected: float = len(sample)
         if expected == _SAMPLE:
-            rows = config.phase_steps * config.train.batch_size
-            text = rows * config.data.seq_len * _BYTES_PER_TOKEN * share / count
+            text = rewriting.tokens * _BYTES_PER_TOKEN * rewriting.share / count
             expected = max(expected, text * expected / sum(len(document.text.encode()) for document in sample))
-        say(f"teacher: {account.estimate(sample, expected, config.data.teacher).line()}")
+        say(f"teacher: {account.estimate(sample, expected, rewriting.teacher).line()}")
         label = f"rewriting, shard {index}/{count}" if count > 1 else "rewriting"
         teacher.fetch(label, itertools.chain(sample, mine), expected)
 

@@ -8,8 +8,8 @@ import grain
 import numpy as np
 
 from bench_shadows.data.rows.row_store import NAMES, RowStore
-from bench_shadows.data.samples.images import RowImages
 from bench_shadows.errors import RunError
+from bench_shadows.kinds.kind import Images
 
 READ_OPTIONS = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
 """One thread, four batches ahead: an element is a batch already, and more threads take cores from training."""
@@ -30,7 +30,7 @@ class _Batches:
     def __init__(
         self,
         store: RowStore,
-        images: RowImages | None,
+        images: Images | None,
         plan: np.ndarray,
         batch_size: int,
         places: np.ndarray | slice,
@@ -55,7 +55,7 @@ def batches(
     start_step: int = 0,
     places: np.ndarray | None = None,
     names: Sequence[str] = NAMES,
-    images: RowImages | None = None,
+    images: Images | None = None,
 ) -> Iterator[Batch]:
     """Batches of the plan from `start_step` (0-based) to its end.
 
@@ -64,8 +64,8 @@ def batches(
       plan: integers [steps * batch_size], global row ids; a memory map will do.
       batch_size: rows of the global batch.
       places: of the rows in a batch that this host reads, integers [H] in [0, batch_size); default: all.
-      names: the row sets that the ids count over (`rows.row_sets`).
-      images: of these rows (`images.training_images`).
+      names: the row sets that the ids count over (`Kind.row_sets`).
+      images: of these rows (`Kind.images`).
     Yields:
       A Batch of H rows, in the order of `places`. Starting costs the same at any step. Closing the generator
       stops the reading thread.

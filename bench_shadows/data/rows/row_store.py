@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from bench_shadows.config import PROMPT_CONDITIONS, Config
 from bench_shadows.errors import DataError, RunError
 from bench_shadows.files import atomic_path, hash_file, read_json, write_json
 
@@ -25,17 +24,7 @@ SHARD_BYTES = 256 * 2**20
 """Token ids of one shard; a run at laptop size has one, the paper's 300 M rows have 18,000."""
 _IDS_AT_ONCE = 2**22
 NAMES = ("first", "second", "rewritten")
-"""Row sets that training reads, in the order of global row ids."""
-
-
-def row_sets(config: Config) -> tuple[str, ...]:
-    """The row sets that a study's training reads, in the order of global row ids."""
-    return PROMPT_CONDITIONS if config.studies_prompts else NAMES
-
-
-def rows_of(config: Config, condition: str) -> tuple[str, ...]:
-    """The row sets that the plans of one condition name: in a study of prompts its own."""
-    return (condition,) if config.studies_prompts else NAMES
+"""Row sets that a study of documents trains on, in the order of global row ids."""
 
 
 def pack(documents: Iterable[np.ndarray], seq_len: int, end_of_text: int) -> Iterator[np.ndarray]:
@@ -222,7 +211,7 @@ class RowStore:
 
     @classmethod
     def open(cls, folder: Path | str, names: Sequence[str] = NAMES) -> "RowStore":
-        """The sets that training reads (`row_sets`), under RUN/data/rows."""
+        """The sets that training reads (`Kind.row_sets`), under RUN/data/rows."""
         return cls([RowSet(Path(folder) / name) for name in names])
 
     def __len__(self) -> int:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench_shadows.config import Config
+from bench_shadows.config import DataConfig
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.corpus.documents import weights
 from bench_shadows.data.corpus.ingest import Corpus, ingest, open_corpus
 from bench_shadows.data.corpus.workers import LOCAL, Engine
-from bench_shadows.data.fingerprint import claim
+from bench_shadows.data.rewriting.rewrite import Rewriting
 from bench_shadows.data.rows import sampling, tokenizer
 from bench_shadows.errors import DataError
 from bench_shadows.files import atomic_path, exclusive, read_json, write_json
@@ -28,6 +28,25 @@ _ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole t
 _FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
 _REWRITING_SHORTENS = 1.25
 """How much more text than the first phase reads `first_half` gives: rewritten, it may be a fifth shorter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a study wants of its text."""
+
+    data: DataConfig
+    vocab_size: int
+    first_rows: int
+    """Rows that the first phase reads ..."""
+    second_rows: int
+    """... and the second."""
+    rewriting: Rewriting | None = None
+    """What is rewritten of the first half; None: no condition reads rewritten text."""
+
+    @property
+    def first_tokens(self) -> int:
+        """Tokens that the first phase reads."""
+        return self.first_rows * self.data.seq_len
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,17 +70,17 @@ class Drawn:
         return sampling.documents_of(pieces, self.corpus.store.read)
 
 
-def draw_corpus(config: Config, folder: Path, engine: Engine = LOCAL) -> Drawn:
+def draw_corpus(wanted: Wanted, folder: Path, engine: Engine = LOCAL) -> Drawn:
     """Makes the corpus and its order in RUN/data as far as they are not there."""
     target = folder / "drawn" / "order"
     with exclusive(folder / ".drawing.lock", f"reading the sources into {folder}", wait=True):
-        corpus = ingest(config.data, folder / "corpus", engine)
+        corpus = ingest(wanted.data, folder / "corpus", engine)
         if not target.exists():
-            _order(config, corpus, target)
+            _order(wanted, corpus, target)
     return open_drawn(folder)
 
 
-def _order(config: Config, corpus: Corpus, target: Path) -> None:
+def _order(wanted: Wanted, corpus: Corpus, target: Path) -> None:
     columns = corpus.store.columns("domain", "language", "kind", "bytes", "characters").take(corpus.kept)
     encoded = columns.column("domain").combine_chunks().dictionary_encode()
     found = encoded.dictionary.to_pylist()
@@ -70,8 +89,8 @@ def _order(config: Config, corpus: Corpus, target: Path) -> None:
     pieces = sampling.whole(
         corpus.kept, domains, columns.column("characters").to_numpy(), columns.column("bytes").to_numpy()
     )
-    data, tokens = config.data, config.phase_steps * config.train.batch_size * config.data.seq_len
-    longest = max(_SHORTEST_PART, int(sampling.LONGEST_SHARE * tokens * _CHARACTERS_PER_TOKEN))
+    data = wanted.data
+    longest = max(_SHORTEST_PART, int(sampling.LONGEST_SHARE * wanted.first_tokens * _CHARACTERS_PER_TOKEN))
     by_name = weights(data)
     by_number = {number: by_name[name] for number, name in enumerate(names) if name in by_name}
     if unknown := sorted(by_name.keys() - set(names)):
@@ -100,19 +119,19 @@ def open_drawn(folder: Path) -> Drawn:
     return Drawn(corpus, tuple(order["domains"]), held_out, training, order["longest"], order["available"])
 
 
-def run_tokenizer(config: Config, path: Path, drawn: Drawn) -> tokenizer.Tokenizer:
+def run_tokenizer(wanted: Wanted, path: Path, drawn: Drawn) -> tokenizer.Tokenizer:
     """The run's tokenizer, trained or loaded; a copy stands in the run's folder."""
     if not path.exists():
-        if config.data.tokenizer == "bpe":
-            say(f"tokenizer: training a BPE of {config.model.vocab_size:,} tokens")
+        if wanted.data.tokenizer == "bpe":
+            say(f"tokenizer: training a BPE of {wanted.vocab_size:,} tokens")
             texts = (document.text for document in drawn.documents(drawn.training))
-            tokenizer.train_bpe(texts, config.model.vocab_size).save(path)
+            tokenizer.train_bpe(texts, wanted.vocab_size).save(path)
         else:
-            tokenizer.load(config.data.tokenizer, config.model.vocab_size).save(path)
-    return tokenizer.load(path, config.model.vocab_size)
+            tokenizer.load(wanted.data.tokenizer, wanted.vocab_size).save(path)
+    return tokenizer.load(path, wanted.vocab_size)
 
 
-def bytes_per_token(config: Config, drawn: Drawn, words: tokenizer.Tokenizer) -> float:
+def bytes_per_token(wanted: Wanted, drawn: Drawn, words: tokenizer.Tokenizer) -> float:
     """UTF-8 bytes of a token, from the first documents of the order.
 
     Raises DataError, before anything is rewritten, where the text is too little by far.
@@ -120,27 +139,24 @@ def bytes_per_token(config: Config, drawn: Drawn, words: tokenizer.Tokenizer) ->
     sample = drawn.training[:_ESTIMATE_DOCUMENTS]
     texts = [document.text for document in drawn.documents(sample)]
     ratio = int(sample["bytes"].sum()) / max(1, sum(len(ids) + 1 for ids in words.encode_batch(texts)))
-    have = int(drawn.training["bytes"].sum()) / max(ratio, 1e-9) / config.data.seq_len
-    need = config.steps * config.train.batch_size
+    have = int(drawn.training["bytes"].sum()) / max(ratio, 1e-9) / wanted.data.seq_len
+    need = wanted.first_rows + wanted.second_rows
     if have < _FAR_TOO_LITTLE * need:
         raise DataError(
             f"too little text for the budget: {len(drawn.training):,} documents for training make about "
-            f"{have:,.0f} rows of {config.data.seq_len} tokens, the two phases need {need:,}. Add text to "
+            f"{have:,.0f} rows of {wanted.data.seq_len} tokens, the two phases need {need:,}. Add text to "
             "config.data.sources, or lower config.train.samples or config.data.seq_len"
         )
     return ratio
 
 
-def first_half(config: Config, folder: Path) -> Iterator[Document]:
+def first_half(wanted: Wanted, folder: Path) -> Iterator[Document]:
     """The documents of the first half in drawing order, and some more, for they may get shorter in rewriting.
 
     What is not there yet, `folder` (RUN/data) gets: the corpus, its order and the tokenizer.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    claim(folder / "inputs.json", config)
-    drawn = draw_corpus(config, folder)
-    words = run_tokenizer(config, folder / "tokenizer.json", drawn)
-    tokens = config.phase_steps * config.train.batch_size * config.data.seq_len
-    need = _REWRITING_SHORTENS * tokens * bytes_per_token(config, drawn, words)
+    drawn = draw_corpus(wanted, folder)
+    words = run_tokenizer(wanted, folder / "tokenizer.json", drawn)
+    need = _REWRITING_SHORTENS * wanted.first_tokens * bytes_per_token(wanted, drawn, words)
     stop = int(np.searchsorted(np.cumsum(drawn.training["bytes"]), need)) + 1
     yield from drawn.documents(drawn.training[:stop])

@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.config import Config
+from bench_shadows.config import DataConfig
 from bench_shadows.data.corpus.document import SCHEMA, Document, to_batch
 from bench_shadows.data.corpus.workers import Engine
 from bench_shadows.data.rewriting.rewrite import open_teacher
 from bench_shadows.data.rows import row_store, sampling, tokenizer
-from bench_shadows.data.rows.sampled_corpus import Drawn, open_drawn
+from bench_shadows.data.rows.sampled_corpus import Drawn, Wanted, open_drawn
 from bench_shadows.files import atomic_path, read_json, write_json
 from bench_shadows.progress import Progress
 
@@ -44,7 +44,7 @@ language (a teacher may turn Python into JavaScript)."""
 class Segment:
     """The documents from `start` to `stop` of a split's drawing order, as one piece of work."""
 
-    config: Config
+    wanted: Wanted
     folder: Path
     """RUN/data."""
     split: str
@@ -69,22 +69,22 @@ def order_of(drawn: Drawn, split: str) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(config: Config, folder: Path) -> tuple[Drawn, tokenizer.Tokenizer]:
-    return open_drawn(folder), tokenizer.load(folder / "tokenizer.json", config.model.vocab_size)
+def _opened(wanted: Wanted, folder: Path) -> tuple[Drawn, tokenizer.Tokenizer]:
+    return open_drawn(folder), tokenizer.load(folder / "tokenizer.json", wanted.vocab_size)
 
 
 def tokenise(segment: Segment, seen: Callable[[float], None]) -> None:
     """Makes one segment: ids and lengths of its documents by domain, the documents, and counts."""
     if segment.path.exists():
         return
-    drawn, words = _opened(segment.config, segment.folder)
+    drawn, words = _opened(segment.wanted, segment.folder)
     pieces = order_of(drawn, segment.split)[segment.start : segment.stop]
     documents = list(drawn.documents(pieces))
     sets: dict[str, list[Document]] = {segment.split: documents}
     rewritten: list[Document | None] = [None] * len(documents)
     report = None
-    if segment.rewritten:
-        with open_teacher(segment.config, segment.folder) as teacher:
+    if segment.rewritten and segment.wanted.rewriting:
+        with open_teacher(segment.wanted.rewriting, segment.folder) as teacher:
             rewritten = teacher(documents)
             report = teacher.report()
         sets["rewritten"] = [document for document in rewritten if document is not None]
@@ -220,69 +220,71 @@ def _added(one: Any, other: Any) -> Any:
     return one + other if isinstance(one, int | float) else one
 
 
-def fill(
-    config: Config,
-    folder: Path,
-    drawn: Drawn,
-    split: str,
-    start: int,
-    wanted: int | None,
-    ratio: float,
-    rewritten: bool,
-    engine: Engine,
-) -> Filled:
-    """Makes segments of a split until they, and what is rewritten of them, make `wanted` rows.
+@dataclasses.dataclass(frozen=True)
+class Filling:
+    """What the splits of a study are filled from."""
 
-    Args:
-      start: where in the drawing order the split begins.
-      wanted: rows; None takes all there is.
-      ratio: bytes of a token, about.
-    Returns:
-      The segments; they make fewer rows where the documents ran out.
-    """
-    filled = Filled()
-    sizes = order_of(drawn, split)["bytes"]
-    seq_len = config.data.seq_len
-    need = float(sizes.sum()) / _FIRST_SHARE if wanted is None else wanted * seq_len * ratio
-    plan = (
-        Segment(config, folder, split, number, *place, rewritten)
-        for number, place in enumerate(boundaries(sizes, start, need))
-    )
-    side_by_side = max(1, math.ceil(_FIRST_SHARE * need / LARGEST))
-    names = [split, "rewritten"] if rewritten else [split]
-    label = f"{split.replace('_', ' ')}: {'rewriting and ' if rewritten else ''}tokenising"
-    have = 0
-    with Progress(label, need * _FIRST_SHARE / 1e6, "MB") as progress:
-        while wanted is None or have < wanted:
-            wave = list(itertools.islice(plan, side_by_side))
-            if not wave:
-                break
-            missing = [segment for segment in wave if not segment.path.exists()]
-            megabytes = {s.number: float(sizes[s.start : s.stop].sum()) / 1e6 for s in wave}
-            progress.total = max(progress.total or 0, progress.done + sum(megabytes.values()))
-            progress.add(sum(megabytes.values()) - (left := sum(megabytes[s.number] for s in missing)))
-            if rewritten and config.data.rewriter == "endpoint":  # its journal belongs to one process
-                for segment in missing:
-                    tokenise(segment, progress.add)
-            else:
-                engine.each(tokenise, missing, left, progress)
-            for segment in wave:
-                filled.add(segment)
-                have = min(filled.rows(name, seq_len) for name in names)
-                if wanted is not None and have >= wanted:
+    wanted: Wanted
+    folder: Path
+    """RUN/data."""
+    drawn: Drawn
+    ratio: float
+    """Bytes of a token, about."""
+    engine: Engine
+
+    def fill(self, split: str, start: int, rows: int | None, rewritten: bool = False) -> Filled:
+        """Makes segments of a split until they, and what is rewritten of them, make `rows` rows.
+
+        Args:
+          start: where in the drawing order the split begins.
+          rows: None takes all there is.
+          rewritten: whether its rewritten form is made, too.
+        Returns:
+          The segments; they make fewer rows where the documents ran out.
+        """
+        filled = Filled()
+        sizes = order_of(self.drawn, split)["bytes"]
+        seq_len = self.wanted.data.seq_len
+        need = float(sizes.sum()) / _FIRST_SHARE if rows is None else rows * seq_len * self.ratio
+        plan = (
+            Segment(self.wanted, self.folder, split, number, *place, rewritten)
+            for number, place in enumerate(boundaries(sizes, start, need))
+        )
+        side_by_side = max(1, math.ceil(_FIRST_SHARE * need / LARGEST))
+        names = [split, "rewritten"] if rewritten else [split]
+        label = f"{split.replace('_', ' ')}: {'rewriting and ' if rewritten else ''}tokenising"
+        have = 0
+        with Progress(label, need * _FIRST_SHARE / 1e6, "MB") as progress:
+            while rows is None or have < rows:
+                wave = list(itertools.islice(plan, side_by_side))
+                if not wave:
                     break
-            if wanted is not None:
-                share = (wanted - have) / wanted
-                side_by_side = max(1, min(64, math.ceil(share * max(_REST, need / LARGEST))))
-            progress.add(0, note=f"{have:,} rows")
-    return filled
+                missing = [segment for segment in wave if not segment.path.exists()]
+                megabytes = {s.number: float(sizes[s.start : s.stop].sum()) / 1e6 for s in wave}
+                progress.total = max(progress.total or 0, progress.done + sum(megabytes.values()))
+                progress.add(sum(megabytes.values()) - (left := sum(megabytes[s.number] for s in missing)))
+                if rewritten and self.wanted.data.rewriter == "endpoint":  # its journal belongs to one process
+                    for segment in missing:
+                        tokenise(segment, progress.add)
+                else:
+                    self.engine.each(tokenise, missing, left, progress)
+                for segment in wave:
+                    filled.add(segment)
+                    have = min(filled.rows(name, seq_len) for name in names)
+                    if rows is not None and have >= rows:
+                        break
+                if rows is not None:
+                    share = (rows - have) / rows
+                    side_by_side = max(1, min(64, math.ceil(share * max(_REST, need / LARGEST))))
+                progress.add(0, note=f"{have:,} rows")
+        return filled
 
 
 @dataclasses.dataclass(frozen=True)
 class Packing:
     """One row set as a piece of work."""
 
-    config: Config
+    data: DataConfig
     folder: Path
     name: str
     segments: tuple[Segment, ...]
@@ -293,10 +295,8 @@ def pack(packing: Packing, seen: Callable[[float], None]) -> None:
     """Writes RUN/data/rows/NAME from the tokens of segments."""
     target = packing.folder / "rows" / packing.name
     if not (target / "rows.json").exists():
-        limit = packing.config.data.held_out_rows if packing.name == "held_out" else None
-        made = row_store.write_rows(
-            target, _domains(packing), packing.config.data.seq_len, packing.end_of_text, limit
-        )
+        limit = packing.data.held_out_rows if packing.name == "held_out" else None
+        made = row_store.write_rows(target, _domains(packing), packing.data.seq_len, packing.end_of_text, limit)
         seen((made["tokens"] + made["dropped_tokens"]) * row_store.TOKEN.itemsize / 1e6)
 
 

@@ -7,6 +7,7 @@
 A record that cannot be used is counted with its place and reason. Other fields stay as they are and are not read.
 """
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench_shadows.config import Config
+from bench_shadows.config import DataConfig, PromptsConfig, VisionConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.detect import natural_language
 from bench_shadows.data.corpus.records import field
@@ -34,6 +35,15 @@ BYTES = "(bytes)"
 _TURNS = ("conversations", "messages")
 
 
+@dataclasses.dataclass(frozen=True)
+class SampleSettings:
+    """What a study says about its samples."""
+
+    data: DataConfig
+    prompts: PromptsConfig
+    vision: VisionConfig
+
+
 class Sampled(NamedTuple):
     """A sample that can be used."""
 
@@ -44,15 +54,15 @@ class Sampled(NamedTuple):
     """uint8 [S, S, 3]."""
 
 
-def read_samples(part: Part, config: Config, counts: Counts) -> Iterator[Sampled]:
+def read_samples(part: Part, settings: SampleSettings, counts: Counts) -> Iterator[Sampled]:
     """Yields the samples of a piece of a file in its order, and counts what is none.
 
     Raises DataError where there are more bad records than `data.bad_records_limit`.
     """
-    folder = image_folder(part, config)
+    folder = image_folder(part, settings)
     for record in sample_files.records(part, counts):
         try:
-            sampled = _sampled(record, part, config, folder)
+            sampled = _sampled(record, part, settings, folder)
         except BadRecordError as error:
             counts.leave_out(record.where, *error.args)
         else:
@@ -60,15 +70,15 @@ def read_samples(part: Part, config: Config, counts: Counts) -> Iterator[Sampled
             yield sampled
 
 
-def image_folder(part: Part, config: Config) -> Path:
+def image_folder(part: Part, settings: SampleSettings) -> Path:
     """Where the images of a file's samples lie: `prompts.image_folder`, else beside the file."""
-    if config.prompts.image_folder:
-        folder = Path(config.prompts.image_folder).expanduser()
+    if settings.prompts.image_folder:
+        folder = Path(settings.prompts.image_folder).expanduser()
         if not folder.is_dir():
             raise ConfigError(f"config.prompts.image_folder={folder}: no such folder")
         return folder
     path = part.paths[0]
-    if "://" in path and config.vision.image_size:
+    if "://" in path and settings.vision.image_size:
         raise ConfigError(
             f"config.prompts.image_folder: empty, and {storage.shown(path)} lies in a bucket; images are read "
             "from a folder of this machine: name it"
@@ -76,14 +86,14 @@ def image_folder(part: Part, config: Config) -> Path:
     return Path(path).parent
 
 
-def _sampled(record: Record, part: Part, config: Config, folder: Path) -> Sampled:
+def _sampled(record: Record, part: Part, settings: SampleSettings, folder: Path) -> Sampled:
     values = record.values
     if not isinstance(values, Mapping):
         raise BadRecordError("not an object", f"a {type(values).__name__}")
-    content = _image(values, config.prompts.image_field)
-    fields = config.data.fields
+    content = _image(values, settings.prompts.image_field)
+    fields = settings.data.fields
     turns, system, used = _turns(values)
-    used |= {config.prompts.image_field}
+    used |= {settings.prompts.image_field}
     own = {str(key): value for key, value in values.items() if key not in used}
     sample = {
         **own,
@@ -96,17 +106,17 @@ def _sampled(record: Record, part: Part, config: Config, folder: Path) -> Sample
     }
     if sample["group"] not in GROUPS:
         raise BadRecordError("unknown group", f"{sample['group'][:40]!r}; there are {', '.join(GROUPS)}")
-    _check_fields(sample, config.prompts.fields or FRONT)
-    said = dialogue(sample, config.prompts)
+    _check_fields(sample, settings.prompts.fields or FRONT)
+    said = dialogue(sample, settings.prompts)
     if not all(prompt for prompt, _ in said):
         raise BadRecordError("no prompt", "nothing is asked before an answer")
     if sum(map(len, (text for turn in said for text in turn))) > LONGEST_RECORD:
         raise BadRecordError("text too long", f"at most {LONGEST_RECORD:,} characters")
     sample["language"] = _text(values, fields.language) or natural_language(" ".join(said[-1]))
     _check_answer(sample, said[-1][1])
-    if not config.vision.image_size or content is None:
+    if not settings.vision.image_size or content is None:
         return Sampled(record.where, _plain(sample), None)
-    return Sampled(record.where, _plain(sample), read_image(content, folder, config.vision.image_size))
+    return Sampled(record.where, _plain(sample), read_image(content, folder, settings.vision.image_size))
 
 
 def _image(values: Mapping[str, Any], name: str) -> str | bytes | None:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from bench_shadows.config import Config
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, hash_file, read_json, write_json
 
@@ -112,10 +111,3 @@ class RowImages:
                     f"{self.folder / name}: its SHA-256 is not the one in images.json; delete {self.folder} and "
                     "prepare again"
                 )
-
-
-def training_images(config: Config, data_folder: Path | str) -> RowImages | None:
-    """The images of the rows that training reads; None for a study without images."""
-    if not (config.studies_prompts and config.vision.image_size):
-        return None
-    return RowImages(Path(data_folder) / "images" / "train")

@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.config import Config
 from bench_shadows.data.rows import row_store
 from bench_shadows.data.rows.tokenizer import Tokenizer
 from bench_shadows.data.samples.encoding import CONVERSATION, Tokens, clean, dialogue, encode, row, rules
+from bench_shadows.data.samples.formats import SampleSettings
 from bench_shadows.data.samples.images import write_images
 from bench_shadows.data.samples.pieces import Drawn
 from bench_shadows.data.samples.repetition import Cleaned, Rules, texts
@@ -81,17 +81,17 @@ class _Sample(NamedTuple):
 
 
 def fill(
-    config: Config, folder: Path, split: Split, drawn: Drawn, numbers: Sequence[int], words: Tokenizer
+    settings: SampleSettings, folder: Path, split: Split, drawn: Drawn, numbers: Sequence[int], words: Tokenizer
 ) -> Filled:
     """Writes the rows and the images of samples, given by their numbers and sorted by task.
 
     Raises DataError where none of them fits into a row.
     """
-    filled = Filled(split)
+    filled, vocab_size = Filled(split), words.vocab_size
     for name in SETS[split]:
-        filled.token_counts[name] = np.zeros(config.model.vocab_size, np.int64)
+        filled.token_counts[name] = np.zeros(vocab_size, np.int64)
         filled.tokens[name] = Counter()
-    shape = len(SETS[split]), max(1, len(numbers)), config.data.seq_len
+    shape = len(SETS[split]), max(1, len(numbers)), settings.data.seq_len
     scratch = np.memmap(folder / "drawn" / f"{split}.rows", row_store.TOKEN, "w+", shape=shape)
     schema = pa.schema([field for field in SAMPLES if field.name != "image"])
     kept: list[int] = []
@@ -102,56 +102,58 @@ def fill(
         for begin in range(0, len(numbers), _BLOCK):
             block = numbers[begin : begin + _BLOCK]
             described: list[dict[str, Any]] = []
-            for number, sample, tokens in _encoded(config, split, drawn, block, words):
+            for number, sample, tokens in _encoded(settings, split, drawn, block, words):
                 domain = drawn.domains[number]
-                if max(len(one.ids) for one in tokens) > config.data.seq_len:
+                if max(len(one.ids) for one in tokens) > settings.data.seq_len:
                     filled.too_long[domain] += 1
                     filled.too_long_examples += [sample.where][: EXAMPLES - len(filled.too_long_examples)]
                     continue
                 for at, one in enumerate(tokens):
-                    scratch[at, len(kept)] = row(one, config.data.seq_len)
-                _count(filled, config, sample, tokens, domain)
+                    scratch[at, len(kept)] = row(one, settings.data.seq_len)
+                _count(filled, settings, sample, tokens, domain)
                 described.append({"split": split, "row": len(kept), **_described(sample)})
                 kept.append(number)
             file.write_table(pa.Table.from_pylist(described, schema))
             progress.add(len(block))
     if numbers and not kept:
         raise DataError(
-            f"config.data.seq_len={config.data.seq_len}: none of {len(numbers):,} {split} samples fits, "
+            f"config.data.seq_len={settings.data.seq_len}: none of {len(numbers):,} {split} samples fits, "
             f"such as {filled.too_long_examples[0]}"
         )
     filled.rows = len(kept)
     domains = [drawn.domains[number] for number in kept]
     for at, name in enumerate(SETS[split]):
         row_store.write_rows(
-            folder / "rows" / name, _by_domain(domains, scratch[at, :, :-1]), config.data.seq_len, END_ID
+            folder / "rows" / name, _by_domain(domains, scratch[at, :, :-1]), settings.data.seq_len, END_ID
         )
-    image_of = _write_images(config, folder / "images" / split, drawn, kept)
+    image_of = _write_images(settings.vision.image_size, folder / "images" / split, drawn, kept)
     table = pq.read_table(folder / "drawn" / f"{split}.part").append_column("image", pa.array(image_of))
     pq.write_table(table.select(SAMPLES.names), folder / "drawn" / f"{split}.parquet", compression="zstd")
     return filled
 
 
 def _encoded(
-    config: Config, split: Split, drawn: Drawn, numbers: Sequence[int], words: Tokenizer
+    settings: SampleSettings, split: Split, drawn: Drawn, numbers: Sequence[int], words: Tokenizer
 ) -> Iterator[tuple[int, _Sample, list[Tokens]]]:
     """(number, sample, its tokens as it is and cleaned)."""
     found = []
     for where, sample in drawn.samples(numbers):
-        cleaned = clean(sample, config.prompts)
+        cleaned = clean(sample, settings.prompts)
         if split == "held_out" and not cleaned.removed:  # as a pipeline would have left it
             sample = dict(repeated(sample, 1.0))  # type: ignore[arg-type]
-        both = dialogue(sample, config.prompts), dialogue(cleaned.sample, config.prompts)
+        both = dialogue(sample, settings.prompts), dialogue(cleaned.sample, settings.prompts)
         found.append(_Sample(where, sample, cleaned, both))
-    places = [config.vision.image_tokens if drawn.has_image[number] else 0 for number in numbers]
+    places = [settings.vision.image_tokens if drawn.has_image[number] else 0 for number in numbers]
     forms = [encode([one.dialogues[at] for one in found], places, words.encode_batch) for at in range(2)]
     for number, sample, *tokens in zip(numbers, found, *forms, strict=True):
         yield number, sample, tokens
 
 
-def _count(filled: Filled, config: Config, sample: _Sample, tokens: Sequence[Tokens], domain: str) -> None:
+def _count(
+    filled: Filled, settings: SampleSettings, sample: _Sample, tokens: Sequence[Tokens], domain: str
+) -> None:
     filled.samples[domain] += 1
-    filled.account.add(sample.cleaned, sample.where, rules(config.prompts))
+    filled.account.add(sample.cleaned, sample.where, rules(settings.prompts))
     read = {text.path for text in sample.cleaned.looked_at}
     filled.unread.update(
         {
@@ -162,12 +164,12 @@ def _count(filled: Filled, config: Config, sample: _Sample, tokens: Sequence[Tok
     )
     for name, one in zip(SETS[filled.split], tokens, strict=True):
         text = one.ids[one.ids >= len(SPECIAL_TOKENS)]
-        filled.token_counts[name] += np.bincount(text, minlength=config.model.vocab_size)
+        filled.token_counts[name] += np.bincount(text, minlength=len(filled.token_counts[name]))
         filled.tokens[name].update(
             image=one.image_tokens,
             prompt=len(one.ids) - one.image_tokens - int(one.answers.sum()),
             answer=int(one.answers.sum()),
-            padding=config.data.seq_len - len(one.ids),
+            padding=settings.data.seq_len - len(one.ids),
         )
 
 
@@ -196,7 +198,7 @@ def _by_domain(domains: Sequence[str], found: np.ndarray) -> Iterator[tuple[str,
         at += count
 
 
-def _write_images(config: Config, folder: Path, drawn: Drawn, kept: Sequence[int]) -> np.ndarray:
+def _write_images(size: int, folder: Path, drawn: Drawn, kept: Sequence[int]) -> np.ndarray:
     """Writes every image once; returns the image of each row by its number, int32, -1 without one."""
     image_of = np.full(len(kept), -1, np.int32)
     first: dict[bytes, int] = {}  # image -> the sample that it is read from
@@ -206,6 +208,6 @@ def _write_images(config: Config, folder: Path, drawn: Drawn, kept: Sequence[int
             identity = drawn.identities[number]
             first.setdefault(identity, number)
             image_of[at] = places.setdefault(identity, len(places))
-    if config.vision.image_size:
-        write_images(folder, drawn.images(list(first.values())), image_of, config.vision.image_size)
+    if size:
+        write_images(folder, drawn.images(list(first.values())), image_of, size)
     return image_of

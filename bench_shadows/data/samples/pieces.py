@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from bench_shadows.config import Config
+from bench_shadows.config import PromptsConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.sources.part import Part
 from bench_shadows.data.samples import sample_files
 from bench_shadows.data.samples.builtin.corpus import builtin_samples, weights
 from bench_shadows.data.samples.encoding import clean, dialogue
-from bench_shadows.data.samples.formats import Sampled, read_samples
+from bench_shadows.data.samples.formats import Sampled, SampleSettings, read_samples
 from bench_shadows.data.samples.sample import Split
 from bench_shadows.files import atomic_path, read_json, write_json
 
@@ -48,7 +48,7 @@ class Piece:
     """What one process makes."""
 
     part: Part
-    config: Config
+    settings: SampleSettings
     folder: Path
     split: Split | None = None
     """Of the built-in corpus's samples; the user's are split when all of them are read."""
@@ -58,31 +58,31 @@ class Piece:
         """About, to show progress by."""
         if self.split is None:
             return dict(self.part.facts)["bytes"] / 1e6
-        pixels = 3e-6 * self.config.vision.image_size**2
+        pixels = 3e-6 * self.settings.vision.image_size**2
         return ((self.part.end or 0) - self.part.begin) * (pixels + _ROUGH)
 
 
-def sample_parts(config: Config) -> list[Part]:
+def sample_parts(sources: Sequence[str]) -> list[Part]:
     """The user's files; DataError for a source that holds no samples."""
-    return [part for source in config.data.sources if source != "builtin" for part in sample_files.parts(source)]
+    return [part for source in sources if source != "builtin" for part in sample_files.parts(source)]
 
 
-def pieces(config: Config, folder: Path) -> list[Piece]:
+def pieces(settings: SampleSettings, folder: Path) -> list[Piece]:
     """All pieces of a study's samples, in the order in which their samples are numbered."""
     found: list[Piece] = []
-    if "builtin" in config.data.sources:
-        tasks = len(weights(config.prompts, config.vision.image_size))
+    if "builtin" in settings.data.sources:
+        tasks = len(weights(settings.prompts, settings.vision.image_size))
         counts: dict[Split, int] = {
-            "train": config.prompts.samples,
-            "held_out": config.data.held_out_rows * tasks,
+            "train": settings.prompts.samples,
+            "held_out": settings.data.held_out_rows * tasks,
         }
         for split, count in counts.items():
             for begin in range(0, count, BUILTIN_PIECE):
                 part = Part(f"builtin/{split}", "builtin", begin=begin, end=min(begin + BUILTIN_PIECE, count))
-                found.append(Piece(part, config, folder / f"{len(found):06d}", split))
-    for part in sample_parts(config):
+                found.append(Piece(part, settings, folder / f"{len(found):06d}", split))
+    for part in sample_parts(settings.data.sources):
         for some in sample_files.pieces(part, FILE_PIECE):
-            found.append(Piece(some, config, folder / f"{len(found):06d}"))
+            found.append(Piece(some, settings, folder / f"{len(found):06d}"))
     return found
 
 
@@ -90,7 +90,7 @@ def draw(piece: Piece, seen: Callable[[float], None]) -> None:
     """Writes one piece; does nothing where it is there."""
     if piece.folder.exists():
         return
-    counts = Counts(piece.config.data.bad_records_limit)
+    counts = Counts(piece.settings.data.bad_records_limit)
     for ending, number in piece.part.ignored:
         counts.ignore(ending, number)
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
@@ -107,7 +107,7 @@ def draw(piece: Piece, seen: Callable[[float], None]) -> None:
                 piece.split or (LEFT_OUT if sampled.sample.get("image") and sampled.image is None else ""),
                 f"{sampled.sample['group']}/{sampled.sample['task']}",
                 sampled.image is not None,
-                _identity(sampled, piece.config),
+                _identity(sampled, piece.settings.prompts),
             )
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
@@ -122,22 +122,22 @@ def draw(piece: Piece, seen: Callable[[float], None]) -> None:
 
 
 def _samples(piece: Piece, counts: Counts) -> Iterator[Sampled]:
-    config, part = piece.config, piece.part
+    settings, part = piece.settings, piece.part
     if piece.split is None:
-        yield from read_samples(part, config, counts)
+        yield from read_samples(part, settings, counts)
         return
-    prompts = config.prompts
+    prompts = settings.prompts
     if piece.split == "held_out":  # as many of each task, whatever it weighs
-        tasks = weights(prompts, config.vision.image_size)
+        tasks = weights(prompts, settings.vision.image_size)
         prompts = dataclasses.replace(prompts, tasks=tuple(f"{task.name}=1" for task in tasks))
-    size, seed = config.vision.image_size, config.data.seed
+    size, seed = settings.vision.image_size, settings.data.seed
     made = builtin_samples(prompts, size, seed, piece.split, part.end or 0, first=part.begin)
     for number, (sample, image) in enumerate(made, part.begin):
         counts.read(part.name)
         yield Sampled(f"{part.name}[{number}]", dict(sample), image)
 
 
-def _identity(sampled: Sampled, config: Config) -> bytes:
+def _identity(sampled: Sampled, prompts: PromptsConfig) -> bytes:
     """What training and held-out samples must not share: the image or, without one, what is asked.
 
     The system's message, and a prompt that is repeated, make no other sample.
@@ -145,8 +145,8 @@ def _identity(sampled: Sampled, config: Config) -> bytes:
     if sampled.image is not None:
         content = sampled.image.tobytes()
     else:
-        asked = clean({**sampled.sample, "system": ""}, config.prompts).sample
-        content = "\n".join(prompt for prompt, _ in dialogue(asked, config.prompts)).encode()
+        asked = clean({**sampled.sample, "system": ""}, prompts).sample
+        content = "\n".join(prompt for prompt, _ in dialogue(asked, prompts)).encode()
     return hashlib.blake2b(content, digest_size=16).digest()
 
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from bench_shadows.config import PROMPT_CONDITIONS
+from bench_shadows.kinds.prompts import KIND
 from bench_shadows.report.claims.spectra import repeated
 from bench_shadows.report.claims.tables import Matrices, at_fraction, difference, matrices, mean
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
@@ -56,13 +56,13 @@ def prompt_repetition(run: Run) -> Evidence:
 
     Figure: v_proj_alpha
     """
-    baseline, cleaned = PROMPT_CONDITIONS
-    alpha = matrices(run, decoder(run), "alpha", PROMPT_CONDITIONS, END)
+    baseline, cleaned = KIND.conditions
+    alpha = matrices(run, decoder(run), "alpha", KIND.conditions, END)
     if (layers := alpha.values.shape[3]) < 4:
         raise NotMeasuredError(f"A profile over depth needs 4 layers at least; the model has {layers}.")
     alpha = dataclasses.replace(alpha, values=np.log(alpha.values))
-    inside = matrices(run, decoder(run), "in_range", PROMPT_CONDITIONS, END)
-    shares = {name: inside.by_seed(100 * mean(inside[name], (1, 2))) for name in PROMPT_CONDITIONS}
+    inside = matrices(run, decoder(run), "in_range", KIND.conditions, END)
+    shares = {name: inside.by_seed(100 * mean(inside[name], (1, 2))) for name in KIND.conditions}
     moved = alpha.by_seed(mean(alpha[cleaned] - alpha[baseline], (1, 2)))
     v_proj, up_proj = alpha.of("self_attn.v_proj"), alpha.of("mlp.up_proj")
     squares = {
@@ -172,13 +172,13 @@ def _elevated(moves: np.ndarray) -> np.ndarray:
 def _rank(run: Run) -> tuple[dict[str, dict[int, float]], dict[int, float]]:
     """(mean delta effective rank by condition; square of what differs, by that of what training moves)."""
     frame = run.changes.where(reference="init", component="decoder") if len(run.changes) else run.changes
-    delta = matrices(run, frame, "delta_effective_rank", PROMPT_CONDITIONS, END, "changes")
-    baseline, cleaned = (delta[name] for name in PROMPT_CONDITIONS)
+    delta = matrices(run, frame, "delta_effective_rank", KIND.conditions, END, "changes")
+    baseline, cleaned = (delta[name] for name in KIND.conditions)
     moved = float(np.nanmean(baseline**2)) if len(delta.seeds) else math.nan
     if moved == 0:
         raise NotMeasuredError("Training did not move the effective rank of any matrix.")
     return (
-        {name: delta.by_seed(mean(delta[name], (1, 2))) for name in PROMPT_CONDITIONS},
+        {name: delta.by_seed(mean(delta[name], (1, 2))) for name in KIND.conditions},
         delta.by_seed(repeated(cleaned - baseline) / moved),
     )
 
@@ -188,7 +188,7 @@ def _scores(run: Run) -> dict[str, dict[str, dict[int, float]]]:
     here = at_fraction(run, run.evaluation, END, "evaluation").where(suite="groups", metric="exact_match")
     scores: dict[str, dict[str, dict[int, float]]] = {}
     for group in (*GROUPS, "language"):
-        for name in PROMPT_CONDITIONS:
+        for name in KIND.conditions:
             found = by_seed(here.where(task=group, condition=name), "value")
             if not found:
                 raise NotMeasuredError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS
+from bench_shadows.kinds import kinds
 from bench_shadows.report.claims.verdict import COVERAGE, Claim, TestedPart
 from bench_shadows.report.common.estimates import MISSING, estimate, significant
 from bench_shadows.report.common.tables import Column, Table
@@ -27,7 +27,9 @@ FURTHER = {
     "C11": ("apart", "delta_effective_rank", "groups"),
 }
 """Figures besides a claim's own that bear on it."""
-_NAMES_A_CONDITION = re.compile(rf"(.+?), ({'|'.join((*CONDITIONS, *PROMPT_CONDITIONS))})(, .+)?")
+_NAMES_A_CONDITION = re.compile(
+    rf"(.+?), ({'|'.join(name for kind in kinds() for name in kind.conditions)})(, .+)?"
+)
 INTERVAL = f"{100 * COVERAGE:.0f} %"
 ONE_SIDED = f"{100 * (1 - COVERAGE) / 2:.2g} %"
 

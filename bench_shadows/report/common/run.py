@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS, Config
+from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import read_json
@@ -110,18 +110,18 @@ class Run:
         found = {condition for condition, _ in self.metrics}
         for frame in (self.diagnostics, self.changes, self.evaluation):
             found.update(frame.values("condition"))
-        known = known_conditions(self.config)
+        known = self.config.kind.conditions
         return sorted(found, key=lambda name: (name not in known, name))
 
     @property
     def reference(self) -> str:
         """The condition that differences are measured from: A, or the samples with repeated prompts."""
-        return self.config.reference_condition
+        return self.config.kind.conditions[0]
 
     @property
     def phase_shift(self) -> int | None:
         """The step at which C and D go over to A's data; None where no condition changes its data."""
-        return None if self.config.studies_prompts else self.config.phase_steps
+        return self.config.kind.phase_shift(self.config)
 
     @property
     def seeds(self) -> list[int]:
@@ -135,11 +135,6 @@ class Run:
     def modules(self) -> list[str]:
         """Modules of the diagnosed matrices, the paper's seven first."""
         return order_modules(self.diagnostics.values("module"))
-
-
-def known_conditions(config: Config) -> tuple[str, ...]:
-    """The conditions of this kind of study, whether the config has them or not."""
-    return PROMPT_CONDITIONS if config.studies_prompts else CONDITIONS
 
 
 def order_modules(names: Sequence[str]) -> list[str]:
@@ -181,7 +176,7 @@ def read_run(folder: Path) -> Run:
 
     duplicates: Mapping[str, Any] = {}
     samples = Samples()
-    if config.studies_prompts:
+    if config.kind.name == "prompts":
         duplicates = optional("data/duplicates.json", "how often prompts were repeated is unknown")
         if (path := folder / "data" / "samples.parquet").is_file():
             samples = read_samples(path)
@@ -319,7 +314,7 @@ def _absent_runs(run: Run) -> list[str]:
     absent = [name for name in asked.names if name not in run.conditions]
     if absent:
         notes.append(f"Condition {', '.join(absent)} was asked for and has no results.")
-    never = [name for name in known_conditions(run.config) if name not in asked.names]
+    never = [name for name in run.config.kind.conditions if name not in asked.names]
     if never:
         notes.append(f"Condition {', '.join(never)} is not part of this run.")
     if run.reference not in run.conditions:

@@ -32,7 +32,7 @@ def write_data_report(run_folder: Path) -> Path:
         raise RunError(
             f"{run_folder}: no data/statistics.json in it; run `bench-shadows prepare` to its end first"
         )
-    of_prompts = run.config.studies_prompts
+    of_prompts = run.config.kind.name == "prompts"
     found = {table.name: table for table in (prompt_tables.data_tables(run) if of_prompts else data_tables(run))}
     with atomic_path(run_folder / FOLDER) as folder:
         for name in ("figures", "tables"):

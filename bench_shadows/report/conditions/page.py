@@ -48,7 +48,7 @@ def write_report(run_folder: Path) -> Path:
     with atomic_path(run_folder / "report") as folder:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True)
-        if run.config.studies_prompts:
+        if run.config.kind.name == "prompts":
             placed = place_figures(prompt_page.GALLERY, run, folder / "figures")
             found = prompt_page.build_tables(run)
             page = prompt_page.render(run, placed, found)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench_shadows.config import CONDITIONS
+from bench_shadows.kinds import kind_of
 from bench_shadows.report.common.estimates import estimate, paired
 from bench_shadows.report.common.run import Frame, Run
 from bench_shadows.report.common.tables import Column, Table, at_end, by_seed, decoder
@@ -129,7 +129,7 @@ PROMPT_MEASURES = (
 
 def measures(run: Run) -> tuple[Measure, ...]:
     """What a study of this kind is compared by."""
-    return PROMPT_MEASURES if run.config.studies_prompts else MEASURES
+    return PROMPT_MEASURES if run.config.kind.name == "prompts" else MEASURES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,7 +172,7 @@ def collect(studies: Mapping[str, Run]) -> list[Values]:
 def tidy(curves: Mapping[str, list[Values]]) -> Table:
     """A row for each varied field, value, condition and measure."""
     every = [(field, values) for field, found in curves.items() for values in found]
-    references = list(dict.fromkeys(values.reference for _, values in every)) or [CONDITIONS[0]]
+    references = list(dict.fromkeys(values.reference for _, values in every)) or [kind_of(()).conditions[0]]
     rows = [
         {
             "field": field,

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench_shadows.config import CONDITIONS
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json
+from bench_shadows.kinds import kind_of
 from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
 from bench_shadows.report.common.rendering import environment, place_figures
 from bench_shadows.report.common.run import Run, read_run
@@ -56,7 +56,7 @@ class Curve:
     @property
     def reference(self) -> str:
         """The condition that the others are measured from; A where there is no study yet."""
-        return next((run.reference for run in self.studies.values()), CONDITIONS[0])
+        return next((run.reference for run in self.studies.values()), kind_of(()).conditions[0])
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -106,7 +106,7 @@ def write_sweep(out: Path) -> Path:
                 curves=[(curve, *_tables(curve)) for curve in curves],
                 figures=figures,
                 reference=curves[0].reference,
-                studies_prompts=any(run.config.studies_prompts for run in runs.values()),
+                studies_prompts=any(run.config.kind.name == "prompts" for run in runs.values()),
                 seeds=seeds,
                 size_notice=next((_size_notice(run) for run in runs.values()), None),
                 enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
@@ -120,7 +120,7 @@ def write_sweep(out: Path) -> Path:
 
 
 def _size_notice(run: Run) -> str | None:
-    return prompt_summary.size_notice(run) if run.config.studies_prompts else summary.size_notice(run)
+    return prompt_summary.size_notice(run) if run.config.kind.name == "prompts" else summary.size_notice(run)
 
 
 def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -> Curve:

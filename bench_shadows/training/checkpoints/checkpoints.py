@@ -32,7 +32,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.sharding import SingleDeviceSharding
 
-from bench_shadows.config import Config, default
+from bench_shadows.config import Config, differences
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_json
 from bench_shadows.progress import say
@@ -155,11 +155,8 @@ class Checkpoints:
         # A checkpointer would wait for the other hosts.
         meta = ocp.JsonCheckpointHandler().restore(path / "meta", ocp.args.JsonRestore())
         before = meta["made_from"]
-        then = {name: before.get(name, default(name)) for name in self._made_from}  # some fields are younger
         differing = [
-            f"{name} is {then[name]!r} there and {value!r} now"
-            for name, value in sorted(self._made_from.items())
-            if then[name] != value
+            f"{name} is {then!r} there and {now!r} now" for name, then, now in differences(before, self._made_from)
         ]
         if differing:
             raise RunError(

@@ -3,7 +3,6 @@
 from typing import Any
 
 from bench_shadows.config import Config
-from bench_shadows.data.rows.row_store import row_sets
 from bench_shadows.training.logs.throughput import flops_per_row
 
 STATE_BYTES = 12
@@ -49,31 +48,29 @@ def run_budget(config: Config) -> dict[str, Any]:
     }
 
 
-def data_budget(config: Config) -> dict[str, Any]:
-    """The data of all runs: rows on disk, and the teacher's work for Condition D (None without D).
+def sample_budget(config: Config) -> dict[str, Any]:
+    """The data of a study of prompts: rows are samples; an image for each, before they are compressed."""
+    samples, names = config.prompts.samples, config.kind.row_sets
+    row, pixels = config.data.seq_len * TOKEN_BYTES, 3 * config.vision.image_size**2
+    return _data(dict.fromkeys(names, samples), samples * (len(names) * row + pixels))
 
-    teacher_gpu_hours counts the tokens that are to be written, at `TEACHER_TOKENS_PER_SECOND`. In a study of
-    prompts rows are samples, and bytes those of the images, too, one for each sample, before they are compressed.
-    """
-    row = config.data.seq_len * TOKEN_BYTES
-    if config.studies_prompts:
-        samples, pixels = config.prompts.samples, 3 * config.vision.image_size**2
-        return {
-            "rows": dict.fromkeys(row_sets(config), samples),
-            "bytes": samples * (len(row_sets(config)) * row + pixels),
-            "teacher_tokens": None,
-            "teacher_gpu_hours": None,
-            "teacher_tokens_per_second": TEACHER_TOKENS_PER_SECOND,
-        }
+
+def document_budget(config: Config) -> dict[str, Any]:
+    """The data of all runs of a study of documents: rows on disk, and the teacher's work for Condition D."""
     first = config.phase_steps * config.train.batch_size
     second = (config.steps - config.phase_steps) * config.train.batch_size
-    has_teacher = "D" in config.conditions.names
-    teacher_tokens = (
-        round(first * config.data.seq_len * config.conditions.rewriting_share) if has_teacher else None
-    )
+    rewritten = first if "D" in config.conditions.names else 0
+    seq_len = config.data.seq_len
+    teacher_tokens = round(first * seq_len * config.conditions.rewriting_share) if rewritten else None
+    rows = {"first": first, "second": second, "rewritten": rewritten}
+    return _data(rows, seq_len * TOKEN_BYTES * sum(rows.values()), teacher_tokens)
+
+
+def _data(rows: dict[str, int], size: int, teacher_tokens: int | None = None) -> dict[str, Any]:
+    """teacher_gpu_hours counts the tokens that are to be written, at `TEACHER_TOKENS_PER_SECOND`."""
     return {
-        "rows": {"first": first, "second": second, "rewritten": first if has_teacher else 0},
-        "bytes": row * (first * (1 + has_teacher) + second),
+        "rows": rows,
+        "bytes": size,
         "teacher_tokens": teacher_tokens,
         "teacher_gpu_hours": teacher_tokens and teacher_tokens / TEACHER_TOKENS_PER_SECOND / 3600,
         "teacher_tokens_per_second": TEACHER_TOKENS_PER_SECOND,

@@ -24,7 +24,7 @@ from bench_shadows.diagnostics import spectrum
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.model.decoder import SAVED
 from bench_shadows.progress import say
-from bench_shadows.training.compile.budget import data_budget, hours, run_budget
+from bench_shadows.training.compile.budget import hours, run_budget
 from bench_shadows.training.compile.hlo import collectives
 from bench_shadows.training.compile.memory import by_part, live_at_peak, state_bytes
 from bench_shadows.training.compile.topology_text import describe_fit
@@ -148,7 +148,7 @@ def compile_report(config: Config, topology: str, utilization: float = ASSUMED_U
     one_run, chip_hours = hours(run["flops"], peak, count, utilization)
     return report | {
         "run": run,
-        "data": data_budget(config),
+        "data": config.kind.data_budget(config),
         "step": {
             "flops": flops,
             "recomputed_flops": again,

@@ -10,8 +10,6 @@ import jax
 import numpy as np
 
 from bench_shadows.config import Config
-from bench_shadows.data.samples.encoding import count_answer_tokens
-from bench_shadows.data.statistics.statistics import batch_statistics
 from bench_shadows.errors import RunError
 from bench_shadows.progress import say
 from bench_shadows.training.logs.events import Events
@@ -97,9 +95,7 @@ class MetricsLog:
         batch_tokens = config.train.batch_size * seq_len
         tokens_per_second = batch_tokens / seconds
         kind, devices = jax.devices()[0].device_kind, jax.device_count()
-        statistics = batch_statistics(rows, config.model.vocab_size)
-        if config.studies_prompts:
-            statistics["answer_tokens"] = count_answer_tokens(rows)
+        statistics = config.kind.batch_statistics(rows, config.model.vocab_size)
         return {
             "step": step,
             "time": time.time(),

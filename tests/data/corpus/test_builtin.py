@@ -165,7 +165,7 @@ def test_another_recipe_or_threshold_is_another_corpus(index: Path, tmp_path: Pa
 
 def test_of_two_processes_one_makes_the_corpus_and_the_other_waits(index: Path, tmp_path: Path) -> None:
     made = recipe(tmp_path, entry(sdist(index, "onepackage", {"a.txt": POEM.encode()}), part("*.txt")))
-    program = "import sys, pathlib; from bench_shadows.data.builtin import builtin_documents\n"
+    program = "import sys, pathlib; from bench_shadows.data.corpus.builtin.builtin import builtin_documents\n"
     program += "print(len(list(builtin_documents(pathlib.Path(sys.argv[1])))))"
     command = [sys.executable, "-c", program, str(made)]
     running = [

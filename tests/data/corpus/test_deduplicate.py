@@ -168,7 +168,7 @@ def test_documents_without_words_are_compared_exactly() -> None:
 def test_another_process_removes_the_same_documents() -> None:
     program = (
         "import random, numpy as np\n"
-        "from bench_shadows.data.deduplicate import digest, find_duplicates, sketches\n"
+        "from bench_shadows.data.corpus.deduplicate import digest, find_duplicates, sketches\n"
         "r = random.Random(7); base = [r.randrange(500) for _ in range(120)]\n"
         "def text():\n"
         "    words = list(base)\n"

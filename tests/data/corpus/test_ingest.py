@@ -140,7 +140,7 @@ import json, sys
 from pathlib import Path
 from bench_shadows.config import DataConfig
 from bench_shadows.data import workers
-from bench_shadows.data.ingest import ingest
+from bench_shadows.data.corpus.ingest import ingest
 workers.SMALL = 0.0
 if __name__ == "__main__":
     ingest(DataConfig(sources=(sys.argv[1],)), Path(sys.argv[2]))

@@ -10,10 +10,10 @@ from fault_server import FaultServer, simple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_shadows.config import ConditionsConfig, Config, DataConfig, TeacherConfig
+from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.rewriting.endpoint import endpoint
-from bench_shadows.data.rewriting.rewrite import is_chosen, open_teacher, rewrite_shard
+from bench_shadows.data.rewriting.rewrite import Rewriting, is_chosen, open_teacher, rewrite_shard
 from bench_shadows.data.rewriting.rules import rewrite_counted
 from bench_shadows.errors import ConfigError, RunError
 
@@ -26,16 +26,15 @@ def document(name: str, text: str = "We utilise it.\n", kind: str = "text", lang
     return Document(name, text, "domain", language, kind, "source")
 
 
-def config(url: str = "http://127.0.0.1:9/v1", share: float = 1.0, **teacher: Any) -> Config:
+def config(url: str = "http://127.0.0.1:9/v1", share: float = 1.0, **teacher: Any) -> Rewriting:
     chosen = replace(TeacherConfig(base_url=url, model="m", concurrency=8, timeout_seconds=5.0), **teacher)
-    conditions = ConditionsConfig(rewriting_share=share)
-    return Config(data=DataConfig(rewriter="endpoint", teacher=chosen), conditions=conditions)
+    return Rewriting("endpoint", chosen, share)
 
 
 def rewritten(
-    config: Config, folder: Path, documents: list[Document]
+    rewriting: Rewriting, folder: Path, documents: list[Document]
 ) -> tuple[list[Document | None], dict[str, Any]]:
-    with open_teacher(config, folder) as teacher:
+    with open_teacher(rewriting, folder) as teacher:
         results = teacher(documents[:3]) + teacher(documents[3:])
     return results, teacher.report()
 
@@ -234,7 +233,7 @@ def test_a_shard_that_cannot_be_is_refused(tmp_path: Path, shard: tuple[int, int
 
 def test_the_builtin_teacher_has_no_fleet(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="builtin"):
-        rewrite_shard(Config(), iter([document("a")]), tmp_path, 0, 1)
+        rewrite_shard(Rewriting("builtin", TeacherConfig()), iter([document("a")]), tmp_path, 0, 1)
 
 
 def test_the_stage_and_a_client_do_not_write_side_by_side(server: FaultServer, tmp_path: Path) -> None:
@@ -244,7 +243,7 @@ def test_the_stage_and_a_client_do_not_write_side_by_side(server: FaultServer, t
 
 def test_the_builtin_teacher_rewrites_by_its_rules_and_counts(tmp_path: Path) -> None:
     documents = [document("a", "The wolves were running.\n"), document("b", EXERCISE, "exercise")]
-    with open_teacher(Config(), tmp_path) as teacher:
+    with open_teacher(Rewriting("builtin", TeacherConfig()), tmp_path) as teacher:
         results = teacher(documents)
     assert results == [rewrite_counted(one).document for one in documents]
     report = teacher.report()

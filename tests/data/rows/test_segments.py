@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from data.test_prepare import config_for, write_corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.config import Config
-from bench_shadows.data import prepare as prepare_module
 from bench_shadows.data.corpus.deduplicate import Duplicates
 from bench_shadows.data.corpus.store import Store
 from bench_shadows.data.corpus.workers import LOCAL, Work
 from bench_shadows.data.prepare import prepare
+from bench_shadows.data.prepare_documents import wanted_text
 from bench_shadows.data.rows import segments as module
-from bench_shadows.data.rows.sampled_corpus import Drawn, bytes_per_token, draw_corpus, first_half, run_tokenizer
-from bench_shadows.data.rows.segments import boundaries, fill
+from bench_shadows.data.rows.sampled_corpus import bytes_per_token, draw_corpus, first_half, run_tokenizer
+from bench_shadows.data.rows.segments import Filling, boundaries
 from bench_shadows.errors import DataError
 from bench_shadows.progress import Progress
 
@@ -54,37 +55,36 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture
-def drawn(config: Config, tmp_path: Path) -> tuple[Drawn, float]:
-    drawn = draw_corpus(config, tmp_path)
-    words = run_tokenizer(config, tmp_path / "tokenizer.json", drawn)
-    return drawn, bytes_per_token(config, drawn, words)
+def filling(config: Config, tmp_path: Path) -> Filling:
+    wanted = wanted_text(config)
+    drawn = draw_corpus(wanted, tmp_path)
+    tokenizer = run_tokenizer(wanted, tmp_path / "tokenizer.json", drawn)
+    return Filling(wanted, tmp_path, drawn, bytes_per_token(wanted, drawn, tokenizer), LOCAL)
 
 
-def test_filling_stops_soon_after_both_sets_are_full(
-    config: Config, drawn: tuple[Drawn, float], tmp_path: Path
-) -> None:
-    filled = fill(config, tmp_path, drawn[0], "first", 0, 200, drawn[1], True, LOCAL)
+def test_filling_stops_soon_after_both_sets_are_full(filling: Filling) -> None:
+    filled = filling.fill("first", 0, 200, rewritten=True)
     assert 200 <= filled.rows("rewritten", 32) <= 1.3 * 200
     assert filled.rows("first", 32) >= 200
     report = filled.rewriting()
     assert report is not None
     assert report["documents"] == filled.segments[-1].stop == sum(report["outcomes"].values())
-    second = fill(config, tmp_path, drawn[0], "second", filled.segments[-1].stop, 100, drawn[1], False, LOCAL)
+    second = filling.fill("second", filled.segments[-1].stop, 100)
     places = [(one.start, one.stop) for one in [*filled.segments, *second.segments]]
     assert places[0][0] == 0
     assert all(before[1] == after[0] for before, after in itertools.pairwise(places)), "no document twice"
 
 
-def test_where_documents_run_out_all_are_taken(config: Config, drawn: tuple[Drawn, float], tmp_path: Path) -> None:
-    filled = fill(config, tmp_path, drawn[0], "second", 0, 10**6, drawn[1], False, LOCAL)
-    assert filled.segments[-1].stop == len(drawn[0].training)
+def test_where_documents_run_out_all_are_taken(filling: Filling) -> None:
+    filled = filling.fill("second", 0, 10**6)
+    assert filled.segments[-1].stop == len(filling.drawn.training)
     assert filled.rows("second", 32) < 10**6
 
 
 def test_the_first_half_to_rewrite_has_what_prepare_takes(config: Config, tmp_path: Path) -> None:
-    documents = [document.id for document in first_half(config, tmp_path)]
+    documents = [document.id for document in first_half(wanted_text(config), tmp_path)]
     prepare(config, tmp_path)
-    table = prepare_module.pq.read_table(tmp_path / "documents.parquet").to_pydict()
+    table = pq.read_table(tmp_path / "documents.parquet").to_pydict()
     taken = [name for name, split in zip(table["id"], table["split"], strict=True) if split == "first"]
     assert documents[: len(taken)] == taken
     assert len(taken) <= len(documents) <= 1.5 * len(taken)
@@ -121,7 +121,7 @@ def test_who_does_the_work_and_how_often_changes_no_byte(
 
 def share_of_sums(config: Config, folder: Path, *weights: str) -> float:
     data = dataclasses.replace(config.data, mixture=weights)
-    drawn = draw_corpus(dataclasses.replace(config, data=data), folder)
+    drawn = draw_corpus(wanted_text(dataclasses.replace(config, data=data)), folder)
     half = drawn.training[: len(drawn.training) // 2]
     return float(half["bytes"][half["domain"] == drawn.domains.index("sums")].sum() / half["bytes"].sum())
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from bench_shadows.config import PROMPT_CONDITIONS, Config
+from bench_shadows.config import Config
+from bench_shadows.kinds.prompts import KIND as PROMPTS
 
 ASK = "Describe the picture in one sentence."
 
@@ -20,7 +21,7 @@ def study(sources: tuple[str, ...] = ("builtin",), image_size: int = 24, **promp
         data=replace(config.data, sources=sources, seq_len=160, held_out_rows=2, bad_records_limit=40),
         model=replace(config.model, vocab_size=270),
         train=replace(config.train, samples=48, batch_size=8),
-        conditions=replace(config.conditions, names=PROMPT_CONDITIONS, seeds=(0, 1)),
+        conditions=replace(config.conditions, names=PROMPTS.conditions, seeds=(0, 1)),
         vision=replace(config.vision, image_size=image_size),
         prompts=replace(config.prompts, **{"samples": 60, **prompts}),
     )

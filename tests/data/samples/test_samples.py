@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from sample_study import ASK, study, table
 from tiny_prompt_study import command, start, write_prompt_config
 
-from bench_shadows.config import PROMPT_CONDITIONS, Config, PromptsConfig
+from bench_shadows.config import Config, PromptsConfig
 from bench_shadows.data.prepare import prepare
+from bench_shadows.data.prepare_samples import order
 from bench_shadows.data.rows.loader import batches
 from bench_shadows.data.rows.plans import load_plan, plan_path
-from bench_shadows.data.rows.row_store import RowSet, RowStore, row_sets
+from bench_shadows.data.rows.row_store import RowSet, RowStore
 from bench_shadows.data.rows.tokenizer import load, train_bpe
 from bench_shadows.data.samples.encoding import clean, dialogue, encode, row
-from bench_shadows.data.samples.images import training_images
-from bench_shadows.data.samples.prepare import order
 from bench_shadows.data.samples.sample import END_ID, IMAGE_ID, SPECIAL_TOKENS
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
+from bench_shadows.kinds.prompts import KIND
 from bench_shadows.model.loss import answer_weights
 
 PROMPTS = PromptsConfig()
@@ -109,10 +109,10 @@ def builtin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
 def test_a_row_is_the_same_sample_in_both_conditions(builtin: tuple[Config, Path]) -> None:
     config, folder = builtin
     words = load(folder / "tokenizer.json", config.model.vocab_size)
-    store = RowStore.open(folder / "rows", row_sets(config))
+    store = RowStore.open(folder / "rows", config.kind.row_sets)
     rows = [one for one in table(folder) if one["split"] == "train"]
     assert len(store) == 2 * len(rows)
-    for at, name in enumerate(PROMPT_CONDITIONS):
+    for at, name in enumerate(KIND.conditions):
         for one in rows:
             ids = store[at * len(rows) + one["row"]]
             assert words.decode(ids) == one[name] + one["answer"]
@@ -131,10 +131,10 @@ def test_held_out_samples_are_asked_clean_and_with_repeated_prompts(builtin: tup
 
 def test_batches_bring_the_images_of_their_rows(builtin: tuple[Config, Path]) -> None:
     config, folder = builtin
-    plans = [load_plan(plan_path(folder, name, 1)) for name in PROMPT_CONDITIONS]
-    images = training_images(config, folder)
+    plans = [load_plan(plan_path(folder, name, 1)) for name in KIND.conditions]
+    images = config.kind.images(config, folder)
     assert images is not None
-    streams = [list(batches(folder / "rows", plan, 8, 0, None, row_sets(config), images)) for plan in plans]
+    streams = [list(batches(folder / "rows", plan, 8, 0, None, config.kind.row_sets, images)) for plan in plans]
     for one, other in zip(*streams, strict=True):
         assert one.images is not None
         assert one.images.shape == (8, 24, 24, 3)

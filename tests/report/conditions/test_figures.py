@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from bench_shadows.config import CONDITIONS, PROMPT_CONDITIONS
 from bench_shadows.files import write_json
+from bench_shadows.kinds.documents import KIND as DOCUMENTS
+from bench_shadows.kinds.prompts import KIND as PROMPTS
 from bench_shadows.report.common import style
 from bench_shadows.report.common.run import Run, read_run
 from bench_shadows.report.conditions import curves, figures
@@ -131,7 +132,7 @@ def test_a_long_run_is_drawn_by_means_and_loses_no_step(deep: Run) -> None:
     assert steps[0] == 3.5
 
 
-@pytest.mark.parametrize("names", [CONDITIONS, PROMPT_CONDITIONS])
+@pytest.mark.parametrize("names", [DOCUMENTS.conditions, PROMPTS.conditions])
 def test_each_condition_of_a_study_has_its_own_colour_and_marker(names: tuple[str, ...]) -> None:
     for marks in (style.COLOURS, style.MARKERS, style.NAMES, style.NESTED):
         assert len({marks[name] for name in names}) == len(names)

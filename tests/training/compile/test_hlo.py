@@ -76,8 +76,8 @@ def test_a_ring_sends_all_but_ones_own_part(
 STEP = """
 import dataclasses, json, sys, jax, jax.numpy as jnp, numpy as np
 from tiny_run import CONFIG, with_train
-from bench_shadows.training.hlo import collectives
-from bench_shadows.training.sharding import build_mesh
+from bench_shadows.training.compile.hlo import collectives
+from bench_shadows.training.devices.sharding import build_mesh
 from bench_shadows.training.step import abstract_batch, abstract_state, build_step
 config = with_train(batch_size=16, samples=192, warmup_samples=32, micro_batch_size=1, fsdp=4, scan_layers=True,
                     remat="full", loss_chunk=16)

@@ -10,7 +10,6 @@ import pytest
 from flax import nnx
 
 from bench_shadows.config import (
-    PROMPT_CONDITIONS,
     ConditionsConfig,
     Config,
     DataConfig,
@@ -18,6 +17,7 @@ from bench_shadows.config import (
     TrainConfig,
     VisionConfig,
 )
+from bench_shadows.kinds.prompts import KIND as PROMPTS
 from bench_shadows.model.decoder import Remat, parameters, with_parameters
 from bench_shadows.model.network import build_network
 from bench_shadows.training.compile.budget import parameter_count, run_budget
@@ -78,7 +78,7 @@ SMALL = Config(
 )
 SEEING = dataclasses.replace(
     SMALL,
-    conditions=ConditionsConfig(names=PROMPT_CONDITIONS),
+    conditions=ConditionsConfig(names=PROMPTS.conditions),
     vision=VisionConfig(
         image_size=12, patch_size=4, num_layers=2, hidden_size=16, intermediate_size=48, num_heads=2
     ),

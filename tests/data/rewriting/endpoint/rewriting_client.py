@@ -4,14 +4,14 @@ import json
 import sys
 from pathlib import Path
 
-from bench_shadows.config import Config, DataConfig, TeacherConfig
+from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.rewriting.rewrite import rewrite_shard
+from bench_shadows.data.rewriting.rewrite import Rewriting, rewrite_shard
 
 
-def client_config(url: str, concurrency: int = 32) -> Config:
+def client_config(url: str, concurrency: int = 32) -> Rewriting:
     teacher = TeacherConfig(base_url=url, model="m", concurrency=concurrency, timeout_seconds=2.0, attempts=8)
-    return Config(data=DataConfig(rewriter="endpoint", teacher=teacher))
+    return Rewriting("endpoint", teacher)
 
 
 if __name__ == "__main__":

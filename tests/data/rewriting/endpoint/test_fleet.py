@@ -16,8 +16,7 @@ from bench_shadows.config import (
     TrainConfig,
 )
 from bench_shadows.data.prepare import prepare
-from bench_shadows.data.rewriting.rewrite import rewrite_shard
-from bench_shadows.data.rows.sampled_corpus import first_half
+from bench_shadows.data.prepare_documents import rewrite_documents
 
 SENTENCES = "We utilise {n} stones. They endeavour to build a house of {n} rooms, and it stands by the river.\n\n"
 JAVASCRIPT = "function f(a) {\n  return a + 1;\n}"
@@ -61,7 +60,7 @@ def test_what_a_fleet_brought_is_what_condition_d_reads(tmp_path: Path) -> None:
     with FaultServer(teacher).running() as server:
         config = config_for(tmp_path / "corpus.jsonl", server.url)
         for index in range(2):
-            rewrite_shard(config, first_half(config, data), data, index, 2)
+            rewrite_documents(config, data, index, 2)
         asked = len(server.log)
         assert max(server.served.values()) == 1
     # Nobody answers any more, and nobody is asked: `first_half` reaches further than the first half does.

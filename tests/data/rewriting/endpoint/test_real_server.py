@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from bench_shadows.config import Config, DataConfig, TeacherConfig
+from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.rewriting.rewrite import open_teacher, rewrite_shard
+from bench_shadows.data.rewriting.rewrite import Rewriting, open_teacher, rewrite_shard
 
 pytestmark = pytest.mark.peers
 
@@ -104,8 +104,8 @@ def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None
     raise AssertionError(f"not up: {log.read_text()}")
 
 
-def config(teacher: TeacherConfig) -> Config:
-    return Config(data=DataConfig(rewriter="endpoint", teacher=teacher))
+def config(teacher: TeacherConfig) -> Rewriting:
+    return Rewriting("endpoint", teacher)
 
 
 def document(name: str, text: str, kind: str = "text", language: str = "en") -> Document:

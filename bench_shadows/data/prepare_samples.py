@@ -1,4 +1,4 @@
-"""The prepare stage of a study of prompts: samples -> tokenizer -> rows and images -> plans -> statistics.
+"""The data of a study of prompts: samples -> tokenizer -> rows and images -> plans -> statistics.
 
     sources -> drawn/ (drawn.py) -> tokenizer.json -> rows/{baseline,deduplicated,held_out,held_out_repeated},
     images/{train,held_out} (fill.py) -> samples.parquet, token_counts.npy, statistics.json, duplicates.json,
@@ -17,21 +17,20 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench_shadows.config import Config
+from bench_shadows.config import Config, DataConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.workers import LOCAL, Engine
-from bench_shadows.data.fingerprint import claim
 from bench_shadows.data.rows import row_store, tokenizer
 from bench_shadows.data.rows.plans import plan_path, save_plan
 from bench_shadows.data.samples.encoding import dialogue
-from bench_shadows.data.samples.formats import image_folder
+from bench_shadows.data.samples.formats import SampleSettings
 from bench_shadows.data.samples.images import RowImages
 from bench_shadows.data.samples.packing import SAMPLES, SETS, Filled, fill
-from bench_shadows.data.samples.pieces import LEFT_OUT, Drawn, draw, pieces, sample_parts
+from bench_shadows.data.samples.pieces import LEFT_OUT, Drawn, draw, pieces
 from bench_shadows.data.samples.sample import SPECIAL_TOKENS, Split
 from bench_shadows.data.statistics.frequency import entropy_nats, finite, measures
-from bench_shadows.errors import DataError, RunError
-from bench_shadows.files import TEMPORARY, atomic_path, hash_file, remove, write_json
+from bench_shadows.errors import DataError
+from bench_shadows.files import atomic_path, hash_file, remove, write_json
 from bench_shadows.progress import Progress, say
 
 HELD_OUT_SHARE = 0.1
@@ -40,42 +39,23 @@ _TABLES = ("samples.parquet", "token_counts.npy", "statistics.json", "duplicates
 _BLOCK = 1024  # samples in memory at once
 
 
-def prepare_prompts(config: Config, folder: Path, engine: Engine = LOCAL) -> dict[str, str]:
+def prepare_samples(config: Config, folder: Path, engine: Engine = LOCAL) -> dict[str, str]:
     """Makes what is missing in RUN/data and returns the SHA-256 of every output, by its name in the folder.
 
-    Raises:
-      RunError: the folder was made from another config or other sources, is damaged, or holds the sources.
-      DataError: too few samples, none that fits into a row, or more bad records than `data.bad_records_limit`.
-      ConfigError: tasks or an image folder that are not there.
+    Raises as `prepare` does.
     """
-    _keep_apart(config, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in sorted(folder.rglob("*" + TEMPORARY)):
-        remove(left)
-    claim(folder / "inputs.json", config)
+    settings = SampleSettings(config.data, config.prompts, config.vision)
     outputs = [folder / "tokenizer.json", *(folder / "rows" / name / "rows.json" for name in _row_sets())]
     if config.vision.image_size:
         outputs += [folder / "images" / split / "images.json" for split in SETS]
     outputs += [folder / name for name in _TABLES]
     if all(path.exists() for path in outputs):
-        _verify(config, folder)
+        _verify(folder)
     else:
-        _make(config, folder, engine)
+        _make(settings, config.model.vocab_size, folder, engine)
     remove(folder / "drawn")
     outputs += _plans(config, folder)
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in outputs}
-
-
-def _keep_apart(config: Config, folder: Path) -> None:
-    """Nothing is written over the input: raises RunError where the user's samples or images lie in the folder."""
-    for part in sample_parts(config):
-        if "://" in part.paths[0]:
-            continue
-        for path in (Path(part.paths[0]), image_folder(part, config)):
-            if path.resolve().is_relative_to(folder.resolve()):
-                raise RunError(
-                    f"{path} lies in {folder}, which this run writes: move it, or name another folder with --out"
-                )
 
 
 def _row_sets() -> Iterator[str]:
@@ -83,40 +63,40 @@ def _row_sets() -> Iterator[str]:
         yield from names
 
 
-def _verify(config: Config, folder: Path) -> None:
+def _verify(folder: Path) -> None:
     """Compares rows and images of an earlier life with their hashes."""
     for name in _row_sets():
         row_store.RowSet(folder / "rows" / name).verify()
-    for split in SETS if config.vision.image_size else ():
-        RowImages(folder / "images" / split).verify()
+    for path in sorted(folder.glob("images/*")):
+        RowImages(path).verify()
 
 
-def _make(config: Config, folder: Path, engine: Engine) -> None:
-    drawn = _drawn(config, folder / "drawn", engine)
-    counts = Counts(config.data.bad_records_limit)
+def _make(settings: SampleSettings, vocab_size: int, folder: Path, engine: Engine) -> None:
+    drawn = _drawn(settings, folder / "drawn", engine)
+    counts = Counts(settings.data.bad_records_limit)
     for one in drawn.counts:
         counts.merge(Counts.from_json(counts.limit, one))
-    numbers, left_out = split_samples(config, drawn)
+    numbers, left_out = split_samples(settings.data, drawn)
     for split, some in numbers.items():
         if not some:
-            raise DataError(_too_few(config, drawn, split, counts))
-    words = _tokenizer(config, folder / "tokenizer.json", drawn, numbers["train"])
-    filled = [fill(config, folder, split, drawn, some, words) for split, some in numbers.items()]
-    _write_tables(config, folder, filled, counts, left_out)
+            raise DataError(_too_few(settings.data.sources, drawn, split, counts))
+    words = _tokenizer(settings, vocab_size, folder / "tokenizer.json", drawn, numbers["train"])
+    filled = [fill(settings, folder, split, drawn, some, words) for split, some in numbers.items()]
+    _write_tables(settings.data.seq_len, folder, filled, counts, left_out)
 
 
-def _drawn(config: Config, folder: Path, engine: Engine) -> Drawn:
-    wanted = pieces(config, folder)
+def _drawn(settings: SampleSettings, folder: Path, engine: Engine) -> Drawn:
+    wanted = pieces(settings, folder)
     missing = [piece for piece in wanted if not piece.folder.exists()]
     total, left = (sum(piece.megabytes for piece in some) for some in (wanted, missing))
     with Progress("samples", total, "MB", done=total - left) as progress:
         engine.each(draw, missing, left, progress)
-    return Drawn([piece.folder for piece in wanted], config.vision.image_size)
+    return Drawn([piece.folder for piece in wanted], settings.vision.image_size)
 
 
-def _too_few(config: Config, drawn: Drawn, split: Split, counts: Counts) -> str:
+def _too_few(named: Sequence[str], drawn: Drawn, split: Split, counts: Counts) -> str:
     bad = f"; {sum(counts.bad.values())} bad records were left out {counts.bad}" if counts.bad else ""
-    sources = ", ".join(config.data.sources)
+    sources = ", ".join(named)
     if split == "held_out" and len(drawn):
         return (
             f"config.data.sources: {sources} hold {len(drawn):,} samples{bad}, and none can be held out: a tenth "
@@ -125,7 +105,7 @@ def _too_few(config: Config, drawn: Drawn, split: Split, counts: Counts) -> str:
     return f"config.data.sources: {sources} hold no sample that can be used{bad}"
 
 
-def split_samples(config: Config, drawn: Drawn) -> tuple[dict[Split, list[int]], dict[str, int]]:
+def split_samples(data: DataConfig, drawn: Drawn) -> tuple[dict[Split, list[int]], dict[str, int]]:
     """The samples that train and those that are held out, by number, sorted by task; and how many are in neither.
 
     No image, and no prompt without one, is in both: what the built-in corpus draws for both splits is held out. Of
@@ -140,9 +120,9 @@ def split_samples(config: Config, drawn: Drawn) -> tuple[dict[Split, list[int]],
     taken: Counter[str] = Counter()
     held_out = {one for one, split in zip(drawn.identities, drawn.splits, strict=True) if split == "held_out"}
     identities = sorted(together)
-    for place in np.random.default_rng(config.data.seed).permutation(len(identities)).tolist():
+    for place in np.random.default_rng(data.seed).permutation(len(identities)).tolist():
         need = Counter(drawn.domains[number] for number in together[identities[place]])
-        wanted = any(taken[name] < config.data.held_out_rows for name in need)
+        wanted = any(taken[name] < data.held_out_rows for name in need)
         if wanted and all(taken[name] + need[name] <= tasks[name] * HELD_OUT_SHARE for name in need):
             held_out.add(identities[place])
             taken += need
@@ -160,26 +140,28 @@ def split_samples(config: Config, drawn: Drawn) -> tuple[dict[Split, list[int]],
     return found, left_out
 
 
-def _tokenizer(config: Config, path: Path, drawn: Drawn, numbers: Sequence[int]) -> tokenizer.Tokenizer:
+def _tokenizer(
+    settings: SampleSettings, vocab_size: int, path: Path, drawn: Drawn, numbers: Sequence[int]
+) -> tokenizer.Tokenizer:
     """The run's tokenizer, trained on prompts as they are and answers, samples of all tasks mixed."""
     if not path.exists():
-        order = np.random.default_rng(config.data.seed).permutation(numbers)
+        order = np.random.default_rng(settings.data.seed).permutation(numbers)
 
         def texts() -> Iterator[str]:
             for begin in range(0, len(order), _BLOCK):
                 for _, sample in drawn.samples(order[begin : begin + _BLOCK]):
-                    yield "\n".join(text for turn in dialogue(sample, config.prompts) for text in turn)
+                    yield "\n".join(text for turn in dialogue(sample, settings.prompts) for text in turn)
 
-        say(f"tokenizer: {config.model.vocab_size:,} tokens")
-        tokenizer.train_bpe(texts(), config.model.vocab_size, special_tokens=SPECIAL_TOKENS).save(path)
-    return tokenizer.load(path, config.model.vocab_size)
+        say(f"tokenizer: {vocab_size:,} tokens")
+        tokenizer.train_bpe(texts(), vocab_size, special_tokens=SPECIAL_TOKENS).save(path)
+    return tokenizer.load(path, vocab_size)
 
 
 # ---- tables
 
 
 def _write_tables(
-    config: Config, folder: Path, filled: Sequence[Filled], counts: Counts, left_out: Mapping[str, int]
+    seq_len: int, folder: Path, filled: Sequence[Filled], counts: Counts, left_out: Mapping[str, int]
 ) -> None:
     with (
         atomic_path(folder / "samples.parquet") as temporary,
@@ -197,8 +179,8 @@ def _write_tables(
     write_json(
         folder / "statistics.json",
         {
-            "seq_len": config.data.seq_len,
-            "vocab_size": config.model.vocab_size,
+            "seq_len": seq_len,
+            "vocab_size": len(baseline),
             "rows": {name: one.rows for one in filled for name in SETS[one.split]},
             "unigram_entropy_nats": entropy_nats(baseline),
             "tokens": {name: dict(tokens) for one in filled for name, tokens in one.tokens.items()},
