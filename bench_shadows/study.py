@@ -55,7 +55,7 @@ class Study:
 
     def report_data(self) -> None:
         """The page of the data alone, report-data/."""
-        from bench_shadows.report.conditions.data_page import write_data_report
+        from bench_shadows.report.pages import write_data_report
 
         say(f"the page of the data: {write_data_report(self.folder)}")
 
@@ -140,7 +140,7 @@ class Study:
         self._stage("evaluate", analysis.evaluate, analysis.made_from("evaluate"))
 
     def _report(self) -> Outputs:
-        from bench_shadows.report.conditions.page import write_report
+        from bench_shadows.report.pages import write_report
 
         folder = write_report(self.folder).parent
         files = [self.folder / "claims.json", *(path for path in folder.rglob("*") if path.is_file())]

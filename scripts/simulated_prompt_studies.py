@@ -13,7 +13,8 @@ from simulated_studies import SMALL_RUNS, Noise, evaluation_frame, frame, matrix
 
 from bench_shadows.config import ConditionsConfig, Config, ModelConfig
 from bench_shadows.kinds.prompts import KIND
-from bench_shadows.report.common.run import MODULES, Frame, Run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import MODULES, Run
 
 GROUPS = ("multimodal", "documents", "instructions", "language")
 V_PROJ, UP_PROJ = (MODULES.index(name) for name in ("self_attn.v_proj", "mlp.up_proj"))

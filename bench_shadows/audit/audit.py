@@ -34,7 +34,7 @@ from bench_shadows.diagnostics.weights import Stack, Weights
 from bench_shadows.errors import ConfigError
 from bench_shadows.files import atomic_path, exclusive, hash_json, write_json
 from bench_shadows.progress import Progress
-from bench_shadows.report.common.scores import read_scores
+from bench_shadows.report.audit.scores import read_scores
 from bench_shadows.training.compile.compile_cache import use_compile_cache
 
 Row = dict[str, Any]

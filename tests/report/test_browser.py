@@ -12,8 +12,8 @@ from test_audit_page import SCORES, SMALL
 from test_sweep_page import write_studies
 
 from bench_shadows.report.audit.page import write_audit
-from bench_shadows.report.common.scores import write_scores
-from bench_shadows.report.conditions.page import write_report
+from bench_shadows.report.audit.scores import write_scores
+from bench_shadows.report.pages import write_report
 from bench_shadows.report.sweep.page import write_sweep
 
 pytestmark = pytest.mark.peers

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bench_shadows.report.audit.inputs import V_PROJ, Audit, median, share
+from bench_shadows.report.audit.scores import PERCEPTION, REASONING, Score
 from bench_shadows.report.audit.style import SHADES, label
 from bench_shadows.report.common.estimates import MISSING
-from bench_shadows.report.common.scores import PERCEPTION, REASONING, Score
 from bench_shadows.report.common.style import GREY, new_figure
 from bench_shadows.report.common.tables import Column, Table
 

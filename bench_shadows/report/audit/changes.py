@@ -24,9 +24,9 @@ from bench_shadows.report.audit.style import (
     pairs_in,
     with_layers,
 )
+from bench_shadows.report.common.depth_figures import short
 from bench_shadows.report.common.run import order_modules
 from bench_shadows.report.common.style import GREY, grid_shape, hide, log_axis, new_figure
-from bench_shadows.report.conditions.figures import short
 
 MINIMAL, DEEP, DEEP_CORRELATION = 0.05, 0.5, 0.3  # thresholds of diagnostics/modification.py, drawn as lines
 INERT_PERCENT = 0.5

@@ -24,9 +24,9 @@ from bench_shadows.report.audit.style import (
     present,
     with_layers,
 )
+from bench_shadows.report.common.depth_figures import IN_RANGE, histogram, short
 from bench_shadows.report.common.run import order_modules
 from bench_shadows.report.common.style import BAND, grid_shape, hide, log_axis, new_figure
-from bench_shadows.report.conditions.figures import IN_RANGE, histogram, short
 
 RING = "#C00000"  # around what stands out
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")

@@ -6,7 +6,7 @@ from functools import partial
 from bench_shadows.report.audit import capability, changes, figures
 from bench_shadows.report.audit.inputs import Audit
 from bench_shadows.report.audit.style import MANY, MODULES, WORDS
-from bench_shadows.report.conditions.gallery import GAP, Picture
+from bench_shadows.report.common.picture import GAP, Picture
 
 NO_MATRICES = "Not drawn: no model has such matrices."
 NO_CHANGES = "Not drawn: nothing was compared with a reference."

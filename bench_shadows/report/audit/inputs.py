@@ -10,8 +10,9 @@ import numpy as np
 
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json
-from bench_shadows.report.common.run import SPECTRUM, Frame, read_frame
-from bench_shadows.report.common.scores import Score, read_scores
+from bench_shadows.report.audit.scores import Score, read_scores
+from bench_shadows.report.common.frame import Frame, read_frame
+from bench_shadows.report.common.run import SPECTRUM
 
 MATRIX = ("model", "component", "module", "layer", "tensor")
 DIAGNOSTICS = (*MATRIX, "rows", "columns", *SPECTRUM, "status")

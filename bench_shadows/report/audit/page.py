@@ -10,10 +10,10 @@ from bench_shadows.report.audit import capability, readings
 from bench_shadows.report.audit import tables as audit_tables
 from bench_shadows.report.audit.gallery import gallery
 from bench_shadows.report.audit.inputs import Audit, read_audit
+from bench_shadows.report.audit.scores import PAPER_CITATION, PAPER_TABLE_2, read_scores
 from bench_shadows.report.audit.style import WORDS
 from bench_shadows.report.audit.summary import ten_lines
 from bench_shadows.report.common.rendering import Placed, environment, place_figures
-from bench_shadows.report.common.scores import PAPER_CITATION, PAPER_TABLE_2, read_scores
 from bench_shadows.report.common.tables import Table, flatten, missing_table
 
 TEMPLATE = "audit.html.jinja"

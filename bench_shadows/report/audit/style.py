@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench_shadows.report.audit.inputs import Audit
-from bench_shadows.report.common.run import Frame
+from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.style import integer_axis
 
 # Okabe and Ito's colours again, in an order in which neighbours differ most; each model also has its own marker.

@@ -6,7 +6,8 @@ import numpy as np
 
 from bench_shadows.report.claims.tables import at_fraction, difference
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
-from bench_shadows.report.common.run import Frame, Run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import by_seed
 
 CONCENTRATED, END = 10 / 36, 1.0

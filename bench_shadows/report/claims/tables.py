@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from bench_shadows.report.claims.verdict import NotMeasuredError
-from bench_shadows.report.common.run import Frame, Run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import fraction_label
 
 LEAST_FITTED = 0.5  # a seed of which a condition has fewer matrices with a value than this share does not count

@@ -1,16 +1,18 @@
 """What every page is rendered with: the template environment, its filters, and figures drawn into a folder."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jinja2
 from markupsafe import Markup, escape
 
+from bench_shadows.files import atomic_path
 from bench_shadows.report.common import style
 from bench_shadows.report.common.estimates import MISSING, write_number
-from bench_shadows.report.conditions.gallery import Picture
+from bench_shadows.report.common.picture import Picture
+from bench_shadows.report.common.tables import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +22,31 @@ class Placed:
     picture: Picture
     width: int = 0
     height: int = 0
+
+
+Subject = TypeVar("Subject")
+
+
+def write_page(
+    folder: Path,
+    subject: Subject,
+    pictures: Iterable[Picture],
+    tables: Mapping[str, Table],
+    render: Callable[[Subject, Mapping[str, Placed], Mapping[str, Table]], str],
+) -> Path:
+    """Writes a page's folder: index.html, figures/*.png and *.pdf, tables/*.csv; returns index.html.
+
+    The folder appears whole or stays as it was. Tables without rows have no file.
+    """
+    with atomic_path(folder) as made:
+        for name in ("figures", "tables"):
+            (made / name).mkdir(parents=True)
+        placed = place_figures(pictures, subject, made / "figures")
+        for table in tables.values():
+            if table.rows:
+                (made / "tables" / f"{table.name}.csv").write_text(table.to_csv(), encoding="utf-8")
+        (made / "index.html").write_text(render(subject, placed, tables), encoding="utf-8")
+    return folder / "index.html"
 
 
 def place_figures(pictures: Iterable[Picture], subject: Any, folder: Path) -> dict[str, Placed]:

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import read_json
-from bench_shadows.report.prompts.samples import Samples, read_samples
+from bench_shadows.report.common.frame import Frame, read_frame
 
 KEYS = ("model", "condition", "seed", "step")
 MATRIX = (*KEYS, "component", "module", "layer", "tensor", "status")
@@ -29,55 +27,6 @@ MONITOR = ("alpha", "effective_rank", "relative_change", "rows", "columns")
 MODULES = tuple(f"self_attn.{name}_proj" for name in "qkvo") + tuple(
     f"mlp.{name}_proj" for name in ("gate", "up", "down")
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """A table as named columns of equal length: text as objects, numbers as float64 with NaN for missing."""
-
-    columns: Mapping[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.columns[name]
-
-    def where(self, **equal: Any) -> "Frame":
-        """The rows whose columns have these values; a tuple or list of values means any of them."""
-        keep = np.ones(len(self), dtype=bool)
-        for name, value in equal.items():
-            if isinstance(value, tuple | list):
-                keep &= np.isin(self[name], value)
-            else:
-                keep &= self[name] == value
-        return Frame({name: column[keep] for name, column in self.columns.items()})
-
-    def values(self, name: str) -> list[Any]:
-        """The distinct values of a column, ascending, missing left out."""
-        column = self[name]
-        kept = {value for value in column.tolist() if value is not None and value == value}
-        return sorted(kept)
-
-    def known(self, name: str) -> "Frame":
-        """The rows that have a number in a column."""
-        keep = np.isfinite(self[name])
-        return Frame({key: column[keep] for key, column in self.columns.items()})
-
-    def pivot(self, rows: str, columns: str, value: str) -> tuple[list[Any], list[Any], np.ndarray]:
-        """(row keys, column keys, means of the values present [rows, columns], NaN where there is none)."""
-        row_keys, column_keys = self.values(rows), self.values(columns)
-        total = np.zeros((len(row_keys), len(column_keys)))
-        count = np.zeros_like(total)
-        numbers = self[value]
-        present = np.isfinite(numbers)
-        where = (
-            np.searchsorted(row_keys, self[rows][present]) if row_keys else np.zeros(0, int),
-            np.searchsorted(column_keys, self[columns][present]) if column_keys else np.zeros(0, int),
-        )
-        np.add.at(total, where, numbers[present])
-        np.add.at(count, where, 1)
-        return row_keys, column_keys, np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +48,6 @@ class Run:
     notes: tuple[str, ...]
     duplicates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Of a study of prompts: how often they were repeated, before and after, by field and by fragment."""
-    samples: Samples = dataclasses.field(default_factory=Samples)
-    """Of a study of prompts: its samples by task, with examples."""
     wall_time: Mapping[tuple[str, int], Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     """(condition, seed) -> the newest totals of goodput.jsonl."""
 
@@ -143,21 +90,26 @@ def order_modules(names: Sequence[str]) -> list[str]:
     return [name for name in MODULES if name in names] + [name for name in others if name not in MODULES]
 
 
-def read_run(folder: Path) -> Run:
-    """Reads a run folder. Only config.json must be there; what else is missing becomes a note.
-
-    Raises RunError for a folder that is no run, and for a file that is there and cannot be read or lacks columns.
-    """
-    notes: list[str] = []
+def read_config(folder: Path) -> Config:
+    """The settings of a run folder; raises RunError for a folder that is no run."""
     path = folder / "config.json"
     if not path.is_file():
         raise RunError(
             f"{folder}: no config.json in it; expected the folder of a run, made by `bench-shadows study`"
         )
     try:
-        config = from_dict(_json(path))
+        return from_dict(_json(path))
     except ConfigError as error:
         raise RunError(f"{path}: {error}; it was written by another version: run the study again") from error
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run folder. Only config.json must be there; what else is missing becomes a note.
+
+    Raises RunError for a folder that is no run, and for a file that is there and cannot be read or lacks columns.
+    """
+    notes: list[str] = []
+    config = read_config(folder)
 
     def optional(name: str, meaning: str) -> Mapping[str, Any]:
         if (folder / name).is_file():
@@ -175,13 +127,8 @@ def read_run(folder: Path) -> Run:
         return Frame({column: np.zeros(0) for column in columns})
 
     duplicates: Mapping[str, Any] = {}
-    samples = Samples()
     if config.kind.name == "prompts":
         duplicates = optional("data/duplicates.json", "how often prompts were repeated is unknown")
-        if (path := folder / "data" / "samples.parquet").is_file():
-            samples = read_samples(path)
-        else:
-            notes.append("data/samples.parquet is not there: samples are not counted and none is shown.")
     run = Run(
         name=folder.resolve().name,
         config=config,
@@ -189,7 +136,6 @@ def read_run(folder: Path) -> Run:
         statistics=optional("data/statistics.json", "what each condition did to the data is unknown"),
         documents=optional("data/documents.json", "the corpus is not described"),
         duplicates=duplicates,
-        samples=samples,
         diagnostics=table("diagnostics.parquet", DIAGNOSTICS, "nothing can be said about the weights"),
         changes=table("changes.parquet", CHANGES, "nothing can be said about how the weights moved"),
         evaluation=table("evaluation.parquet", EVALUATION, "nothing can be said about held-out text"),
@@ -200,27 +146,6 @@ def read_run(folder: Path) -> Run:
     )
     notes.extend(_absent_runs(run))
     return dataclasses.replace(run, notes=tuple(notes))
-
-
-def read_frame(path: Path, columns: Sequence[str]) -> Frame:
-    """A Parquet table as a Frame; raises RunError if it cannot be read or lacks one of `columns`."""
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); remove it and run its stage again") from error
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise RunError(f"{path}: lacks the columns {', '.join(missing)}; remove it and run its stage again")
-    return Frame({name: _column(table[name]) for name in table.column_names})
-
-
-def _column(column: pa.ChunkedArray) -> np.ndarray:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        return np.array([np.nan if item is None else float(item) for item in column.to_pylist()], dtype=np.float64)
-    return np.array(column.to_pylist(), dtype=object)
 
 
 def _json(path: Path) -> Any:

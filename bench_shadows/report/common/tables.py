@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from bench_shadows.report.common.estimates import Estimate, estimate, paired
-from bench_shadows.report.common.run import Frame, Run, order_modules
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run, order_modules
 
 BASELINE = "A"
 DECODER = "decoder"

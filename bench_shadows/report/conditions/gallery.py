@@ -1,38 +1,17 @@
 """The figures of the page: each with its file name, what draws it, what it shows in words, and how to read it."""
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any
-
-from matplotlib.figure import Figure
-
-from bench_shadows.report.conditions import control_figures, curves, figures, held_out, narrow_broad, words
+from bench_shadows.report.common.picture import (
+    BARS,
+    GAP,
+    NO_CHANGES,
+    NO_DIAGNOSTICS,
+    NO_EVALUATION,
+    SEEDS,
+    Picture,
+)
+from bench_shadows.report.common.shared_pictures import SHARED
+from bench_shadows.report.conditions import figures, held_out, narrow_broad, trajectories, words
 from bench_shadows.report.conditions.summary import unigram_entropy
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A figure of the page. `alt` describes it to somebody who does not see it; `absent` says what it needs."""
-
-    name: str
-    draw: Callable[[Any], Figure | None]
-    alt: str
-    caption: str
-    absent: str
-
-    @property
-    def title(self) -> str:
-        """Its name in words, for links."""
-        return self.name.replace("_", " ")
-
-
-NO_DIAGNOSTICS = "Not drawn: diagnostics.parquet has nothing for it."
-NO_CHANGES = "Not drawn: changes.parquet has nothing for it."
-NO_EVALUATION = "Not drawn: evaluation.parquet has nothing for it, or only one condition."
-GAP = "A matrix without a fit is a gap."
-SEEDS = "Lines are means over seeds; the shaded band is their 95 % interval (Student's t) from three seeds on."
-NESTED = "Curves that lie on each other are drawn one narrower than the other, so that all can be seen."
-BARS = "From three seeds on a bar at the right shows each line's median 95 % interval over seeds."
 
 GALLERY = (
     Picture(
@@ -101,7 +80,7 @@ GALLERY = (
     ),
     Picture(
         "trajectories",
-        lambda run: curves.trajectories(run, unigram_entropy(run)),
+        lambda run: trajectories.trajectories(run, unigram_entropy(run)),
         "Training loss, held-out bits per byte, share of matrices in range and mean effective rank through "
         "training, with the phase shift marked.",
         "The dotted line is the phase shift, where C and D go over to A's data. Training losses before it are of "
@@ -185,34 +164,7 @@ GALLERY = (
         "divided by A's. Below 1 at the right: rare types were taken away.",
         "Not drawn: statistics.json has no decile_shares for A and another condition.",
     ),
-    Picture(
-        "controls",
-        control_figures.batches,
-        "Learning rate and four token statistics of the batches through training, a line for each condition.",
-        f"{NESTED} Points are means over equal stretches of steps. The shaded band is the 95 % interval over "
-        "seeds (Student's t) from three seeds on.",
-        "Not drawn: no metrics.jsonl records them.",
-    ),
-    Picture(
-        "outcomes",
-        control_figures.outcomes,
-        "Gradient norm, gradient noise scale, update norm and parameter norm through training, a line with its "
-        "interval for each condition.",
-        "The noise scale is the trace of the covariance of the gradient over rows by the squared length of the "
-        "gradient (McCandlish et al. 2018, arXiv:1812.06162): at a batch of that many rows noise and signal of a "
-        "step's gradient are equal. Both parts are averaged over each of 18 stretches before they are divided; a "
-        f"stretch whose gradient drowned in noise is a gap. {NESTED}",
-        "Not drawn: no metrics.jsonl records them.",
-    ),
-    Picture(
-        "monitor",
-        curves.monitored,
-        "Mean alpha, effective rank over full rank and relative change of the matrices that the monitor looked "
-        "at, through training, by condition.",
-        "Means over the matrices whose turn it was in equal stretches of the run, modules and depths mixed: a "
-        "trend is one of the model, a jitter is one of the sample. Relative change is that between two looks.",
-        "Not drawn: no monitor.jsonl, the monitor was off (diagnostics.monitor_every=0).",
-    ),
+    *SHARED,
     Picture(
         "alpha_all_modules",
         lambda run: figures.all_modules(run, "alpha", "alpha", "All modules: alpha over depth at the end"),

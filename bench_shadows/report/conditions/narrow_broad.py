@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench_shadows.report.common.run import Frame, Run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.style import (
     GREY,
     draw_line,
@@ -13,7 +14,7 @@ from bench_shadows.report.common.style import (
     phase_shift_keys,
 )
 from bench_shadows.report.common.tables import BASELINE, order_tasks
-from bench_shadows.report.conditions.held_out import draw_rows, results
+from bench_shadows.report.common.task_rows import draw_rows, results
 
 PANELS = (
     ("canonical", "bits_per_byte", "text", "bits per byte\n(left is better)"),

@@ -1,26 +1,22 @@
-"""The report of a run: index.html with figures and tables, a pure function of the run folder's files.
-
-A study of prompts has another page, `prompts.page`.
-"""
+"""The report of a run: index.html with figures and tables, a pure function of the run folder's files."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench_shadows.files import atomic_path
 from bench_shadows.report.claims import score_card
 from bench_shadows.report.claims.judge import judge, write_claims
-from bench_shadows.report.common import paper_values, style, tables
+from bench_shadows.report.common import controls, facts, paper_values, style, tables
+from bench_shadows.report.common.checks import verdict
 from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL
-from bench_shadows.report.common.rendering import Placed, environment, place_figures
+from bench_shadows.report.common.explorer import payload
+from bench_shadows.report.common.rendering import Placed, environment, write_page
 from bench_shadows.report.common.run import Run, read_run
 from bench_shadows.report.common.settings import settings_context
 from bench_shadows.report.common.tables import Table
 from bench_shadows.report.common.wall_time import wall_time_table
-from bench_shadows.report.conditions import controls, sameness, summary
+from bench_shadows.report.conditions import sameness, summary
 from bench_shadows.report.conditions.data_page import data_context, data_tables
-from bench_shadows.report.conditions.explorer import payload
 from bench_shadows.report.conditions.gallery import GALLERY
-from bench_shadows.report.prompts import page as prompt_page
 
 TEMPLATE = "page.html.jinja"
 
@@ -45,22 +41,7 @@ def write_report(run_folder: Path) -> Path:
     """
     run = read_run(run_folder)
     write_claims(run_folder)
-    with atomic_path(run_folder / "report") as folder:
-        for name in ("figures", "tables"):
-            (folder / name).mkdir(parents=True)
-        if run.config.kind.name == "prompts":
-            placed = place_figures(prompt_page.GALLERY, run, folder / "figures")
-            found = prompt_page.build_tables(run)
-            page = prompt_page.render(run, placed, found)
-        else:
-            placed = place_figures(GALLERY, run, folder / "figures")
-            found = build_tables(run)
-            page = render(run, placed, found)
-        for table in found.values():
-            if table.rows:
-                (folder / "tables" / f"{table.name}.csv").write_text(table.to_csv(), encoding="utf-8")
-        (folder / "index.html").write_text(page, encoding="utf-8")
-    return run_folder / "report" / "index.html"
+    return write_page(run_folder / "report", run, GALLERY, build_tables(run), render)
 
 
 def build_tables(run: Run) -> dict[str, Table]:
@@ -86,6 +67,7 @@ def build_tables(run: Run) -> dict[str, Table]:
 
 def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
     """The page as HTML; everything from outside is escaped."""
+    checked = sameness.checks(run)
     template = environment().get_template(TEMPLATE)
     return template.render(
         run=run,
@@ -97,13 +79,13 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         share=tables.share_grid(run, found["share_in_range"]),
         paper=paper_values,
         facts=summary.facts(run),
-        size_notice=summary.size_notice(run),
-        seeds_notice=summary.seeds_notice(run),
+        size_notice=facts.size_notice(run),
+        seeds_notice=facts.seeds_notice(run),
         seen=summary.seen(run),
-        unseen=summary.unseen(run),
+        unseen=facts.unseen(run),
         enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
-        checks=sameness.checks(run),
-        checks_verdict=sameness.verdict(sameness.checks(run)),
+        checks=checked,
+        checks_verdict=verdict(checked),
         limits=sameness.limits(run),
         noise_recorded=any(controls.recorded(metrics, controls.NOISE_SCALE) for metrics in run.metrics.values()),
         outcomes=controls.outcomes_sentence(run),

@@ -13,13 +13,12 @@ from bench_shadows.files import atomic_path
 from bench_shadows.report.claims.judge import judge
 from bench_shadows.report.claims.score_card import VERDICTS
 from bench_shadows.report.claims.verdict import Claim
-from bench_shadows.report.common import style
+from bench_shadows.report.common import facts, style
+from bench_shadows.report.common.depth_figures import IN_RANGE, limit_to_means, over_depth
 from bench_shadows.report.common.estimates import SEEDS_FOR_INTERVAL, write_count
 from bench_shadows.report.common.run import Run, read_run
 from bench_shadows.report.common.style import BAND, draw_line, integer_axis, mark_phase_shift, percent_axis
 from bench_shadows.report.common.tables import at_end, decoder
-from bench_shadows.report.conditions import summary
-from bench_shadows.report.conditions.figures import IN_RANGE, limit_to_means, over_depth
 
 SIZE = (10.4, 4.3)  # inches
 DPI = 160
@@ -120,10 +119,10 @@ def _card(axes: Axes, claims: Sequence[Claim]) -> None:
 
 def _size(run: Run) -> str:
     config = run.config
-    parameters = write_count(summary.count_parameters(config.model))
+    parameters = write_count(facts.count_parameters(config.model))
     seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}"
     bands = "; bands: 95 % intervals over seeds" if len(run.seeds) >= SEEDS_FOR_INTERVAL else ""
     return (
         f"{config.model.num_layers} layers of {config.model.hidden_size}, {parameters} parameters, "
-        f"{write_count(summary.count_tokens(config))} tokens a run, {seeds}{bands}"
+        f"{write_count(facts.count_tokens(config))} tokens a run, {seeds}{bands}"
     )

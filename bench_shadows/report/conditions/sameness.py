@@ -1,24 +1,19 @@
 """Did only the data differ? What the files of a run can prove, what they break, and what they cannot say."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-
+from bench_shadows.report.common.checks import (
+    Check,
+    budget,
+    general_limits,
+    in_words,
+    initial_weights,
+    promise,
+    skipped_steps,
+)
+from bench_shadows.report.common.controls import BATCHES, HALVES, SETTINGS, compare
 from bench_shadows.report.common.estimates import estimate, write_number
-from bench_shadows.report.common.run import SPECTRUM, Frame, Run
+from bench_shadows.report.common.phases import phase_statistics
+from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import BASELINE
-from bench_shadows.report.conditions.controls import BATCHES, HALVES, SETTINGS, SPIKES, compare, skipped
-from bench_shadows.report.conditions.corpus import phase_statistics
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One thing that must be equal between conditions; `holds` is None where it cannot be said."""
-
-    holds: bool | None
-    sentence: str
 
 
 def checks(run: Run) -> list[Check]:
@@ -36,42 +31,6 @@ def checks(run: Run) -> list[Check]:
     return [check for check in found if check is not None]
 
 
-def verdict(found: Sequence[Check], reference: str = BASELINE) -> str:
-    """What the checks say together, in one sentence."""
-    broken = sum(check.holds is False for check in found)
-    unknown = sum(check.holds is None for check in found)
-    if unknown == len(found):
-        return (
-            f"It cannot be said: that takes condition {reference}, another one, and what the stages leave of both."
-        )
-    if broken:
-        return (
-            f"No: {broken} of {len(found)} checks {'is' if broken == 1 else 'are'} broken. What a figure of this "
-            "page shows may come from there."
-        )
-    held = len(found) - unknown
-    text = f"As far as the files can show: yes. {held} of {len(found)} checks hold and none is broken"
-    return f"{text}; {unknown} cannot be made." if unknown else f"{text}."
-
-
-def general_limits(run: Run) -> list[str]:
-    """What no file of any study can prove."""
-    found = [
-        "That two initial weight matrices are the same, entry by entry: their spectra and the loss of the model "
-        "that they make up are compared, which a permutation of a layer's features would pass.",
-        "That a resumed run went on to the same bits. The tests of the project hold this for its code; "
-        "provenance.json describes the machine of the study's first start only.",
-    ]
-    revision = run.provenance.get("revision")
-    if not revision:
-        found.append("Which version of the code ran: provenance.json has no git revision.")
-    elif str(revision).endswith("+changes"):
-        found.append(
-            f"Which code ran exactly: revision {str(revision)[:12]} with changes that were not committed."
-        )
-    return found
-
-
 def limits(run: Run) -> list[str]:
     """What no file of the run can prove."""
     found = general_limits(run)
@@ -82,49 +41,6 @@ def limits(run: Run) -> list[str]:
         )
     mixture = _mixture(run)
     return [*found, mixture] if mixture else found
-
-
-def in_words(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def initial_weights(run: Run) -> Check:
-    """Spectra and held-out losses at step 0, to the last digit."""
-    suites = [suite for suite in run.evaluation.values("suite") if suite != "shadow"]  # is measured from A
-    tables = (
-        (run.diagnostics, ("component", "module", "layer"), SPECTRUM),
-        (run.evaluation.where(suite=suites), ("suite", "task", "metric"), ("value",)),
-    )
-    compared, different = [0, 0], set()
-    for index, (frame, keys, values) in enumerate(tables):
-        start = frame.where(step=0)
-        for seed in start.values("seed"):
-            base = _rows(start.where(seed=seed, condition=run.reference), keys, values)
-            for name in start.where(seed=seed).values("condition"):
-                mine = _rows(start.where(seed=seed, condition=name), keys, values)
-                if name == run.reference or not base:
-                    continue
-                shared = base.keys() & mine.keys()
-                compared[index] += len(shared)
-                if any(not np.array_equal(base[key], mine[key], equal_nan=True) for key in shared):
-                    different.add(str(name))
-    if different:
-        text = f"{in_words(sorted(different))} did not begin with {run.reference}'s of the same seed."
-        return Check(False, f"Initial weights: {text}")
-    if not all(compared):
-        return Check(None, "Initial weights: not compared, there is no diagnosis or no evaluation of step 0.")
-    return Check(
-        True,
-        f"Initial weights: {compared[0]:,} spectra and {compared[1]:,} held-out results of step 0 are those of "
-        f"{run.reference} with the same seed, to the last digit.",
-    )
-
-
-def _rows(frame: Frame, keys: Sequence[str], values: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
-    table = np.stack([frame[name] for name in values], axis=1) if len(frame) else np.zeros((0, len(values)))
-    # A matrix that belongs to no layer has NaN there, which is not equal to itself.
-    names = list(zip(*(map(str, frame[key].tolist()) for key in keys), strict=True))
-    return dict(zip(names, table.astype(np.float64), strict=True))
 
 
 def _plans(run: Run) -> list[Check]:
@@ -178,61 +94,6 @@ def _batches(run: Run) -> list[Check]:
         text = "Batches: B's have A's token statistics at every step of both halves."
         found += promise(run, BATCHES, ["B"], HALVES, text)
     return found
-
-
-def promise(
-    run: Run, controls: Mapping[str, Any], names: Sequence[str], halves: Sequence[str], text: str
-) -> list[Check]:
-    """The sentence if it holds for every control, else what breaks it or what is not recorded."""
-    broken, absent = [], []
-    for name in names:
-        for key, (label, _) in controls.items():
-            results = [compare(run, key, name, half) for half in halves]
-            if any(result is not None and not result[0] for result in results):
-                broken.append(f"{label} of {name}")
-            elif None in results:
-                absent.append(f"{label} of {name}")
-    where = " and ".join(halves)
-    if not names:
-        return []
-    if broken:
-        text = f"Not as designed: {', '.join(broken)}, not equal to {run.reference}'s ({where} half)."
-        return [Check(False, text)]
-    if absent:
-        text = f"Not recorded for {run.reference} and the other ({where} half): {', '.join(absent)}."
-        return [Check(None, text)]
-    return [Check(True, text.format(names=in_words(names)))]
-
-
-def budget(run: Run) -> Check | None:
-    """Steps and tokens of every run."""
-    ends = {
-        (name, seed): (int(metrics["step"][-1]), int(np.nan_to_num(metrics["tokens"][-1])))
-        for (name, seed), metrics in run.metrics.items()
-        if "tokens" in metrics
-    }
-    if len(ends) < 2:
-        return None
-    if len(set(ends.values())) == 1:
-        steps, tokens = next(iter(ends.values()))
-        return Check(True, f"Budget: every run made {steps:,} steps and read {tokens:,} tokens.")
-    text = ", ".join(f"{name}-seed{seed} {steps:,}" for (name, seed), (steps, _) in sorted(ends.items()))
-    return Check(False, f"Budget: the runs have not made the same steps: {text}.")
-
-
-def skipped_steps(run: Run) -> Check | None:
-    """Steps that the loop left out because of a spike."""
-    counts = {
-        f"{name}-seed{seed}": skipped(metrics)
-        for (name, seed), metrics in sorted(run.metrics.items())
-        if SPIKES in metrics
-    }
-    if not counts:
-        return None
-    if not any(counts.values()):
-        return Check(True, "Steps: none was skipped.")
-    text = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    return Check(False, f"Steps: updates were skipped because of spikes, so that their data left no mark: {text}.")
 
 
 def _mixture(run: Run) -> str | None:

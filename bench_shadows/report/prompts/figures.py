@@ -12,8 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench_shadows.report.common.curves import draw_curves
+from bench_shadows.report.common.depth_figures import (
+    BINS,
+    IN_RANGE,
+    by_module,
+    draw_depth,
+    histogram,
+    limit_to_means,
+    over_depth,
+    references,
+    short,
+)
 from bench_shadows.report.common.estimates import Estimate, estimate, half_width, mean, write_number
-from bench_shadows.report.common.run import Frame, Run, order_modules
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run, order_modules
 from bench_shadows.report.common.style import (
     BAND,
     GREY,
@@ -29,18 +42,6 @@ from bench_shadows.report.common.style import (
     percent_axis,
 )
 from bench_shadows.report.common.tables import DECODER, at_end, by_seed
-from bench_shadows.report.conditions.curves import draw_curves
-from bench_shadows.report.conditions.figures import (
-    BINS,
-    IN_RANGE,
-    by_module,
-    draw_depth,
-    histogram,
-    limit_to_means,
-    over_depth,
-    references,
-    short,
-)
 
 VISION = "vision"
 PROJECTOR = "projector"

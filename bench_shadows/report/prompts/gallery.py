@@ -3,16 +3,14 @@
 import dataclasses
 from functools import partial
 
+from bench_shadows.report.common.picture import BARS, GAP, NO_CHANGES, NO_DIAGNOSTICS, SEEDS, Picture
+from bench_shadows.report.common.shared_pictures import SHARED
 from bench_shadows.report.common.tables import DECODER
-from bench_shadows.report.conditions.gallery import BARS, GAP, NO_CHANGES, NO_DIAGNOSTICS, SEEDS, Picture
-from bench_shadows.report.conditions.gallery import GALLERY as MAIN_GALLERY
 from bench_shadows.report.prompts import figures, score_figures
 
 NO_SCORES = "Not drawn: evaluation.parquet has no scores of both conditions at the end of training."
 NO_VISION = "Not drawn: this study has no vision encoder, or nothing was measured of it."
 INTERVALS = "Bars: 95 % intervals over seeds (Student's t) from three seeds on."
-SHARED = ("controls", "outcomes", "monitor")
-"""Figures of the main study's page that are drawn as they are."""
 WHOLE_ROWS = (
     "Token statistics are those of whole rows, the places of images and what fills a row up included: shorter "
     "prompts leave more to fill up."
@@ -134,8 +132,7 @@ GALLERY = (
         dataclasses.replace(
             picture, caption=f"{WHOLE_ROWS} {picture.caption}" if picture.name == "controls" else picture.caption
         )
-        for picture in MAIN_GALLERY
-        if picture.name in SHARED
+        for picture in SHARED
     ),
 )
 """The names that claims give are among these."""

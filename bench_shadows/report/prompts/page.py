@@ -1,32 +1,38 @@
 """The page of a study of prompts: the case study of section 6, with its own figures, tables and sentences."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from bench_shadows.report.claims import score_card
-from bench_shadows.report.claims.judge import judge
-from bench_shadows.report.common import style, tables
+from bench_shadows.report.claims.judge import judge, write_claims
+from bench_shadows.report.common import controls, facts, style, tables
+from bench_shadows.report.common.checks import verdict
 from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL
-from bench_shadows.report.common.rendering import Placed, environment
-from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.explorer import payload
+from bench_shadows.report.common.facts import seeds_notice
+from bench_shadows.report.common.rendering import Placed, environment, write_page
 from bench_shadows.report.common.settings import settings_context
 from bench_shadows.report.common.tables import Table
 from bench_shadows.report.common.wall_time import wall_time_table
-from bench_shadows.report.conditions import controls, sameness
-from bench_shadows.report.conditions.explorer import payload
-from bench_shadows.report.conditions.summary import seeds_notice
 from bench_shadows.report.prompts import sameness as prompt_sameness
 from bench_shadows.report.prompts import scores as prompt_scores
 from bench_shadows.report.prompts import summary
 from bench_shadows.report.prompts import tables as prompt_tables
 from bench_shadows.report.prompts.figures import COMPONENTS
 from bench_shadows.report.prompts.gallery import GALLERY
-
-__all__ = ["GALLERY", "build_tables", "render"]
+from bench_shadows.report.prompts.samples import PromptRun, read_prompt_run
 
 TEMPLATE = "prompt_study.html.jinja"
 
 
-def build_tables(run: Run) -> dict[str, Table]:
+def write_report(run_folder: Path) -> Path:
+    """Writes RUN/report and RUN/claims.json of a study of prompts; as `conditions.page.write_report`."""
+    run = read_prompt_run(run_folder)
+    write_claims(run_folder)
+    return write_page(run_folder / "report", run, GALLERY, build_tables(run), render)
+
+
+def build_tables(run: PromptRun) -> dict[str, Table]:
     """Every table of the report by its name."""
     claims = judge(run)
     found = [
@@ -49,9 +55,9 @@ def build_tables(run: Run) -> dict[str, Table]:
     return {table.name: table for table in found}
 
 
-def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
+def render(run: PromptRun, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
     """The page as HTML; everything from outside is escaped."""
-    checks = prompt_sameness.checks(run)
+    checked = prompt_sameness.checks(run)
     return (
         environment()
         .get_template(TEMPLATE)
@@ -71,13 +77,13 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
             },
             shares={part: tables.share_grid(run, tables.share_table(run, part)) for part in COMPONENTS},
             facts=summary.facts(run),
-            size_notice=summary.size_notice(run),
+            size_notice=facts.prompt_size_notice(run),
             seeds_notice=seeds_notice(run),
             seen=summary.seen(run),
             unseen=summary.unseen(run),
             enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
-            checks=checks,
-            checks_verdict=sameness.verdict(checks, run.reference),
+            checks=checked,
+            checks_verdict=verdict(checked, run.reference),
             limits=prompt_sameness.limits(run),
             noise_recorded=any(
                 controls.recorded(metrics, controls.NOISE_SCALE) for metrics in run.metrics.values()

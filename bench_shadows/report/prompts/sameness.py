@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 
-from bench_shadows.report.common.run import Run
-from bench_shadows.report.conditions.controls import ANSWERS, HALVES, SETTINGS
-from bench_shadows.report.conditions.sameness import (
+from bench_shadows.report.common.checks import (
     Check,
     budget,
     general_limits,
@@ -12,6 +10,8 @@ from bench_shadows.report.conditions.sameness import (
     promise,
     skipped_steps,
 )
+from bench_shadows.report.common.controls import ANSWERS, HALVES, SETTINGS
+from bench_shadows.report.common.run import Run
 from bench_shadows.report.prompts.figures import cleaned
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench_shadows.errors import RunError
+from bench_shadows.report.common.run import Run, read_run
 
 COLUMNS = ("split", "id", "group", "task", "baseline", "deduplicated", "answer")
 _TEXTS = ("baseline", "deduplicated")
@@ -43,6 +44,26 @@ class Samples:
         """(samples, those whose two texts differ) of a split."""
         found = [pair for (name, _), pair in self.counts.items() if name == split]
         return sum(pair[0] for pair in found), sum(pair[1] for pair in found)
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptRun(Run):
+    """A study of prompts as its page shows it: a run, and the samples that it reads."""
+
+    samples: Samples = dataclasses.field(default_factory=Samples)
+
+
+def read_prompt_run(folder: Path) -> PromptRun:
+    """Reads the run folder of a study of prompts; what is missing becomes a note, as in `read_run`.
+
+    Raises RunError for a folder that is no run, and for a file that is there and cannot be read or lacks columns.
+    """
+    run = read_run(folder)
+    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    if (path := folder / "data" / "samples.parquet").is_file():
+        return PromptRun(**fields, samples=read_samples(path))
+    absent = "data/samples.parquet is not there: samples are not counted and none is shown."
+    return PromptRun(**fields | {"notes": (*run.notes, absent)})
 
 
 def read_samples(path: Path) -> Samples:

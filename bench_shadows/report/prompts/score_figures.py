@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from bench_shadows.report.common.estimates import Estimate, estimate
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.style import GREY, colour, draw_line, empty, legend, new_figure
-from bench_shadows.report.conditions.held_out import draw_rows, results
+from bench_shadows.report.common.task_rows import draw_rows, results
 from bench_shadows.report.prompts.figures import cleaned, mark
 from bench_shadows.report.prompts.scores import (
     CATEGORIES,

@@ -5,30 +5,14 @@ import statistics
 
 import numpy as np
 
-from bench_shadows.config import Config, VisionConfig
 from bench_shadows.report.common.estimates import Estimate, estimate, paired, write_count, write_number
+from bench_shadows.report.common.facts import parameters, run_facts, share_sentence
+from bench_shadows.report.common.facts import unseen as unseen_of_weights
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import DECODER, at_end
-from bench_shadows.report.conditions.summary import count_parameters, run_facts, share_sentence
-from bench_shadows.report.conditions.summary import unseen as unseen_of_weights
 from bench_shadows.report.prompts.figures import V_PROJ, cleaned, correlation, layered
 from bench_shadows.report.prompts.scores import GROUPS, REPEATED, groups_compared, score_values, task_names
 from bench_shadows.report.prompts.tables import repetition
-
-
-def count_vision_parameters(vision: VisionConfig, hidden_size: int) -> int:
-    """Parameters of the image encoder and of the projector into a decoder of `hidden_size`."""
-    width, inner = vision.hidden_size, vision.intermediate_size
-    patches = 3 * vision.patch_size**2 * width + width + vision.image_tokens * width
-    layer = 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width
-    projector = width * hidden_size + hidden_size + hidden_size * hidden_size + hidden_size
-    return patches + vision.num_layers * layer + projector
-
-
-def parameters(config: Config) -> int:
-    """Parameters of the model: the decoder's, and where it sees images, those that make tokens of them."""
-    seen = count_vision_parameters(config.vision, config.model.hidden_size) if config.vision.image_size else 0
-    return count_parameters(config.model) + seen
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -55,18 +39,6 @@ def training(run: Run) -> str:
     rows = run.statistics.get("rows") or {}
     have = rows.get(run.reference)
     return f"{text}, {write_number(shown / have, 1)} times through {have:,}" if have else text
-
-
-def size_notice(run: Run) -> str:
-    """That the run is small, and what the paper does not say about its own."""
-    config = run.config
-    start = "random weights" if not config.model.initial else "the weights that the config names"
-    return (
-        f"This is a small run: {write_count(parameters(config))} parameters, from {start}, on drawn images. "
-        "Section 6 of the paper says neither how large its model is nor what it started from; its benchmarks take "
-        "one of billions. What is found here holds for this size; whether the paper holds at its own is not "
-        "decided here."
-    )
 
 
 def seen(run: Run) -> list[str]:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from bench_shadows.report.common.estimates import estimate, paired, write_number
+from bench_shadows.report.common.phases import LABELS
 from bench_shadows.report.common.run import Run, order_modules
 from bench_shadows.report.common.tables import Column, Table, at_end, by_seed
-from bench_shadows.report.conditions.corpus import LABELS
 from bench_shadows.report.prompts import duplicates as prompt_duplicates
 from bench_shadows.report.prompts.figures import COMPONENTS, cleaned
-from bench_shadows.report.prompts.samples import Example
+from bench_shadows.report.prompts.samples import Example, PromptRun
 from bench_shadows.report.prompts.scores import GROUPS
 
 TOKENS = {key: f"tokens of {key}s" for key in ("image", "prompt", "answer")} | {"padding": "tokens of padding"}
@@ -36,12 +36,12 @@ def repetition(run: Run) -> str:
     )
 
 
-def data_tables(run: Run) -> list[Table]:
+def data_tables(run: PromptRun) -> list[Table]:
     """The tables of what was repeated and read."""
     return [*duplicate_tables(run), samples_table(run), tokens_table(run), left_out_table(run)]
 
 
-def data_context(run: Run) -> dict[str, Any]:
+def data_context(run: PromptRun) -> dict[str, Any]:
     """What the sections on repetition and data need besides `run` and `tables`."""
     return {"repetition": repetition(run), "examples": side_by_side(run)}
 
@@ -58,7 +58,7 @@ def duplicate_tables(run: Run) -> list[Table]:
     ]
 
 
-def samples_table(run: Run) -> Table:
+def samples_table(run: PromptRun) -> Table:
     """Samples by task: how many train and are held out, and in which share of them the prompt was repeated."""
     counts = run.samples.counts
     order = list(GROUPS)
@@ -142,7 +142,7 @@ def _root_mean_square(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(present**2))) if present.size else float("nan")
 
 
-def side_by_side(run: Run) -> list[tuple[Example, list[tuple[str, bool]]]]:
+def side_by_side(run: PromptRun) -> list[tuple[Example, list[tuple[str, bool]]]]:
     """One example of each group: what stands before its answer, in pieces, and whether a piece was removed."""
     first: dict[str, Example] = {}
     for example in run.samples.examples:

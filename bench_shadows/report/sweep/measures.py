@@ -6,9 +6,10 @@ from typing import Any
 
 from bench_shadows.kinds import kind_of
 from bench_shadows.report.common.estimates import estimate, paired
-from bench_shadows.report.common.run import Frame, Run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.phases import phase_statistics
+from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import Column, Table, at_end, by_seed, decoder
-from bench_shadows.report.conditions.corpus import phase_statistics
 
 BySeed = dict[int, float]
 

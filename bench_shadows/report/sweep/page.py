@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json
 from bench_shadows.kinds import kind_of
+from bench_shadows.report.common import facts
 from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
+from bench_shadows.report.common.picture import Picture
 from bench_shadows.report.common.rendering import environment, place_figures
 from bench_shadows.report.common.run import Run, read_run
 from bench_shadows.report.common.style import (
@@ -29,9 +31,6 @@ from bench_shadows.report.common.style import (
     new_figure,
 )
 from bench_shadows.report.common.tables import Table
-from bench_shadows.report.conditions import summary
-from bench_shadows.report.conditions.gallery import Picture
-from bench_shadows.report.prompts import summary as prompt_summary
 from bench_shadows.report.sweep.measures import BySeed, Measure, Values, collect, grid, measures, tidy
 
 FILE = "sweep.json"
@@ -120,7 +119,7 @@ def write_sweep(out: Path) -> Path:
 
 
 def _size_notice(run: Run) -> str | None:
-    return prompt_summary.size_notice(run) if run.config.kind.name == "prompts" else summary.size_notice(run)
+    return facts.prompt_size_notice(run) if run.config.kind.name == "prompts" else facts.size_notice(run)
 
 
 def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -> Curve:

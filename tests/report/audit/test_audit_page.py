@@ -22,10 +22,10 @@ from bench_shadows.report.audit.capability import asymmetry_table
 from bench_shadows.report.audit.gallery import gallery
 from bench_shadows.report.audit.inputs import read_audit
 from bench_shadows.report.audit.page import build_tables, render, write_audit
+from bench_shadows.report.audit.scores import PAPER_TABLE_2, Score, read_scores, write_scores
 from bench_shadows.report.audit.summary import ten_lines
 from bench_shadows.report.common import style
 from bench_shadows.report.common.rendering import Placed
-from bench_shadows.report.common.scores import PAPER_TABLE_2, Score, read_scores, write_scores
 
 SMALL = tuple(
     dataclasses.replace(fake, layers=12, vision=min(fake.vision, 8), deep=fake.deep and (2, 8)) for fake in FAMILY

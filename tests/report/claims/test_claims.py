@@ -20,7 +20,8 @@ from simulated_studies import NONE, PAPER, simulate
 from bench_shadows.config import ConditionsConfig, DiagnosticsConfig
 from bench_shadows.report.claims.judge import CLAIMS, judge, write_claims
 from bench_shadows.report.claims.verdict import LEVEL, Claim, register
-from bench_shadows.report.common.run import Frame, Run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run
 from bench_shadows.report.conditions.gallery import GALLERY
 
 NAMES = [f"C{number}" for number in range(1, 10)]

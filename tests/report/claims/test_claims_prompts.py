@@ -14,7 +14,8 @@ from simulated_prompt_studies import NOTHING, PROMPTS, PromptEffects, simulate_p
 from bench_shadows.report.claims import verdict
 from bench_shadows.report.claims.judge import PROMPT_CLAIMS, as_json, judge
 from bench_shadows.report.claims.verdict import Claim, register
-from bench_shadows.report.common.run import Frame, Run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run
 
 LAYERS, SEEDS = 32, 40
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bench_shadows.errors import RunError
 from bench_shadows.report.common import paper_values, tables
 from bench_shadows.report.common.estimates import Estimate, estimate, half_width, paired, write_count, write_number
-from bench_shadows.report.common.run import Frame, Run, read_run
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run, read_run
 from bench_shadows.report.conditions import corpus
 
 finite = st.floats(-1e6, 1e6)

@@ -8,8 +8,10 @@ from fake_run import small_config, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_shadows.report.common.run import Frame, Run, read_run
-from bench_shadows.report.conditions import controls, curves, sameness
+from bench_shadows.report.common import checks, controls, curves
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run, read_run
+from bench_shadows.report.conditions import sameness
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def test_a_run_as_designed_passes_every_check(run: Run) -> None:
     found = sameness.checks(run)
     assert len(found) == 9
     assert all(check.holds for check in found)
-    assert sameness.verdict(found).startswith("As far as the files can show: yes. 9 of 9 checks hold")
+    assert checks.verdict(found).startswith("As far as the files can show: yes. 9 of 9 checks hold")
     rows = {row["control"]: row for row in controls.controls_table(run).rows}
     assert rows["learning rate"]["C_first"] == rows["learning rate"]["D_second"] == "equal"
     assert rows["learning rate"]["B_second"].mean > 100
@@ -87,11 +89,11 @@ def test_what_was_not_recorded_is_unknown_and_never_said_to_hold(run: Run) -> No
     )
     found = sameness.checks(bare)
     assert {check.holds for check in found} == {None}
-    assert sameness.verdict(found).startswith("It cannot be said")
-    assert "1 cannot be made" in sameness.verdict([*found[:1], *sameness.checks(run)[:1]])
+    assert checks.verdict(found).startswith("It cannot be said")
+    assert "1 cannot be made" in checks.verdict([*found[:1], *sameness.checks(run)[:1]])
     alone = {name: getattr(run, name).where(condition="A") for name in ("diagnostics", "changes", "evaluation")}
     assert sameness.checks(dataclasses.replace(bare, metrics={}, **alone)) == []
-    assert sameness.verdict([]).startswith("It cannot be said")
+    assert checks.verdict([]).startswith("It cannot be said")
 
 
 def test_limits_name_uncommitted_code_and_other_domains(run: Run) -> None:

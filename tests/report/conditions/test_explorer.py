@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bench_shadows.config import to_dict
 from bench_shadows.files import write_json
+from bench_shadows.report.common import explorer
 from bench_shadows.report.common.run import Run, read_run
-from bench_shadows.report.conditions import explorer
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_figures import overlaps
 
-from bench_shadows.report.common.run import Frame, Run, read_run
-from bench_shadows.report.conditions.gallery import Picture
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.picture import Picture
+from bench_shadows.report.common.run import Run, read_run
+from bench_shadows.report.common.shared_pictures import SHARED
 from bench_shadows.report.prompts.duplicates import pieces
 from bench_shadows.report.prompts.figures import correlation, distances, paired_over_depth
-from bench_shadows.report.prompts.gallery import GALLERY, SHARED
+from bench_shadows.report.prompts.gallery import GALLERY
 from bench_shadows.report.prompts.samples import read_samples
 
-OWN = [picture for picture in GALLERY if picture.name not in SHARED]
+OWN = [picture for picture in GALLERY if picture.name not in {one.name for one in SHARED}]
 
 
 @pytest.fixture(scope="module")

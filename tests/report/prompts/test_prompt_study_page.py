@@ -14,20 +14,21 @@ from test_page import Parsed, words
 from bench_shadows.config import to_dict
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json, write_json
+from bench_shadows.report.common import facts
+from bench_shadows.report.common.explorer import payload
 from bench_shadows.report.common.rendering import Placed
-from bench_shadows.report.common.run import Run, read_run
-from bench_shadows.report.conditions.data_page import write_data_report
-from bench_shadows.report.conditions.explorer import payload
-from bench_shadows.report.conditions.page import write_report
+from bench_shadows.report.common.run import read_run
+from bench_shadows.report.pages import write_data_report, write_report
 from bench_shadows.report.prompts import sameness, summary
 from bench_shadows.report.prompts import scores as prompt_scores
 from bench_shadows.report.prompts import tables as prompt_tables
 from bench_shadows.report.prompts.page import GALLERY, build_tables, render
+from bench_shadows.report.prompts.samples import PromptRun, read_prompt_run
 
 
 def html_of(folder: Path) -> str:
     """The page without the figures, which take their time."""
-    run = read_run(folder)
+    run = read_prompt_run(folder)
     return render(run, {picture.name: Placed(picture) for picture in GALLERY}, build_tables(run))
 
 
@@ -44,7 +45,7 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_the_page_has_every_figure_with_words_for_it_and_links_that_lead_somewhere(folder: Path) -> None:
-    run = read_run(folder)
+    run = read_prompt_run(folder)
     tables = build_tables(run)
     html = render(run, {picture.name: Placed(picture, 900, 300) for picture in GALLERY}, tables)
     parsed = Parsed(html)
@@ -81,7 +82,7 @@ def test_a_report_is_written_whole_and_the_same_again(folder: Path, copied: Path
 @pytest.mark.parametrize("name", ["diagnostics", "changes", "evaluation"])
 def test_figures_do_without_any_one_table(copied: Path, name: str) -> None:
     (copied / f"{name}.parquet").unlink()
-    run = read_run(copied)
+    run = read_prompt_run(copied)
     assert any(picture.draw(run) is None for picture in GALLERY)
     assert any(picture.draw(run) is not None for picture in GALLERY)
 
@@ -93,7 +94,7 @@ def test_the_same_files_give_the_same_page(folder: Path, copied: Path) -> None:
 def test_a_study_of_documents_keeps_its_own_page(tmp_path: Path) -> None:
     write_run(tmp_path, small_config(("A", "C")))
     run = read_run(tmp_path)
-    assert (run.reference, run.duplicates, run.samples.counts) == ("A", {}, {})
+    assert (run.reference, run.duplicates) == ("A", {})
     assert run.phase_shift == run.config.phase_steps
 
 
@@ -173,7 +174,7 @@ def test_a_condition_alone_has_a_page(tmp_path: Path) -> None:
     text = words(html_of(write_prompt_run(tmp_path, alone)))
     assert "Condition baseline is not part of this run." in text
     assert "differences to baseline are left out" in text
-    run = read_run(tmp_path)
+    run = read_prompt_run(tmp_path)
     drawn = {
         picture.name: picture.draw(run) for picture in GALLERY if picture.name in ("groups", "apart", "asked")
     }
@@ -182,7 +183,7 @@ def test_a_condition_alone_has_a_page(tmp_path: Path) -> None:
 
 
 def test_a_study_of_text_alone_says_nothing_of_images(tmp_path: Path) -> None:
-    run = read_run(write_prompt_run(tmp_path, prompt_config((0, 1), layers=2, image_size=0)))
+    run = read_prompt_run(write_prompt_run(tmp_path, prompt_config((0, 1), layers=2, image_size=0)))
     html = html_of(tmp_path)
     assert 'id="vision"' not in html
     assert "vision-language model from" not in words(html)
@@ -192,7 +193,7 @@ def test_a_study_of_text_alone_says_nothing_of_images(tmp_path: Path) -> None:
 
 
 def test_decoder_and_encoder_are_kept_apart(folder: Path) -> None:
-    run = read_run(folder)
+    run = read_prompt_run(folder)
     tables = build_tables(run)
     fitted = {
         part: max(row["fitted"] + row["missing_fits"] for row in tables[name].rows)
@@ -211,7 +212,7 @@ def test_decoder_and_encoder_are_kept_apart(folder: Path) -> None:
 
 
 def test_scores_are_shown_for_both_ways_of_asking_and_every_task(folder: Path) -> None:
-    tables = build_tables(read_run(folder))
+    tables = build_tables(read_prompt_run(folder))
     asked = {(row["group"], row["prompts"]) for row in tables["scores_by_group"].rows}
     assert asked == {
         (name, how) for name in (*prompt_scores.GROUPS.values(), "all") for how in ("clean", "repeated")
@@ -225,19 +226,19 @@ def test_scores_are_shown_for_both_ways_of_asking_and_every_task(folder: Path) -
 
 
 def test_only_the_prompts_differ_in_a_run_as_it_should_be(folder: Path) -> None:
-    found = sameness.checks(read_run(folder))
+    found = sameness.checks(read_prompt_run(folder))
     assert [check.sentence.partition(":")[0] for check in found] == [
         *("Initial weights", "Samples", "Intervention", "Order", "Schedule", "Budget", "Steps"),
     ]
     assert all(check.holds for check in found)
 
 
-def broken(run: Run) -> list[str]:
+def broken(run: PromptRun) -> list[str]:
     return [check.sentence for check in sameness.checks(run) if check.holds is False]
 
 
 def test_what_breaks_the_design_is_named(folder: Path) -> None:
-    run = read_run(folder)
+    run = read_prompt_run(folder)
     tokens = {**run.statistics["tokens"], "baseline": {**run.statistics["tokens"]["baseline"], "answer": 1}}
     assert (
         "the same tokens of answers"
@@ -253,7 +254,7 @@ def test_what_breaks_the_design_is_named(folder: Path) -> None:
 
 
 def test_tasks_that_were_not_learned_are_named(folder: Path) -> None:
-    run = read_run(folder)
+    run = read_prompt_run(folder)
     above, count = summary.above_chance(run)
     assert (len(above), count) == (12, 12)
     value = run.evaluation["value"]
@@ -265,7 +266,7 @@ def test_tasks_that_were_not_learned_are_named(folder: Path) -> None:
 def test_a_damaged_samples_file_is_named(copied: Path) -> None:
     (copied / "data/samples.parquet").write_bytes(b"not a table")
     with pytest.raises(RunError, match=r"samples\.parquet: cannot be read"):
-        read_run(copied)
+        read_prompt_run(copied)
 
 
 def test_the_data_have_a_page_before_anything_is_trained(copied: Path) -> None:
@@ -274,7 +275,7 @@ def test_the_data_have_a_page_before_anything_is_trained(copied: Path) -> None:
     assert "repeated in 75.0 % of 4,800 samples, after cleaning in 0.0 %" in text
     assert "phase" not in text
     assert INSTRUCTION in text
-    tables = {table.name for table in prompt_tables.data_tables(read_run(copied)) if table.rows}
+    tables = {table.name for table in prompt_tables.data_tables(read_prompt_run(copied)) if table.rows}
     assert {path.stem for path in (page.parent / "tables").glob("*.csv")} == tables
 
 
@@ -287,4 +288,4 @@ def test_parameters_are_those_of_the_network() -> None:
     config = prompt_config(layers=1)
     network = nnx.eval_shape(lambda: build_network(config, rngs=nnx.Rngs(0)))
     count = sum(leaf.size for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(network, nnx.Param))))
-    assert summary.parameters(config) == count
+    assert facts.parameters(config) == count

@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench_shadows.report.common.controls import ANSWERS, BATCHES, NOISE_SCALE, OUTCOMES, SETTINGS, recorded
+from bench_shadows.report.common.curves import draw_curves
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.style import (
     GREY,
@@ -18,8 +20,6 @@ from bench_shadows.report.common.style import (
     new_figure,
     phase_shift_keys,
 )
-from bench_shadows.report.conditions.controls import ANSWERS, BATCHES, NOISE_SCALE, OUTCOMES, SETTINGS, recorded
-from bench_shadows.report.conditions.curves import draw_curves
 
 POINTS = 72  # fewer than a loss curve has: the noise from batch to batch is not the question
 NOISE_POINTS = 18  # stretches over which both parts of the noise scale are averaged before they are divided

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench_shadows.errors import DataError
-from bench_shadows.report.common.scores import (
+from bench_shadows.report.audit.scores import (
     PAPER_TABLE_2,
     PERCEPTION,
     REASONING,

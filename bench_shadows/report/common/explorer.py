@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from bench_shadows.report.common.controls import CONTROLS, NOISE_SCALE, RATIOS
+from bench_shadows.report.common.curves import curve
 from bench_shadows.report.common.estimates import half_width, mean
-from bench_shadows.report.common.run import Frame, Run, order_modules
+from bench_shadows.report.common.frame import Frame
+from bench_shadows.report.common.run import Run, order_modules
 from bench_shadows.report.common.style import NAMES, colour
 from bench_shadows.report.common.tables import DECODER, decoder, fraction_label
-from bench_shadows.report.conditions.controls import CONTROLS, NOISE_SCALE, RATIOS
-from bench_shadows.report.conditions.curves import curve
 
 POINTS = 72  # of a curve over training
 RATIO_POINTS = 18
