@@ -11,7 +11,7 @@ from typing import Any, Literal
 from safetensors.numpy import save_file
 
 from bench_shadows.config import Config
-from bench_shadows.data.samples.sample import IMAGE, IMAGE_ID
+from bench_shadows.data.special_tokens import IMAGE, IMAGE_ID
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path
 from bench_shadows.model.huggingface import to_hugging_face

@@ -8,7 +8,7 @@ import jax
 
 from bench_shadows.config import Config, DataConfig, ModelConfig, TrainConfig, to_dict
 from bench_shadows.data.rows.tokenizer import train_bpe
-from bench_shadows.data.samples.sample import END, SPECIAL_TOKENS
+from bench_shadows.data.special_tokens import END, SPECIAL_TOKENS
 from bench_shadows.files import write_json
 from bench_shadows.training.checkpoints.checkpoints import Checkpoints
 from bench_shadows.training.devices.sharding import build_mesh

@@ -27,7 +27,8 @@ from bench_shadows.data.samples.formats import SampleSettings
 from bench_shadows.data.samples.images import RowImages
 from bench_shadows.data.samples.packing import SAMPLES, SETS, Filled, fill
 from bench_shadows.data.samples.pieces import LEFT_OUT, Drawn, draw, pieces
-from bench_shadows.data.samples.sample import SPECIAL_TOKENS, Split
+from bench_shadows.data.samples.sample import Split
+from bench_shadows.data.special_tokens import SPECIAL_TOKENS
 from bench_shadows.data.statistics.frequency import entropy_nats, finite, measures
 from bench_shadows.errors import DataError
 from bench_shadows.files import atomic_path, hash_file, remove, write_json

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID
 from bench_shadows.data.samples.scoring import score
+from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID
 from bench_shadows.evaluation.table import Row, row
 
 ALL = "all"

@@ -24,8 +24,8 @@ from bench_shadows.config import Config, determined
 from bench_shadows.data.rows import tokenizer as tokenizers
 from bench_shadows.data.rows.row_store import RowSet
 from bench_shadows.data.samples.images import RowImages
-from bench_shadows.data.samples.sample import END_ID
 from bench_shadows.data.samples.scoring import score
+from bench_shadows.data.special_tokens import END_ID
 from bench_shadows.declared import Determines
 from bench_shadows.evaluation.answers import chance_rows, count_answers, last_question, loss_rows, match_rows
 from bench_shadows.evaluation.harness import task_rows

@@ -12,7 +12,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
+from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
 
 
 def next_tokens(tokens_BxT: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from bench_shadows.config import Config, ModelConfig, VisionConfig
-from bench_shadows.data.samples.sample import IMAGE_ID
+from bench_shadows.data.special_tokens import IMAGE_ID
 from bench_shadows.model.decoder import Decoder
 from bench_shadows.model.vision import Projector, VisionEncoder, patches
 

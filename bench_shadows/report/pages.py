@@ -14,7 +14,7 @@ def write_report(run_folder: Path) -> Path:
     Measures nothing; the same files give the same bytes. Missing inputs become notes on the page. The folder
     appears whole or stays as it was. Raises RunError for a folder that is no run or holds unreadable files.
     """
-    kind = prompt_page if read_config(run_folder).studies_prompts else page
+    kind = prompt_page if read_config(run_folder).kind.name == "prompts" else page
     return kind.write_report(run_folder)
 
 
@@ -23,5 +23,5 @@ def write_data_report(run_folder: Path) -> Path:
 
     Measures nothing; the same files give the same bytes. Raises RunError where the prepare stage is not finished.
     """
-    kind = prompt_data_page if read_config(run_folder).studies_prompts else data_page
+    kind = prompt_data_page if read_config(run_folder).kind.name == "prompts" else data_page
     return kind.write_data_report(run_folder)

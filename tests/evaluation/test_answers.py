@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID, Sample
+from bench_shadows.data.samples.sample import Sample
+from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
 from bench_shadows.evaluation.answers import chance_rows, count_answers, last_question, loss_rows, match_rows
 
 NAMES = ["multimodal/ocr", "multimodal/ocr", "multimodal/counting", "language/sums"]

@@ -16,8 +16,8 @@ from bench_shadows.config import Config
 from bench_shadows.config_file import load
 from bench_shadows.data.prepare import prepare
 from bench_shadows.data.rows import tokenizer
-from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID
 from bench_shadows.data.samples.scoring import score
+from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID
 from bench_shadows.evaluation.prompts import SPARE, HeldOut, PromptSuites, inputs, read_held_out
 from bench_shadows.model.decoder import Decoder, parameters, with_parameters
 from bench_shadows.model.network import build_network

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from bench_shadows.config import Config, ModelConfig, VisionConfig
-from bench_shadows.data.samples.sample import IMAGE_ID
+from bench_shadows.data.special_tokens import IMAGE_ID
 from bench_shadows.model.decoder import Decoder, parameters, with_parameters
 from bench_shadows.model.generation import CHUNK, Sampling, build_generate
 from bench_shadows.model.network import build_network

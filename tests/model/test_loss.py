@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
+from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
 from bench_shadows.model.loss import answer_weights, cross_entropy, next_tokens, token_losses
 
 ROWS, LENGTH, WIDTH, VOCABULARY = 3, 10, 8, 29

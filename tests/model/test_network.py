@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from bench_shadows.config import Config, ModelConfig, VisionConfig
-from bench_shadows.data.samples.sample import IMAGE_ID
+from bench_shadows.data.special_tokens import IMAGE_ID
 from bench_shadows.model.decoder import Decoder, parameters, with_parameters
 from bench_shadows.model.loss import cross_entropy, next_tokens
 from bench_shadows.model.network import VisionLanguageModel, build_network

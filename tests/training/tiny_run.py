@@ -23,7 +23,7 @@ from bench_shadows.data.rows.loader import Batch
 from bench_shadows.data.rows.plans import plan_path, save_plan
 from bench_shadows.data.rows.row_store import NAMES, write_rows
 from bench_shadows.data.samples.images import write_images
-from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID, IMAGE_ID, SPECIAL_TOKENS, USER_ID
+from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID, IMAGE_ID, SPECIAL_TOKENS, USER_ID
 from bench_shadows.kinds.prompts import KIND as PROMPTS
 
 MODEL = ModelConfig(num_layers=2, hidden_size=16, intermediate_size=32, num_heads=4, num_kv_heads=2, vocab_size=64)

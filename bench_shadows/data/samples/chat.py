@@ -1,6 +1,6 @@
 """Turns as rows of samples have them (`encoding.py`), for transformers' `apply_chat_template`."""
 
-from bench_shadows.data.samples.sample import ASSISTANT, IMAGE, USER
+from bench_shadows.data.special_tokens import ASSISTANT, IMAGE, USER
 
 CHAT = f"""
 {{%- for message in messages -%}}

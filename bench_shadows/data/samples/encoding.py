@@ -14,7 +14,8 @@ import numpy as np
 from bench_shadows.config import PromptsConfig
 from bench_shadows.data.rows.row_store import TOKEN
 from bench_shadows.data.samples.repetition import Cleaned, Rules, deduplicate, is_below, texts
-from bench_shadows.data.samples.sample import ASSISTANT_ID, END_ID, IMAGE_ID, PLACEHOLDER, USER_ID
+from bench_shadows.data.samples.sample import PLACEHOLDER
+from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID, IMAGE_ID, USER_ID
 
 PLAIN = ("instruction", "prompt", "question", "query", "input")
 """Fields of plain records that ask; the last one of them is the user's turn."""

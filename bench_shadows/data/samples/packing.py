@@ -27,8 +27,9 @@ from bench_shadows.data.samples.images import write_images
 from bench_shadows.data.samples.pieces import Drawn
 from bench_shadows.data.samples.repetition import Cleaned, Rules, texts
 from bench_shadows.data.samples.repetition_report import Account
-from bench_shadows.data.samples.sample import END_ID, SPECIAL_TOKENS, Split
+from bench_shadows.data.samples.sample import Split
 from bench_shadows.data.samples.templates import repeated
+from bench_shadows.data.special_tokens import END_ID, SPECIAL_TOKENS
 from bench_shadows.errors import DataError
 from bench_shadows.progress import Progress
 

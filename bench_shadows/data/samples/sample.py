@@ -1,7 +1,7 @@
 """A vision-language sample: an image or none, a conversation about it, and the fields that a pipeline puts around.
 
-LLaVA's layout, so that a user's own JSONL is read as it is. What a sample says is text; `rows.py` makes token ids
-of it, with the special tokens below.
+LLaVA's layout, so that a user's own JSONL is read as it is. What a sample says is text; `encoding.py` makes token
+ids of it, with the special tokens of `data/special_tokens.py`.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict
@@ -9,13 +9,6 @@ from typing import Any, Literal, NotRequired, TypedDict
 GROUPS = ("multimodal", "language", "documents", "instructions")
 """Our reading of Table 3's categories: General-MLLM, General-LLM, Business-MLLM and -LLM, Instruct-Following."""
 
-END = "<|endoftext|>"
-IMAGE = "<|image|>"
-USER = "<|user|>"
-ASSISTANT = "<|assistant|>"
-SPECIAL_TOKENS = (END, IMAGE, USER, ASSISTANT)
-"""The first token ids of the tokenizer, in this order."""
-END_ID, IMAGE_ID, USER_ID, ASSISTANT_ID = range(len(SPECIAL_TOKENS))
 
 PLACEHOLDER = "<image>"
 """Where an image stands in a user's turn, as LLaVA writes it. In a row the image is always before the text."""

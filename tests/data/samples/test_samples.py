@@ -22,7 +22,7 @@ from bench_shadows.data.rows.plans import load_plan, plan_path
 from bench_shadows.data.rows.row_store import RowSet, RowStore
 from bench_shadows.data.rows.tokenizer import load, train_bpe
 from bench_shadows.data.samples.encoding import clean, dialogue, encode, row
-from bench_shadows.data.samples.sample import END_ID, IMAGE_ID, SPECIAL_TOKENS
+from bench_shadows.data.special_tokens import END_ID, IMAGE_ID, SPECIAL_TOKENS
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file
 from bench_shadows.kinds.prompts import KIND

@@ -15,7 +15,7 @@ from tiny_run import CONFIG, some_batch, some_rows, with_train
 
 from bench_shadows.config import ConditionsConfig, VisionConfig
 from bench_shadows.data.rows.loader import Batch
-from bench_shadows.data.samples.sample import ASSISTANT_ID, IMAGE_ID, USER_ID
+from bench_shadows.data.special_tokens import ASSISTANT_ID, IMAGE_ID, USER_ID
 from bench_shadows.errors import ConfigError
 from bench_shadows.training.devices.feeding import place
 from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh, state_shardings
