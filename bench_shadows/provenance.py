@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
-"""Variables that change what the compilers make; ours (training/xla_flags.py) are in them."""
+"""Variables that change what the compilers make; ours (training/compile/xla_flags.py) are in them."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tokenizers", "pyarrow")
 
 

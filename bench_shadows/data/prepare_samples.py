@@ -1,7 +1,7 @@
 """The data of a study of prompts: samples -> tokenizer -> rows and images -> plans -> statistics.
 
-    sources -> drawn/ (drawn.py) -> tokenizer.json -> rows/{baseline,deduplicated,held_out,held_out_repeated},
-    images/{train,held_out} (fill.py) -> samples.parquet, token_counts.npy, statistics.json, duplicates.json,
+    sources -> drawn/ (pieces.py) -> tokenizer.json -> rows/{baseline,deduplicated,held_out,held_out_repeated},
+    images/{train,held_out} (packing.py) -> samples.parquet, token_counts.npy, statistics.json, duplicates.json,
     documents.json, plans/
 
 Row n of `baseline` and of `deduplicated` is the same sample, its prompts as the pipeline left them and cleaned.

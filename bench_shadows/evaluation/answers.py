@@ -1,6 +1,6 @@
 """Answers to held-out samples: how likely the right one is, and whether the model gives it.
 
-Scores are exact or verifiable (`data.vision.scoring`), never a judge's. Suite `tasks` has a task by itself, as
+Scores are exact or verifiable (`data.samples.scoring`), never a judge's. Suite `tasks` has a task by itself, as
 `documents/table`; suite `groups` the groups of the paper's Table 3 and `all`. A group's exact match is the mean of
 its tasks', as the paper averages benchmarks (appendix A.2); its loss is that of all its tokens.
 

@@ -2,7 +2,7 @@
 
 A source is an entry of config.data.sources:
 
-    builtin                                 the built-in corpus (builtin.py)
+    builtin                                 the built-in corpus (builtin/builtin.py)
     data/*.jsonl.gz, corpus, s3://bucket/c4 files, globs, folders and URIs (sources/storage.py) of JSON lines,
                                             Parquet, text and code (sources/files.py)
     tfds:NAME[/CONFIG][:VERSION][@SPLIT]    a prepared set, or its folder (sources/tfds.py)

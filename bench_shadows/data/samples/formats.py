@@ -2,7 +2,7 @@
 
     conversations: [{from, value}, ...]     LLaVA, ShareGPT
     messages: [{role, content}, ...]        chat; a first turn of the system becomes `system`
-    prompt + answer                         plain records: `PLAIN` and the answers' names of data/prompts.py
+    prompt + answer                         plain records: `PLAIN` and the answers' names of repetition.py
 
 A record that cannot be used is counted with its place and reason. Other fields stay as they are and are not read.
 """

@@ -12,7 +12,7 @@ CAUSES = {
     "stopped": "stopped",
     "unknown": "unknown",
 }
-"""Cause in goodput.jsonl -> its heading; training/goodput.py says what each of them is."""
+"""Cause in goodput.jsonl -> its heading; training/logs/goodput.py says what each of them is."""
 
 
 def wall_time_table(run: Run) -> Table:

@@ -17,8 +17,9 @@ _ONLY_CSV = re.compile(r"(^|\.)(repetitions\.|decile_shares|domain_shares|positi
 def phase_table(run: Run) -> Table:
     """Every measure of both phases by condition: the mean over seeds, ± half of its 95 % interval over the text.
 
-    The interval says how far the measure would move with other text of the same kind (`data.resampling`), not how
-    far it moves between seeds, which mostly read the same rows in another order.
+    The interval says how far the measure would move with other text of the same kind
+    (`data.statistics.resampling`), not how far it moves between seeds, which mostly read the same rows in another
+    order.
     """
     by_run = phase_statistics(run)
     conditions = sorted({name for name, _ in by_run})
