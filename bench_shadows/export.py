@@ -34,20 +34,20 @@ def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
     saved = find(checkpoint)
     if out.exists():
         raise RunError(f"{out} is there already; name another folder with --out")
-    config, words = saved.config, saved.tokenizer()
+    config, tokenizer = saved.config, saved.tokenizer()
     sees, params = config.vision.image_size > 0, saved.params()
     tensors = to_llava(params, config.vision) if sees else to_hugging_face(params)
     tensors = {name: array.astype(dtype, copy=False) for name, array in tensors.items()}
     with atomic_path(out) as temporary:
         temporary.mkdir(parents=True)
         save_file(tensors, temporary / "model.safetensors", {"format": "pt"})
-        words.save(temporary / "tokenizer.json")
-        ending = words.end_of_text_name
+        tokenizer.save(temporary / "tokenizer.json")
+        ending = tokenizer.end_of_text_name
         files = {
-            "config.json": (llava_config if sees else llama_config)(config, words.end_of_text, dtype),
+            "config.json": (llava_config if sees else llama_config)(config, tokenizer.end_of_text, dtype),
             "generation_config.json": {
-                "eos_token_id": words.end_of_text,
-                "pad_token_id": words.end_of_text,
+                "eos_token_id": tokenizer.end_of_text,
+                "pad_token_id": tokenizer.end_of_text,
                 "do_sample": False,
             },
             "tokenizer_config.json": {

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from bench_shadows.config_file import from_dict
-from bench_shadows.data.rows import tokenizer
 from bench_shadows.data.rows.plans import load_plan, plan_path
 from bench_shadows.data.rows.row_store import RowStore
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.data.statistics.statistics import condition_statistics
 from bench_shadows.data.statistics.text_statistics import document_statistics
 from bench_shadows.files import read_json
@@ -30,9 +30,11 @@ def main() -> None:
     names = dict.fromkeys(("A", *config.conditions.names))
     plans = {f"{n}-seed{s}": load_plan(plan_path(data, n, s)) for s in config.conditions.seeds for n in names}
     store, counts = RowStore.open(data / "rows"), np.load(data / "token_counts.npy")
-    words = tokenizer.load(data / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load_tokenizer(data / "tokenizer.json", config.model.vocab_size)
     phase = config.phase_steps * config.train.batch_size
-    _timed(f"tokens, {len(plans)} plans", lambda: condition_statistics(store, plans, phase, counts, words.decode))
+    _timed(
+        f"tokens, {len(plans)} plans", lambda: condition_statistics(store, plans, phase, counts, tokenizer.decode)
+    )
     _timed("words", lambda: document_statistics(data / "documents.parquet"))
 
 

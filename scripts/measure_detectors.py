@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from bench_shadows.data.corpus import detect, languages
 from bench_shadows.data.corpus.builtin import archives, builtin
 from bench_shadows.data.corpus.document import KINDS, Document
-from bench_shadows.data.rows import tokenizer
+from bench_shadows.data.rows.tokenizer import train_bpe
 from bench_shadows.files import cache_folder
 
 LENGTHS = (30, 100, 300, 1000)  # characters of the translations
@@ -152,14 +152,14 @@ def _speed(documents: Sequence[Document]) -> None:
     texts = [document.text for document in documents]
     random.Random(0).shuffle(texts)
     prose = [document.text for document in documents if document.domain in ("prose", "plays", "scripture")]
-    words = tokenizer.train_bpe(texts[:1000], 4096)
+    tokenizer = train_bpe(texts[:1000], 4096)
     natural = [document.text for document in documents if document.kind != "code"]
     runs: list[tuple[str, Callable[[str], object], list[str]]] = [
         ("exercise by rules", detect.is_exercise, texts),
         ("kind, rules and magika", kind_of, texts),
         ("kind, prose only", kind_of, prose),
         ("natural language", detect.natural_language, natural),
-        ("tokenisation (BPE, 4,096)", lambda text: words.encode_batch([text]), texts),
+        ("tokenisation (BPE, 4,096)", lambda text: tokenizer.encode_batch([text]), texts),
     ]
     for label, function, chosen in runs:
         function(chosen[0])  # models are loaded

@@ -19,7 +19,7 @@ from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.corpus.workers import LOCAL, Engine
 from bench_shadows.data.fingerprint import claim
 from bench_shadows.data.rewriting.rewrite import Rewriting, rewrite_shard
-from bench_shadows.data.rows import row_store, tokenizer
+from bench_shadows.data.rows import row_store
 from bench_shadows.data.rows.plans import RowCounts, build_plans, check_counts, load_plan, plan_path, save_plan
 from bench_shadows.data.rows.sampled_corpus import (
     Drawn,
@@ -30,6 +30,7 @@ from bench_shadows.data.rows.sampled_corpus import (
     run_tokenizer,
 )
 from bench_shadows.data.rows.segments import DOCUMENTS, Filled, Filling, Packing, pack
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.data.statistics import statistics
 from bench_shadows.data.statistics.text_statistics import document_statistics
 from bench_shadows.errors import DataError
@@ -106,8 +107,8 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
     """Chooses the documents, trains the tokenizer, rewrites, packs."""
     wanted = wanted_text(config)
     drawn = draw_corpus(wanted, folder, engine)
-    words = run_tokenizer(wanted, folder / "tokenizer.json", drawn)
-    filling = Filling(wanted, folder, drawn, bytes_per_token(wanted, drawn, words), engine)
+    tokenizer = run_tokenizer(wanted, folder / "tokenizer.json", drawn)
+    filling = Filling(wanted, folder, drawn, bytes_per_token(wanted, drawn, tokenizer), engine)
     first = filling.fill("first", 0, wanted.first_rows, rewritten=wanted.rewriting is not None)
     start = first.segments[-1].stop if first.segments else 0
     second = filling.fill("second", start, wanted.second_rows)
@@ -115,7 +116,7 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
 
     sets = {"first": first, "second": second, "rewritten": first, "held_out": held_out}
     _check_text(config, drawn, sets)
-    _pack(wanted.data, folder, sets, words.end_of_text, engine)
+    _pack(wanted.data, folder, sets, tokenizer.end_of_text, engine)
     _write_documents(folder / "documents.parquet", [held_out, first, second])
     made = {name: row_store.RowSet(folder / "rows" / name).description for name in SETS}
     description = {
@@ -203,7 +204,7 @@ def _statistics(config: Config, folder: Path) -> None:
     if path.exists() and (folder / "token_counts.npy").exists() and plans.keys() == _described_runs(path):
         return
     store = row_store.RowStore.open(folder / "rows")
-    words = tokenizer.load(folder / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load_tokenizer(folder / "tokenizer.json", config.model.vocab_size)
     coverage = load_plan(plan_path(folder, "A", config.conditions.seeds[0]))
     say(f"statistics: what {len(plans)} plans show")
     counts = statistics.count_tokens(store, coverage, config.model.vocab_size)
@@ -217,7 +218,7 @@ def _statistics(config: Config, folder: Path) -> None:
             "vocab_size": config.model.vocab_size,
             "rows": {rows_set.folder.name: len(rows_set) for rows_set in store.sets},
             "unigram_entropy_nats": statistics.entropy_nats(counts),
-            "conditions": statistics.condition_statistics(store, plans, phase, counts, words.decode),
+            "conditions": statistics.condition_statistics(store, plans, phase, counts, tokenizer.decode),
             "words": document_statistics(folder / "documents.parquet"),
         },
     )

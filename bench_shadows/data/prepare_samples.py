@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 from bench_shadows.config import Config, DataConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.workers import LOCAL, Engine
-from bench_shadows.data.rows import row_store, tokenizer
+from bench_shadows.data.rows import row_store
 from bench_shadows.data.rows.plans import plan_path, save_plan
+from bench_shadows.data.rows.tokenizer import Tokenizer, train_bpe
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.data.samples.encoding import dialogue
 from bench_shadows.data.samples.formats import SampleSettings
 from bench_shadows.data.samples.images import RowImages
@@ -81,8 +83,8 @@ def _make(settings: SampleSettings, vocab_size: int, folder: Path, engine: Engin
     for split, some in numbers.items():
         if not some:
             raise DataError(_too_few(settings.data.sources, drawn, split, counts))
-    words = _tokenizer(settings, vocab_size, folder / "tokenizer.json", drawn, numbers["train"])
-    filled = [fill(settings, folder, split, drawn, some, words) for split, some in numbers.items()]
+    tokenizer = _tokenizer(settings, vocab_size, folder / "tokenizer.json", drawn, numbers["train"])
+    filled = [fill(settings, folder, split, drawn, some, tokenizer) for split, some in numbers.items()]
     _write_tables(settings.data.seq_len, folder, filled, counts, left_out)
 
 
@@ -143,7 +145,7 @@ def split_samples(data: DataConfig, drawn: Drawn) -> tuple[dict[Split, list[int]
 
 def _tokenizer(
     settings: SampleSettings, vocab_size: int, path: Path, drawn: Drawn, numbers: Sequence[int]
-) -> tokenizer.Tokenizer:
+) -> Tokenizer:
     """The run's tokenizer, trained on prompts as they are and answers, samples of all tasks mixed."""
     if not path.exists():
         order = np.random.default_rng(settings.data.seed).permutation(numbers)
@@ -154,8 +156,8 @@ def _tokenizer(
                     yield "\n".join(text for turn in dialogue(sample, settings.prompts) for text in turn)
 
         say(f"tokenizer: {vocab_size:,} tokens")
-        tokenizer.train_bpe(texts(), vocab_size, special_tokens=SPECIAL_TOKENS).save(path)
-    return tokenizer.load(path, vocab_size)
+        train_bpe(texts(), vocab_size, special_tokens=SPECIAL_TOKENS).save(path)
+    return load_tokenizer(path, vocab_size)
 
 
 # ---- tables

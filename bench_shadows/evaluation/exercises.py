@@ -69,11 +69,11 @@ def make_questions(config: EvaluationConfig, documents: int, seed: int) -> list[
     ]
 
 
-def encode(questions: Sequence[Question], words: Tokenizer) -> list[Encoded]:
+def encode(questions: Sequence[Question], tokenizer: Tokenizer) -> list[Encoded]:
     """Token ids of prompts and answers, encoded apart."""
-    end = np.array([words.end_of_text], np.uint32)
-    prompts = words.encode_batch([question.exercise.prompt for question in questions])
-    answers = words.encode_batch([f" {question.exercise.answer}" for question in questions])
+    end = np.array([tokenizer.end_of_text], np.uint32)
+    prompts = tokenizer.encode_batch([question.exercise.prompt for question in questions])
+    answers = tokenizer.encode_batch([f" {question.exercise.answer}" for question in questions])
     return [Encoded(np.concatenate([end, p]), a) for p, a in zip(prompts, answers, strict=True)]
 
 

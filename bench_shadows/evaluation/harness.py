@@ -77,7 +77,7 @@ def run_harness(
 def evaluate(
     params: Mapping[str, Any],
     config: Config,
-    words: Tokenizer,
+    tokenizer: Tokenizer,
     tasks: Sequence[str],
     include: Sequence[Path] = (),
     limit: int | None = None,
@@ -112,17 +112,19 @@ def evaluate(
         if own is None or (num_fewshot is not None and own != 0):  # a task's 0 is meant so
             task.set_config("num_fewshot", num_fewshot or 0)
         task.set_fewshot_seed(DEFAULT_OTHER_SEED)
-    model = Checkpoint(params, config, words, journal)
+    model = Checkpoint(params, config, tokenizer, journal)
     found = lm_eval.evaluate(model, loaded, limit=limit, log_samples=False)
     kept = {name: found[name] for name in KEPT if name in found}
     plain = json.loads(json.dumps(kept, default=handle_non_serializable), parse_constant=lambda _: None)
     return {"lm_eval": lm_eval.__version__} | plain
 
 
-def task_rows(params: Mapping[str, Any], config: Config, words: Tokenizer, tasks: Sequence[str]) -> Iterator[Row]:
+def task_rows(
+    params: Mapping[str, Any], config: Config, tokenizer: Tokenizer, tasks: Sequence[str]
+) -> Iterator[Row]:
     """Rows of one checkpoint, none of no tasks. Raises as `run_harness`."""
     if tasks:
-        yield from table_rows(evaluate(params, config, words, tasks))
+        yield from table_rows(evaluate(params, config, tokenizer, tasks))
 
 
 def table_rows(found: Mapping[str, Any]) -> Iterator[Row]:

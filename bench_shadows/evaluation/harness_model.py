@@ -47,9 +47,11 @@ class Checkpoint(TemplateLM):
       journal: a file that keeps what was answered, so that a killed evaluation goes on; None: nothing is kept.
     """
 
-    def __init__(self, params: Mapping[str, Any], config: Config, words: Tokenizer, journal: Path | None = None):
+    def __init__(
+        self, params: Mapping[str, Any], config: Config, tokenizer: Tokenizer, journal: Path | None = None
+    ):
         super().__init__()
-        self._params, self._config, self._words = jax.device_put(dict(params)), config, words
+        self._params, self._config, self._tokenizer = jax.device_put(dict(params)), config, tokenizer
         self._scores = _build_scores(config)
         self._generate = build_generate(config.model, config.vision)
         self._journal = _Journal(journal)
@@ -58,7 +60,7 @@ class Checkpoint(TemplateLM):
     @property
     def eot_token_id(self) -> int:
         """Ends a text, and stands before one that has no context."""
-        return self._words.end_of_text
+        return self._tokenizer.end_of_text
 
     @property
     def tokenizer_name(self) -> str:
@@ -67,7 +69,7 @@ class Checkpoint(TemplateLM):
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
         """Token ids of a text, nothing added."""
-        return self._words.encode_batch([string])[0].tolist()
+        return self._tokenizer.encode_batch([string])[0].tolist()
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation in nats, and whether greedy decoding says it."""
@@ -96,7 +98,7 @@ class Checkpoint(TemplateLM):
             if len(continuation) > self.max_length:
                 raise RunError(
                     f"a continuation of {len(continuation)} tokens does not fit the model's {self.max_length}: "
-                    f"{self._words.decode(continuation)[:80]!r}; leave that task out"
+                    f"{self._tokenizer.decode(continuation)[:80]!r}; leave that task out"
                 )
         texts = [(context + continuation)[-(self.max_length + 1) :] for context, continuation in waiting]
         plan = plan_batches(
@@ -135,7 +137,7 @@ class Checkpoint(TemplateLM):
     def _continue(self, contexts: Sequence[str], wanted: dict[str, Any], progress: Progress) -> list[str]:
         """The texts behind contexts that are continued in the same way."""
         until, max_new, sampling = self._manner(wanted)
-        own = [ids.tolist()[max_new - self.max_length :] for ids in self._words.encode_batch(contexts)]
+        own = [ids.tolist()[max_new - self.max_length :] for ids in self._tokenizer.encode_batch(contexts)]
         prompts = [ids or [self.prefix_token_id] for ids in own]
         keys = [hash_json(["generation", prompt, until, max_new]) for prompt in prompts]
         # What is drawn at random is drawn anew: equal requests want different answers.
@@ -152,9 +154,9 @@ class Checkpoint(TemplateLM):
                 max_new,
                 self.eot_token_id,
                 sampling._replace(seed=start),
-                lambda tokens: any(word in self._words.decode(tokens) for word in until),
+                lambda tokens: any(word in self._tokenizer.decode(tokens) for word in until),
             )
-            texts = [postprocess_generated_text(self._words.decode(tokens), until, None) for tokens in said]
+            texts = [postprocess_generated_text(self._tokenizer.decode(tokens), until, None) for tokens in said]
             drawn |= dict(zip(chosen, texts, strict=True))
             if not sampling.temperature:
                 self._journal.add({keys[index]: drawn[index] for index in chosen})
@@ -169,7 +171,7 @@ class Checkpoint(TemplateLM):
             raise RunError(
                 f"a task asks to generate with {wanted}; there are {', '.join(sorted(_KNOWN))}, one beam"
             )
-        until = [word for word in handle_stop_sequences(rule["until"], self._words.end_of_text_name) if word]
+        until = [word for word in handle_stop_sequences(rule["until"], self._tokenizer.end_of_text_name) if word]
         max_new = rule["max_gen_toks"]
         if max_new >= self.max_length:
             say(

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.config import Config, determined
-from bench_shadows.data.rows import tokenizer as tokenizers
 from bench_shadows.data.rows.row_store import RowSet
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.data.samples.images import RowImages
 from bench_shadows.data.samples.scoring import score
 from bench_shadows.data.special_tokens import END_ID
@@ -67,7 +67,7 @@ class PromptSuites:
 
     def __init__(self, config: Config, folder: Path):
         self.config, data = config, folder / "data"
-        self.words = tokenizers.load(data / "tokenizer.json", config.model.vocab_size)
+        self.tokenizer = load_tokenizer(data / "tokenizer.json", config.model.vocab_size)
         self._held_out = read_held_out(config, data)
         self._losses, self._generate = build_losses(config), build_generate(config.model, config.vision)
         training = count_answers(
@@ -96,7 +96,7 @@ class PromptSuites:
         if last:
             yield from self._chance
             decoder = {name: part for name, part in on_device.items() if name not in ENCODER}
-            yield from task_rows(decoder, self.config, self.words, self.config.evaluation.tasks)
+            yield from task_rows(decoder, self.config, self.tokenizer, self.config.evaluation.tasks)
 
     def _nats(
         self, params: Mapping[str, Any], numbers_M: np.ndarray, rows_MxT: np.ndarray, answers_MxT: np.ndarray
@@ -123,7 +123,7 @@ class PromptSuites:
             prompts = [asked[index].prompt for index in mine]
             replies = self._generate(params, prompts, longest, END_ID, images=images)
             for index, reply in zip(mine, replies, strict=True):
-                right_N[index] = score(self._held_out.samples[index], self.words.decode(reply))
+                right_N[index] = score(self._held_out.samples[index], self.tokenizer.decode(reply))
         return right_N
 
     def _halves(self, numbers_M: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -138,7 +138,7 @@ class PromptSuites:
     ) -> Iterator[Row]:
         """Of the answers, with their ends, of samples without an image (`mine_M`); `count` is tokens."""
         targets = np.roll(rows_MxT, -1, axis=1)[mine_M][answers_MxT[mine_M]]
-        nats, size = float(nats_M[mine_M].sum()), int(self.words.token_bytes[targets].sum())
+        nats, size = float(nats_M[mine_M].sum()), int(self.tokenizer.token_bytes[targets].sum())
         yield row("likelihood", "language", "loss_nats_per_token", nats / max(len(targets), 1), len(targets))
         yield row("likelihood", "language", "bits_per_byte", nats / math.log(2) / max(size, 1), len(targets))
 

@@ -17,8 +17,8 @@ from bench_shadows.config import Config, determined
 from bench_shadows.data.corpus.builtin.builtin import exercise_documents
 from bench_shadows.data.corpus.builtin.exercises import Exercise
 from bench_shadows.data.corpus.document import FIELDS, Document
-from bench_shadows.data.rows import tokenizer as tokenizers
 from bench_shadows.data.rows.row_store import RowSet
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.data.statistics.statistics import frequency_deciles
 from bench_shadows.declared import Determines
 from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages
@@ -56,7 +56,7 @@ class Suites:
 
     def __init__(self, config: Config, folder: Path):
         self.config, self.data = config, folder / "data"
-        self.words = tokenizers.load(self.data / "tokenizer.json", config.model.vocab_size)
+        self.tokenizer = load_tokenizer(self.data / "tokenizer.json", config.model.vocab_size)
         self.losses = build_losses(config)
         self._suites: list[Suite] = [
             self._likelihood(),
@@ -74,7 +74,7 @@ class Suites:
         on_device = jax.device_put(params)
         rows = itertools.chain.from_iterable(suite(on_device) for suite in self._suites)
         tasks = self.config.evaluation.tasks if last else ()
-        return itertools.chain(rows, task_rows(on_device, self.config, self.words, tasks))
+        return itertools.chain(rows, task_rows(on_device, self.config, self.tokenizer, tasks))
 
     def _likelihood(self) -> Suite:
         held_out = RowSet(self.data / "rows" / "held_out")
@@ -85,7 +85,7 @@ class Suites:
         rows_NxT = held_out.read(np.concatenate(list(domains.values())))
         domains_N = np.repeat(list(domains), [len(indices) for indices in domains.values()])
         deciles_V = frequency_deciles(np.load(self.data / "token_counts.npy"))
-        lengths_V, end = self.words.token_bytes, self.words.end_of_text
+        lengths_V, end = self.tokenizer.token_bytes, self.tokenizer.end_of_text
         return lambda params: likelihood_rows(
             self.losses(params, rows_NxT), rows_NxT, domains_N, lengths_V, deciles_V, end
         )
@@ -95,7 +95,7 @@ class Suites:
         sequences = self._sequences([text for pair in pairs for text in (*pair.true, *pair.swapped)])
 
         def rows(params: Mapping[str, Any]) -> Iterator[Row]:
-            found = sequence_losses(self.losses, params, sequences, self.words.end_of_text)
+            found = sequence_losses(self.losses, params, sequences, self.tokenizer.end_of_text)
             nats = np.array([one.astype(np.float64).sum() for one in found])
             return rare_word_rows(pairs, nats.reshape(len(pairs), 4))
 
@@ -113,7 +113,7 @@ class Suites:
     def _canonical(self) -> Suite:
         passages = [Passage(**entry) for entry in self._made("canonical", self._make_passages)]
         sequences = {form: self._sequences([getattr(one, form) for one in passages]) for form in FORMS}
-        lengths_V, end = self.words.token_bytes, self.words.end_of_text
+        lengths_V, end = self.tokenizer.token_bytes, self.tokenizer.end_of_text
         sizes = {form: sum(int(lengths_V[one[1:]].sum()) for one in found) for form, found in sequences.items()}
 
         def rows(params: Mapping[str, Any]) -> Iterator[Row]:
@@ -140,7 +140,7 @@ class Suites:
             return lambda params: iter(())
         made = self._made("exercises", self._make_questions)
         questions = [Question(entry["kind"], Exercise(**entry["exercise"])) for entry in made]
-        encoded = encode(questions, self.words)
+        encoded = encode(questions, self.tokenizer)
         fits = [len(one.whole) + SPARE <= self.config.data.seq_len for one in encoded]
         if not all(fits):
             say(
@@ -150,7 +150,7 @@ class Suites:
         asked = [one for one, good in zip(questions, fits, strict=True) if good]
         encoded = [one for one, good in zip(encoded, fits, strict=True) if good]
         tokens = np.array([len(one.answer) for one in encoded], np.int64)
-        generate, end = build_generate(self.config.model), self.words.end_of_text
+        generate, end = build_generate(self.config.model), self.tokenizer.end_of_text
 
         def rows(params: Mapping[str, Any]) -> Iterator[Row]:
             found = sequence_losses(self.losses, params, [one.whole for one in encoded], end)
@@ -159,7 +159,8 @@ class Suites:
             longest = int(tokens.max(initial=0)) + SPARE
             replies = generate(params, [one.prompt for one in encoded], longest, end)
             right = [
-                is_right(one.exercise, self.words.decode(reply)) for one, reply in zip(asked, replies, strict=True)
+                is_right(one.exercise, self.tokenizer.decode(reply))
+                for one, reply in zip(asked, replies, strict=True)
             ]
             return exercise_rows(asked, nats, tokens, np.array(right, bool))
 
@@ -171,8 +172,10 @@ class Suites:
 
     def _sequences(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids behind an end of text, as at the beginning of a document, cut to the row's length."""
-        end = np.array([self.words.end_of_text], np.uint32)
-        return [np.concatenate([end, ids])[: self.config.data.seq_len] for ids in self.words.encode_batch(texts)]
+        end = np.array([self.tokenizer.end_of_text], np.uint32)
+        return [
+            np.concatenate([end, ids])[: self.config.data.seq_len] for ids in self.tokenizer.encode_batch(texts)
+        ]
 
     def _held_out(self) -> list[Document]:
         """The run's held-out documents; they stand first in documents.parquet."""

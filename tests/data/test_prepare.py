@@ -97,7 +97,7 @@ def test_the_splits_share_no_document_and_the_rows_are_theirs(prepared: Prepared
     table = pq.read_table(folder / "documents.parquet").to_pydict()
     assert len(set(table["id"])) == len(table["id"])
     assert set(table["split"]) == {"first", "second", "held_out"}
-    words = load(folder / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load(folder / "tokenizer.json", config.model.vocab_size)
     for name in ("first", "second", "held_out"):
         rows = RowSet(folder / "rows" / name)
         for domain, (start, stop) in rows.domains.items():
@@ -106,7 +106,7 @@ def test_the_splits_share_no_document_and_the_rows_are_theirs(prepared: Prepared
                 for text, split, of in zip(table["text"], table["split"], table["domain"], strict=True)
                 if (split, of) == (name, domain)
             ]
-            stream = np.concatenate([[*ids, words.end_of_text] for ids in words.encode_batch(texts)])
+            stream = np.concatenate([[*ids, tokenizer.end_of_text] for ids in tokenizer.encode_batch(texts)])
             assert np.array_equal(rows.read(range(start, stop)).ravel(), stream[: (stop - start) * 32])
 
 

@@ -13,7 +13,7 @@ from bench_shadows.evaluation.exercises import Question, encode, exercise_rows, 
 
 
 @pytest.fixture(scope="module")
-def words() -> Tokenizer:
+def tokenizer() -> Tokenizer:
     return train_bpe(["Question: What is 12 + 34?\nAnswer: 46\n\n" * 20], 260)
 
 
@@ -25,13 +25,13 @@ def test_each_generator_asks_as_many_questions_as_the_config_says() -> None:
     assert questions == make_questions(EvaluationConfig(exercises=3), documents=2, seed=0)
 
 
-def test_prompt_and_answer_together_are_the_text_as_a_document_has_it(words: Tokenizer) -> None:
+def test_prompt_and_answer_together_are_the_text_as_a_document_has_it(tokenizer: Tokenizer) -> None:
     questions = make_questions(EvaluationConfig(exercises=2), documents=0, seed=0)
-    texts = words.encode_batch([one.exercise.text for one in questions])
-    for question, encoded, ids in zip(questions, encode(questions, words), texts, strict=True):
-        assert encoded.prompt[0] == words.end_of_text
+    texts = tokenizer.encode_batch([one.exercise.text for one in questions])
+    for question, encoded, ids in zip(questions, encode(questions, tokenizer), texts, strict=True):
+        assert encoded.prompt[0] == tokenizer.end_of_text
         assert encoded.whole[1:].tolist() == ids.tolist()
-        assert words.decode(encoded.answer) == f" {question.exercise.answer}"
+        assert tokenizer.decode(encoded.answer) == f" {question.exercise.answer}"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tiny_prompt_study import write_prompt_config
 from bench_shadows.config import Config
 from bench_shadows.config_file import load
 from bench_shadows.data.prepare import prepare
-from bench_shadows.data.rows import tokenizer
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.data.samples.scoring import score
 from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID
 from bench_shadows.evaluation.prompts import SPARE, HeldOut, PromptSuites, inputs, read_held_out
@@ -164,12 +164,12 @@ def test_losses_are_those_of_the_answers_alone(learnt: Decoder, held_out: HeldOu
 def test_a_reply_is_right_where_greedy_decoding_by_hand_is(
     run: tuple[Config, Path], learnt: Decoder, held_out: HeldOut, found: Values
 ) -> None:
-    words = tokenizer.load(run[1] / "data" / "tokenizer.json", run[0].model.vocab_size)
-    longest = max(len(words.encode_batch([one["conversations"][0]["value"]])[0]) for one in held_out.samples)
+    tokenizer = load_tokenizer(run[1] / "data" / "tokenizer.json", run[0].model.vocab_size)
+    longest = max(len(tokenizer.encode_batch([one["conversations"][0]["value"]])[0]) for one in held_out.samples)
     for suffix, rows in held_out.rows.items():
         replies = replies_by_hand(learnt, rows, held_out, longest + SPARE)
         right = np.array(
-            [score(one, words.decode(said)) for one, said in zip(held_out.samples, replies, strict=True)]
+            [score(one, tokenizer.decode(said)) for one, said in zip(held_out.samples, replies, strict=True)]
         )
         shares = by_task(held_out.names, right)
         for task, share in shares.items():

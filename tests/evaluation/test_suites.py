@@ -12,7 +12,7 @@ from tiny_study import write_config
 from bench_shadows.config import Config
 from bench_shadows.config_file import load
 from bench_shadows.data.prepare import prepare
-from bench_shadows.data.rows import tokenizer
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.evaluation.likelihood import sequence_losses
 from bench_shadows.evaluation.rare_words import pairs_from_json, rare_word_rows
 from bench_shadows.evaluation.suites import Suites, inputs
@@ -82,11 +82,11 @@ def test_rare_words_are_judged_by_the_model_s_own_likelihood(
     [found] = [row for row in rows if row["suite"] == "rare_words" and row["task"] == "all"]
     pairs = pairs_from_json(read_json(folder / "data" / "evaluation" / "rare_words.json")["entries"])
     assert found["count"] == len(pairs) > 0
-    words = tokenizer.load(folder / "data" / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load_tokenizer(folder / "data" / "tokenizer.json", config.model.vocab_size)
 
     def nats(text: str) -> float:
-        ids = np.concatenate([[words.end_of_text], words.encode_batch([text])[0]])[: config.data.seq_len]
-        [losses] = sequence_losses(suites.losses, params, [ids], words.end_of_text)
+        ids = np.concatenate([[tokenizer.end_of_text], tokenizer.encode_batch([text])[0]])[: config.data.seq_len]
+        [losses] = sequence_losses(suites.losses, params, [ids], tokenizer.end_of_text)
         return float(losses.astype(np.float64).sum())
 
     by_hand = np.array([[nats(text) for text in (*pair.true, *pair.swapped)] for pair in pairs])

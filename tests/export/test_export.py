@@ -97,11 +97,11 @@ def test_transformers_sees_the_same_logits_and_says_the_same_words(
     folder, config = run
     out = export(folder, tmp_path / "out")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(out).eval()
-    words = transformers.AutoTokenizer.from_pretrained(out)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     params = jax.tree.map(jnp.asarray, restore_params(folder / "checkpoints", 5))
     ours = with_parameters(build_decoder(config, build_mesh(config)), params)
-    ids = words(TEXT)["input_ids"]
-    assert words.decode(ids) == TEXT
+    ids = tokenizer(TEXT)["input_ids"]
+    assert tokenizer.decode(ids) == TEXT
     with torch.no_grad():
         logits = theirs(torch.tensor([ids])).logits.numpy()
     np.testing.assert_allclose(ours.logits(np.array([ids])), logits, atol=1e-4)
@@ -110,7 +110,7 @@ def test_transformers_sees_the_same_logits_and_says_the_same_words(
     for prompt, new in zip(prompts, build_generate(config.model)(params, prompts, 8, no_stop), strict=True):
         said = theirs.generate(torch.tensor(prompt[None]), max_new_tokens=8, do_sample=False, eos_token_id=None)
         assert said[0].tolist() == [*prompt, *new]
-    assert json.loads((out / "config.json").read_text())["eos_token_id"] == words.eos_token_id
+    assert json.loads((out / "config.json").read_text())["eos_token_id"] == tokenizer.eos_token_id
 
 
 @pytest.mark.peers

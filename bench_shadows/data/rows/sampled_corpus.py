@@ -17,7 +17,9 @@ from bench_shadows.data.corpus.documents import weights
 from bench_shadows.data.corpus.ingest import Corpus, ingest, open_corpus
 from bench_shadows.data.corpus.workers import LOCAL, Engine
 from bench_shadows.data.rewriting.rewrite import Rewriting
-from bench_shadows.data.rows import sampling, tokenizer
+from bench_shadows.data.rows import sampling
+from bench_shadows.data.rows.tokenizer import Tokenizer, train_bpe
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.errors import DataError
 from bench_shadows.files import atomic_path, exclusive, read_json, write_json
 from bench_shadows.progress import say
@@ -119,26 +121,26 @@ def open_drawn(folder: Path) -> Drawn:
     return Drawn(corpus, tuple(order["domains"]), held_out, training, order["longest"], order["available"])
 
 
-def run_tokenizer(wanted: Wanted, path: Path, drawn: Drawn) -> tokenizer.Tokenizer:
+def run_tokenizer(wanted: Wanted, path: Path, drawn: Drawn) -> Tokenizer:
     """The run's tokenizer, trained or loaded; a copy stands in the run's folder."""
     if not path.exists():
         if wanted.data.tokenizer == "bpe":
             say(f"tokenizer: training a BPE of {wanted.vocab_size:,} tokens")
             texts = (document.text for document in drawn.documents(drawn.training))
-            tokenizer.train_bpe(texts, wanted.vocab_size).save(path)
+            train_bpe(texts, wanted.vocab_size).save(path)
         else:
-            tokenizer.load(wanted.data.tokenizer, wanted.vocab_size).save(path)
-    return tokenizer.load(path, wanted.vocab_size)
+            load_tokenizer(wanted.data.tokenizer, wanted.vocab_size).save(path)
+    return load_tokenizer(path, wanted.vocab_size)
 
 
-def bytes_per_token(wanted: Wanted, drawn: Drawn, words: tokenizer.Tokenizer) -> float:
+def bytes_per_token(wanted: Wanted, drawn: Drawn, tokenizer: Tokenizer) -> float:
     """UTF-8 bytes of a token, from the first documents of the order.
 
     Raises DataError, before anything is rewritten, where the text is too little by far.
     """
     sample = drawn.training[:_ESTIMATE_DOCUMENTS]
     texts = [document.text for document in drawn.documents(sample)]
-    ratio = int(sample["bytes"].sum()) / max(1, sum(len(ids) + 1 for ids in words.encode_batch(texts)))
+    ratio = int(sample["bytes"].sum()) / max(1, sum(len(ids) + 1 for ids in tokenizer.encode_batch(texts)))
     have = int(drawn.training["bytes"].sum()) / max(ratio, 1e-9) / wanted.data.seq_len
     need = wanted.first_rows + wanted.second_rows
     if have < _FAR_TOO_LITTLE * need:
@@ -156,7 +158,7 @@ def first_half(wanted: Wanted, folder: Path) -> Iterator[Document]:
     What is not there yet, `folder` (RUN/data) gets: the corpus, its order and the tokenizer.
     """
     drawn = draw_corpus(wanted, folder)
-    words = run_tokenizer(wanted, folder / "tokenizer.json", drawn)
-    need = _REWRITING_SHORTENS * wanted.first_tokens * bytes_per_token(wanted, drawn, words)
+    tokenizer = run_tokenizer(wanted, folder / "tokenizer.json", drawn)
+    need = _REWRITING_SHORTENS * wanted.first_tokens * bytes_per_token(wanted, drawn, tokenizer)
     stop = int(np.searchsorted(np.cumsum(drawn.training["bytes"]), need)) + 1
     yield from drawn.documents(drawn.training[:stop])

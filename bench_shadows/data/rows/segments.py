@@ -22,8 +22,10 @@ from bench_shadows.config import DataConfig
 from bench_shadows.data.corpus.document import SCHEMA, Document, to_batch
 from bench_shadows.data.corpus.workers import Engine
 from bench_shadows.data.rewriting.rewrite import open_teacher
-from bench_shadows.data.rows import row_store, sampling, tokenizer
+from bench_shadows.data.rows import row_store, sampling
 from bench_shadows.data.rows.sampled_corpus import Drawn, Wanted, open_drawn
+from bench_shadows.data.rows.tokenizer import Tokenizer
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.files import atomic_path, read_json, write_json
 from bench_shadows.progress import Progress
 
@@ -69,15 +71,15 @@ def order_of(drawn: Drawn, split: str) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(wanted: Wanted, folder: Path) -> tuple[Drawn, tokenizer.Tokenizer]:
-    return open_drawn(folder), tokenizer.load(folder / "tokenizer.json", wanted.vocab_size)
+def _opened(wanted: Wanted, folder: Path) -> tuple[Drawn, Tokenizer]:
+    return open_drawn(folder), load_tokenizer(folder / "tokenizer.json", wanted.vocab_size)
 
 
 def tokenise(segment: Segment, seen: Callable[[float], None]) -> None:
     """Makes one segment: ids and lengths of its documents by domain, the documents, and counts."""
     if segment.path.exists():
         return
-    drawn, words = _opened(segment.wanted, segment.folder)
+    drawn, tokenizer = _opened(segment.wanted, segment.folder)
     pieces = order_of(drawn, segment.split)[segment.start : segment.stop]
     documents = list(drawn.documents(pieces))
     sets: dict[str, list[Document]] = {segment.split: documents}
@@ -90,7 +92,7 @@ def tokenise(segment: Segment, seen: Callable[[float], None]) -> None:
         sets["rewritten"] = [document for document in rewritten if document is not None]
     with atomic_path(segment.path) as temporary:
         temporary.mkdir(parents=True)
-        counts = {name: _write_tokens(temporary, name, made, words) for name, made in sets.items()}
+        counts = {name: _write_tokens(temporary, name, made, tokenizer) for name, made in sets.items()}
         added = (
             [segment.split] * len(documents),
             [document and document.text for document in rewritten],
@@ -103,16 +105,14 @@ def tokenise(segment: Segment, seen: Callable[[float], None]) -> None:
     seen(int(pieces["bytes"].sum()) / 1e6)
 
 
-def _write_tokens(
-    folder: Path, name: str, documents: Sequence[Document], words: tokenizer.Tokenizer
-) -> dict[str, Any]:
+def _write_tokens(folder: Path, name: str, documents: Sequence[Document], tokenizer: Tokenizer) -> dict[str, Any]:
     """NAME-ids.npy (uint32) and NAME-lengths.npy (int64, of each document), domain after domain.
 
     Returns {domains: {domain: [documents, tokens]}, mixture: see sampling.mixture}.
     """
     by_domain: dict[str, list[np.ndarray]] = {}
     for batch in _batches(documents):
-        for document, ids in zip(batch, words.encode_batch([one.text for one in batch]), strict=True):
+        for document, ids in zip(batch, tokenizer.encode_batch([one.text for one in batch]), strict=True):
             by_domain.setdefault(document.domain, []).append(ids)
     ordered = dict(sorted(by_domain.items()))
     every = [ids for of_domain in ordered.values() for ids in of_domain]

@@ -82,13 +82,23 @@ class _Sample(NamedTuple):
 
 
 def fill(
-    settings: SampleSettings, folder: Path, split: Split, drawn: Drawn, numbers: Sequence[int], words: Tokenizer
+    settings: SampleSettings,
+    folder: Path,
+    split: Split,
+    drawn: Drawn,
+    numbers: Sequence[int],
+    tokenizer: Tokenizer,
+    folder: Path,
+    split: Split,
+    drawn: Drawn,
+    numbers: Sequence[int],
+    tokenizer: Tokenizer,
 ) -> Filled:
     """Writes the rows and the images of samples, given by their numbers and sorted by task.
 
     Raises DataError where none of them fits into a row.
     """
-    filled, vocab_size = Filled(split), words.vocab_size
+    filled, vocab_size = Filled(split), tokenizer.vocab_size
     for name in SETS[split]:
         filled.token_counts[name] = np.zeros(vocab_size, np.int64)
         filled.tokens[name] = Counter()
@@ -103,7 +113,7 @@ def fill(
         for begin in range(0, len(numbers), _BLOCK):
             block = numbers[begin : begin + _BLOCK]
             described: list[dict[str, Any]] = []
-            for number, sample, tokens in _encoded(settings, split, drawn, block, words):
+            for number, sample, tokens in _encoded(settings, split, drawn, block, tokenizer):
                 domain = drawn.domains[number]
                 if max(len(one.ids) for one in tokens) > settings.data.seq_len:
                     filled.too_long[domain] += 1
@@ -134,7 +144,7 @@ def fill(
 
 
 def _encoded(
-    settings: SampleSettings, split: Split, drawn: Drawn, numbers: Sequence[int], words: Tokenizer
+    settings: SampleSettings, split: Split, drawn: Drawn, numbers: Sequence[int], tokenizer: Tokenizer
 ) -> Iterator[tuple[int, _Sample, list[Tokens]]]:
     """(number, sample, its tokens as it is and cleaned)."""
     found = []
@@ -145,7 +155,7 @@ def _encoded(
         both = dialogue(sample, settings.prompts), dialogue(cleaned.sample, settings.prompts)
         found.append(_Sample(where, sample, cleaned, both))
     places = [settings.vision.image_tokens if drawn.has_image[number] else 0 for number in numbers]
-    forms = [encode([one.dialogues[at] for one in found], places, words.encode_batch) for at in range(2)]
+    forms = [encode([one.dialogues[at] for one in found], places, tokenizer.encode_batch) for at in range(2)]
     for number, sample, *tokens in zip(numbers, found, *forms, strict=True):
         yield number, sample, tokens
 

@@ -7,7 +7,8 @@ from etils import epath
 
 from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
-from bench_shadows.data.rows import tokenizer as tokenizers
+from bench_shadows.data.rows.tokenizer import Tokenizer
+from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json
 from bench_shadows.training.checkpoints.checkpoints import (
@@ -40,9 +41,9 @@ class Saved(NamedTuple):
         """One hash of the whole checkpoint. Raises RunError for a damaged one."""
         return sound_digest(self.checkpoints, self.step)
 
-    def tokenizer(self) -> tokenizers.Tokenizer:
+    def tokenizer(self) -> Tokenizer:
         """The study's."""
-        return tokenizers.load(self.study / "data" / "tokenizer.json", self.config.model.vocab_size)
+        return load_tokenizer(self.study / "data" / "tokenizer.json", self.config.model.vocab_size)
 
 
 def find(checkpoint: Path) -> Saved:

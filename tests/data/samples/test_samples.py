@@ -108,14 +108,14 @@ def builtin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
 
 def test_a_row_is_the_same_sample_in_both_conditions(builtin: tuple[Config, Path]) -> None:
     config, folder = builtin
-    words = load(folder / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load(folder / "tokenizer.json", config.model.vocab_size)
     store = RowStore.open(folder / "rows", config.kind.row_sets)
     rows = [one for one in table(folder) if one["split"] == "train"]
     assert len(store) == 2 * len(rows)
     for at, name in enumerate(KIND.conditions):
         for one in rows:
             ids = store[at * len(rows) + one["row"]]
-            assert words.decode(ids) == one[name] + one["answer"]
+            assert tokenizer.decode(ids) == one[name] + one["answer"]
             assert (ids == IMAGE_ID).sum() == (config.vision.image_tokens if one["image"] >= 0 else 0)
     assert any(one["baseline"] != one["deduplicated"] for one in rows)
     assert RowSet(folder / "rows" / "baseline").domains == RowSet(folder / "rows" / "deduplicated").domains
