@@ -27,8 +27,8 @@ from bench_shadows.data.rows.tokenizer import load as load_tokenizer
 from bench_shadows.data.samples.encoding import dialogue
 from bench_shadows.data.samples.formats import SampleSettings
 from bench_shadows.data.samples.images import RowImages
-from bench_shadows.data.samples.packing import SAMPLES, SETS, Filled, fill
-from bench_shadows.data.samples.pieces import LEFT_OUT, Drawn, draw, pieces
+from bench_shadows.data.samples.packing import SAMPLES, SETS, Packed, pack
+from bench_shadows.data.samples.pieces import LEFT_OUT, NumberedSamples, pieces, write_piece
 from bench_shadows.data.samples.sample import Split
 from bench_shadows.data.special_tokens import SPECIAL_TOKENS
 from bench_shadows.data.statistics.frequency import entropy_nats, finite, measures
@@ -84,20 +84,20 @@ def _make(settings: SampleSettings, vocab_size: int, folder: Path, engine: Engin
         if not some:
             raise DataError(_too_few(settings.data.sources, drawn, split, counts))
     tokenizer = _tokenizer(settings, vocab_size, folder / "tokenizer.json", drawn, numbers["train"])
-    filled = [fill(settings, folder, split, drawn, some, tokenizer) for split, some in numbers.items()]
-    _write_tables(settings.data.seq_len, folder, filled, counts, left_out)
+    packed = [pack(settings, folder, split, drawn, some, tokenizer) for split, some in numbers.items()]
+    _write_tables(settings.data.seq_len, folder, packed, counts, left_out)
 
 
-def _drawn(settings: SampleSettings, folder: Path, engine: Engine) -> Drawn:
+def _drawn(settings: SampleSettings, folder: Path, engine: Engine) -> NumberedSamples:
     wanted = pieces(settings, folder)
     missing = [piece for piece in wanted if not piece.folder.exists()]
     total, left = (sum(piece.megabytes for piece in some) for some in (wanted, missing))
     with Progress("samples", total, "MB", done=total - left) as progress:
-        engine.each(draw, missing, left, progress)
-    return Drawn([piece.folder for piece in wanted], settings.vision.image_size)
+        engine.each(write_piece, missing, left, progress)
+    return NumberedSamples([piece.folder for piece in wanted], settings.vision.image_size)
 
 
-def _too_few(named: Sequence[str], drawn: Drawn, split: Split, counts: Counts) -> str:
+def _too_few(named: Sequence[str], drawn: NumberedSamples, split: Split, counts: Counts) -> str:
     bad = f"; {sum(counts.bad.values())} bad records were left out {counts.bad}" if counts.bad else ""
     sources = ", ".join(named)
     if split == "held_out" and len(drawn):
@@ -108,7 +108,7 @@ def _too_few(named: Sequence[str], drawn: Drawn, split: Split, counts: Counts) -
     return f"config.data.sources: {sources} hold no sample that can be used{bad}"
 
 
-def split_samples(data: DataConfig, drawn: Drawn) -> tuple[dict[Split, list[int]], dict[str, int]]:
+def split_samples(data: DataConfig, drawn: NumberedSamples) -> tuple[dict[Split, list[int]], dict[str, int]]:
     """The samples that train and those that are held out, by number, sorted by task; and how many are in neither.
 
     No image, and no prompt without one, is in both: what the built-in corpus draws for both splits is held out. Of
@@ -144,7 +144,7 @@ def split_samples(data: DataConfig, drawn: Drawn) -> tuple[dict[Split, list[int]
 
 
 def _tokenizer(
-    settings: SampleSettings, vocab_size: int, path: Path, drawn: Drawn, numbers: Sequence[int]
+    settings: SampleSettings, vocab_size: int, path: Path, drawn: NumberedSamples, numbers: Sequence[int]
 ) -> Tokenizer:
     """The run's tokenizer, trained on prompts as they are and answers, samples of all tasks mixed."""
     if not path.exists():
@@ -164,36 +164,36 @@ def _tokenizer(
 
 
 def _write_tables(
-    seq_len: int, folder: Path, filled: Sequence[Filled], counts: Counts, left_out: Mapping[str, int]
+    seq_len: int, folder: Path, packed: Sequence[Packed], counts: Counts, left_out: Mapping[str, int]
 ) -> None:
     with (
         atomic_path(folder / "samples.parquet") as temporary,
         pq.ParquetWriter(temporary, SAMPLES, compression="zstd") as file,
     ):
-        for one in filled:
+        for one in packed:
             for batch in pq.ParquetFile(folder / "drawn" / f"{one.split}.parquet").iter_batches():
                 file.write_batch(batch)
-    train = next(one for one in filled if one.split == "train")
+    train = next(one for one in packed if one.split == "train")
     baseline = train.token_counts["baseline"]
     with atomic_path(folder / "token_counts.npy") as temporary, open(temporary, "wb") as handle:
         np.save(handle, baseline, allow_pickle=False)
     write_json(folder / "duplicates.json", train.account.report())
-    write_json(folder / "documents.json", _documents(filled, counts, left_out))
+    write_json(folder / "documents.json", _documents(packed, counts, left_out))
     write_json(
         folder / "statistics.json",
         {
             "seq_len": seq_len,
             "vocab_size": len(baseline),
-            "rows": {name: one.rows for one in filled for name in SETS[one.split]},
+            "rows": {name: one.rows for one in packed for name in SETS[one.split]},
             "unigram_entropy_nats": entropy_nats(baseline),
-            "tokens": {name: dict(tokens) for one in filled for name, tokens in one.tokens.items()},
-            "text": {name: _text(table) for one in filled for name, table in one.token_counts.items()},
+            "tokens": {name: dict(tokens) for one in packed for name, tokens in one.tokens.items()},
+            "text": {name: _text(table) for one in packed for name, table in one.token_counts.items()},
         },
     )
-    held_out = sum(one.rows for one in filled) - train.rows
+    held_out = sum(one.rows for one in packed) - train.rows
     say(
         f"samples: {train.rows:,} to train on, {held_out:,} held out; left out: "
-        f"{sum(counts.bad.values()):,} bad records, {sum(one.too_long.total() for one in filled):,} too long, "
+        f"{sum(counts.bad.values()):,} bad records, {sum(one.too_long.total() for one in packed):,} too long, "
         f"{left_out['also_held_out']:,} also held out, {left_out['with_image']:,} with an image"
     )
 
@@ -203,20 +203,20 @@ def _text(counts: np.ndarray) -> dict[str, float | int | None]:
     return {name: finite(float(value[0])) for name, value in measures(counts[None]).items()}
 
 
-def _documents(filled: Sequence[Filled], counts: Counts, left_out: Mapping[str, int]) -> dict[str, Any]:
+def _documents(packed: Sequence[Packed], counts: Counts, left_out: Mapping[str, int]) -> dict[str, Any]:
     """documents.json: what was read, what is in the rows, and what was left out, with places and reasons."""
     return {
         "corpus": counts.as_json(),
         "left_out": {
             **left_out,
-            "too_long": {one.split: one.too_long.total() for one in filled},
-            "too_long_tasks": {one.split: dict(sorted(one.too_long.items())) for one in filled},
-            "too_long_examples": [where for one in filled for where in one.too_long_examples],
+            "too_long": {one.split: one.too_long.total() for one in packed},
+            "too_long_tasks": {one.split: dict(sorted(one.too_long.items())) for one in packed},
+            "too_long_examples": [where for one in packed for where in one.too_long_examples],
         },
-        "unread_fields": dict(sorted(sum((one.unread for one in filled), Counter()).items())),
+        "unread_fields": dict(sorted(sum((one.unread for one in packed), Counter()).items())),
         "samples": [
             {"split": one.split, "domain": domain, "samples": count}
-            for one in filled
+            for one in packed
             for domain, count in sorted(one.samples.items())
         ],
     }

@@ -24,7 +24,7 @@ from bench_shadows.data.rows.tokenizer import Tokenizer
 from bench_shadows.data.samples.encoding import CONVERSATION, Tokens, clean, dialogue, encode, row, rules
 from bench_shadows.data.samples.formats import SampleSettings
 from bench_shadows.data.samples.images import write_images
-from bench_shadows.data.samples.pieces import Drawn
+from bench_shadows.data.samples.pieces import NumberedSamples
 from bench_shadows.data.samples.repetition import Cleaned, Rules, texts
 from bench_shadows.data.samples.repetition_report import Account
 from bench_shadows.data.samples.sample import Split
@@ -51,7 +51,7 @@ _BLOCK = 1024  # samples in work at once
 
 
 @dataclasses.dataclass
-class Filled:
+class Packed:
     """What a split came to."""
 
     split: Split
@@ -81,27 +81,22 @@ class _Sample(NamedTuple):
     """(prompt, answer) of its turns: as it is, and cleaned."""
 
 
-def fill(
+def pack(
     settings: SampleSettings,
     folder: Path,
     split: Split,
-    drawn: Drawn,
+    drawn: NumberedSamples,
     numbers: Sequence[int],
     tokenizer: Tokenizer,
-    folder: Path,
-    split: Split,
-    drawn: Drawn,
-    numbers: Sequence[int],
-    tokenizer: Tokenizer,
-) -> Filled:
+) -> Packed:
     """Writes the rows and the images of samples, given by their numbers and sorted by task.
 
     Raises DataError where none of them fits into a row.
     """
-    filled, vocab_size = Filled(split), tokenizer.vocab_size
+    packed, vocab_size = Packed(split), tokenizer.vocab_size
     for name in SETS[split]:
-        filled.token_counts[name] = np.zeros(vocab_size, np.int64)
-        filled.tokens[name] = Counter()
+        packed.token_counts[name] = np.zeros(vocab_size, np.int64)
+        packed.tokens[name] = Counter()
     shape = len(SETS[split]), max(1, len(numbers)), settings.data.seq_len
     scratch = np.memmap(folder / "drawn" / f"{split}.rows", row_store.TOKEN, "w+", shape=shape)
     schema = pa.schema([field for field in SAMPLES if field.name != "image"])
@@ -116,12 +111,12 @@ def fill(
             for number, sample, tokens in _encoded(settings, split, drawn, block, tokenizer):
                 domain = drawn.domains[number]
                 if max(len(one.ids) for one in tokens) > settings.data.seq_len:
-                    filled.too_long[domain] += 1
-                    filled.too_long_examples += [sample.where][: EXAMPLES - len(filled.too_long_examples)]
+                    packed.too_long[domain] += 1
+                    packed.too_long_examples += [sample.where][: EXAMPLES - len(packed.too_long_examples)]
                     continue
                 for at, one in enumerate(tokens):
                     scratch[at, len(kept)] = row(one, settings.data.seq_len)
-                _count(filled, settings, sample, tokens, domain)
+                _count(packed, settings, sample, tokens, domain)
                 described.append({"split": split, "row": len(kept), **_described(sample)})
                 kept.append(number)
             file.write_table(pa.Table.from_pylist(described, schema))
@@ -129,9 +124,9 @@ def fill(
     if numbers and not kept:
         raise DataError(
             f"config.data.seq_len={settings.data.seq_len}: none of {len(numbers):,} {split} samples fits, "
-            f"such as {filled.too_long_examples[0]}"
+            f"such as {packed.too_long_examples[0]}"
         )
-    filled.rows = len(kept)
+    packed.rows = len(kept)
     domains = [drawn.domains[number] for number in kept]
     for at, name in enumerate(SETS[split]):
         row_store.write_rows(
@@ -140,11 +135,11 @@ def fill(
     image_of = _write_images(settings.vision.image_size, folder / "images" / split, drawn, kept)
     table = pq.read_table(folder / "drawn" / f"{split}.part").append_column("image", pa.array(image_of))
     pq.write_table(table.select(SAMPLES.names), folder / "drawn" / f"{split}.parquet", compression="zstd")
-    return filled
+    return packed
 
 
 def _encoded(
-    settings: SampleSettings, split: Split, drawn: Drawn, numbers: Sequence[int], tokenizer: Tokenizer
+    settings: SampleSettings, split: Split, drawn: NumberedSamples, numbers: Sequence[int], tokenizer: Tokenizer
 ) -> Iterator[tuple[int, _Sample, list[Tokens]]]:
     """(number, sample, its tokens as it is and cleaned)."""
     found = []
@@ -161,22 +156,22 @@ def _encoded(
 
 
 def _count(
-    filled: Filled, settings: SampleSettings, sample: _Sample, tokens: Sequence[Tokens], domain: str
+    packed: Packed, settings: SampleSettings, sample: _Sample, tokens: Sequence[Tokens], domain: str
 ) -> None:
-    filled.samples[domain] += 1
-    filled.account.add(sample.cleaned, sample.where, rules(settings.prompts))
+    packed.samples[domain] += 1
+    packed.account.add(sample.cleaned, sample.where, rules(settings.prompts))
     read = {text.path for text in sample.cleaned.looked_at}
-    filled.unread.update(
+    packed.unread.update(
         {
             text.field
             for text in texts(sample.cleaned.sample, Rules(protected=("task", "group", "check", CONVERSATION)))
             if text.path not in read
         }
     )
-    for name, one in zip(SETS[filled.split], tokens, strict=True):
+    for name, one in zip(SETS[packed.split], tokens, strict=True):
         text = one.ids[one.ids >= len(SPECIAL_TOKENS)]
-        filled.token_counts[name] += np.bincount(text, minlength=len(filled.token_counts[name]))
-        filled.tokens[name].update(
+        packed.token_counts[name] += np.bincount(text, minlength=len(packed.token_counts[name]))
+        packed.tokens[name].update(
             image=one.image_tokens,
             prompt=len(one.ids) - one.image_tokens - int(one.answers.sum()),
             answer=int(one.answers.sum()),
@@ -209,7 +204,7 @@ def _by_domain(domains: Sequence[str], found: np.ndarray) -> Iterator[tuple[str,
         at += count
 
 
-def _write_images(size: int, folder: Path, drawn: Drawn, kept: Sequence[int]) -> np.ndarray:
+def _write_images(size: int, folder: Path, drawn: NumberedSamples, kept: Sequence[int]) -> np.ndarray:
     """Writes every image once; returns the image of each row by its number, int32, -1 without one."""
     image_of = np.full(len(kept), -1, np.int32)
     first: dict[bytes, int] = {}  # image -> the sample that it is read from

@@ -86,7 +86,7 @@ def pieces(settings: SampleSettings, folder: Path) -> list[Piece]:
     return found
 
 
-def draw(piece: Piece, seen: Callable[[float], None]) -> None:
+def write_piece(piece: Piece, seen: Callable[[float], None]) -> None:
     """Writes one piece; does nothing where it is there."""
     if piece.folder.exists():
         return
@@ -150,7 +150,7 @@ def _identity(sampled: Sampled, prompts: PromptsConfig) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-class Drawn:
+class NumberedSamples:
     """The samples of several pieces, numbered from 0."""
 
     def __init__(self, folders: Sequence[Path], image_size: int):
