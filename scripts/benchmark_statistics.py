@@ -15,7 +15,7 @@ import numpy as np
 from bench_shadows.config_file import from_dict
 from bench_shadows.data.rows.plans import load_plan, plan_path
 from bench_shadows.data.rows.row_store import RowStore
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.data.statistics.statistics import condition_statistics
 from bench_shadows.data.statistics.text_statistics import document_statistics
 from bench_shadows.files import read_json

@@ -30,7 +30,7 @@ from bench_shadows.data.rows.sampled_corpus import (
     run_tokenizer,
 )
 from bench_shadows.data.rows.segments import DOCUMENTS, Filled, Filling, Packing, pack
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.data.statistics import statistics
 from bench_shadows.data.statistics.text_statistics import document_statistics
 from bench_shadows.errors import DataError

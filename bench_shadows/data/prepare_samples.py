@@ -22,8 +22,7 @@ from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.workers import LOCAL, Engine
 from bench_shadows.data.rows import row_store
 from bench_shadows.data.rows.plans import plan_path, save_plan
-from bench_shadows.data.rows.tokenizer import Tokenizer, train_bpe
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import Tokenizer, load_tokenizer, train_bpe
 from bench_shadows.data.samples.encoding import dialogue
 from bench_shadows.data.samples.formats import SampleSettings
 from bench_shadows.data.samples.images import RowImages

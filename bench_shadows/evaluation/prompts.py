@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from bench_shadows.config import Config, determined
 from bench_shadows.data.rows.row_store import RowSet
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.data.samples.images import RowImages
 from bench_shadows.data.samples.scoring import score
 from bench_shadows.data.special_tokens import END_ID

@@ -18,7 +18,7 @@ from bench_shadows.data.corpus.builtin.builtin import exercise_documents
 from bench_shadows.data.corpus.builtin.exercises import Exercise
 from bench_shadows.data.corpus.document import FIELDS, Document
 from bench_shadows.data.rows.row_store import RowSet
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.data.statistics.statistics import frequency_deciles
 from bench_shadows.declared import Determines
 from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages

@@ -30,7 +30,7 @@ from bench_shadows.data.prepare import prepare
 from bench_shadows.data.rows.loader import batches
 from bench_shadows.data.rows.plans import load_plan, plan_path
 from bench_shadows.data.rows.row_store import RowSet, RowStore
-from bench_shadows.data.rows.tokenizer import load
+from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.errors import DataError, RunError
 
 
@@ -97,7 +97,7 @@ def test_the_splits_share_no_document_and_the_rows_are_theirs(prepared: Prepared
     table = pq.read_table(folder / "documents.parquet").to_pydict()
     assert len(set(table["id"])) == len(table["id"])
     assert set(table["split"]) == {"first", "second", "held_out"}
-    tokenizer = load(folder / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load_tokenizer(folder / "tokenizer.json", config.model.vocab_size)
     for name in ("first", "second", "held_out"):
         rows = RowSet(folder / "rows" / name)
         for domain, (start, stop) in rows.domains.items():

@@ -15,7 +15,7 @@ from tiny_prompt_study import write_prompt_config
 from bench_shadows.config import Config
 from bench_shadows.config_file import load
 from bench_shadows.data.prepare import prepare
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.data.samples.scoring import score
 from bench_shadows.data.special_tokens import ASSISTANT_ID, END_ID
 from bench_shadows.evaluation.prompts import SPARE, HeldOut, PromptSuites, inputs, read_held_out

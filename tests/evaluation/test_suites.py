@@ -12,7 +12,7 @@ from tiny_study import write_config
 from bench_shadows.config import Config
 from bench_shadows.config_file import load
 from bench_shadows.data.prepare import prepare
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.evaluation.likelihood import sequence_losses
 from bench_shadows.evaluation.rare_words import pairs_from_json, rare_word_rows
 from bench_shadows.evaluation.suites import Suites, inputs

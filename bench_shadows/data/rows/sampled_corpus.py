@@ -18,8 +18,7 @@ from bench_shadows.data.corpus.ingest import Corpus, ingest, open_corpus
 from bench_shadows.data.corpus.workers import LOCAL, Engine
 from bench_shadows.data.rewriting.rewrite import Rewriting
 from bench_shadows.data.rows import sampling
-from bench_shadows.data.rows.tokenizer import Tokenizer, train_bpe
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import Tokenizer, load_tokenizer, train_bpe
 from bench_shadows.errors import DataError
 from bench_shadows.files import atomic_path, exclusive, read_json, write_json
 from bench_shadows.progress import say

@@ -24,8 +24,7 @@ from bench_shadows.data.corpus.workers import Engine
 from bench_shadows.data.rewriting.rewrite import open_teacher
 from bench_shadows.data.rows import row_store, sampling
 from bench_shadows.data.rows.sampled_corpus import Drawn, Wanted, open_drawn
-from bench_shadows.data.rows.tokenizer import Tokenizer
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import Tokenizer, load_tokenizer
 from bench_shadows.files import atomic_path, read_json, write_json
 from bench_shadows.progress import Progress
 

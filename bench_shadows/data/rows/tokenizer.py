@@ -130,7 +130,7 @@ def train_bpe(
     return Tokenizer(backend)
 
 
-def load(path: Path | str, vocab_size: int) -> Tokenizer:
+def load_tokenizer(path: Path | str, vocab_size: int) -> Tokenizer:
     """A tokenizer from a Hugging Face tokenizer.json or a .tiktoken file (base64 token, rank; Qwen's split).
 
     Raises ConfigError for a file that is neither, one without an end-of-text token, and one with more

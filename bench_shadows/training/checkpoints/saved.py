@@ -7,8 +7,7 @@ from etils import epath
 
 from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
-from bench_shadows.data.rows.tokenizer import Tokenizer
-from bench_shadows.data.rows.tokenizer import load as load_tokenizer
+from bench_shadows.data.rows.tokenizer import Tokenizer, load_tokenizer
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json
 from bench_shadows.training.checkpoints.checkpoints import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_shadows.data.rows.tokenizer import Tokenizer, load, train_bpe
+from bench_shadows.data.rows.tokenizer import Tokenizer, load_tokenizer, train_bpe
 from bench_shadows.errors import ConfigError, DataError
 
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parents[2].rglob("*.py"))]
@@ -60,7 +60,7 @@ def test_a_text_cannot_end_itself(tokenizer: Tokenizer) -> None:
 
 def test_a_saved_tokenizer_is_the_same_tokenizer(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.json")
-    again = load(tmp_path / "tokenizer.json", vocab_size=600)
+    again = load_tokenizer(tmp_path / "tokenizer.json", vocab_size=600)
     text = "def f(x):\n    return 42  # 很好<|endoftext|>"
     assert np.array_equal(again.encode_batch([text])[0], tokenizer.encode_batch([text])[0])
     assert again.end_of_text == tokenizer.end_of_text
@@ -75,7 +75,7 @@ def test_too_little_text_for_the_vocabulary_is_said() -> None:
 def test_more_tokens_than_the_model_has_rows_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.json")
     with pytest.raises(ConfigError, match=r"600 token ids do not fit config.model.vocab_size=599"):
-        load(tmp_path / "tokenizer.json", vocab_size=599)
+        load_tokenizer(tmp_path / "tokenizer.json", vocab_size=599)
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_more_tokens_than_the_model_has_rows_is_refused(tokenizer: Tokenizer, tm
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(ConfigError, match=message):
-        load(tmp_path / name, vocab_size=1000)
+        load_tokenizer(tmp_path / name, vocab_size=1000)
 
 
 def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
-        load(tmp_path / "tokenizer.json", vocab_size=1000)
+        load_tokenizer(tmp_path / "tokenizer.json", vocab_size=1000)
 
 
 def test_ranks_of_a_tiktoken_file_decide_what_is_merged_first(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_ranks_of_a_tiktoken_file_decide_what_is_merged_first(tmp_path: Path) ->
     ]
     lines = (f"{base64.b64encode(token).decode()} {rank}" for rank, token in enumerate(tokens))
     (tmp_path / "x.tiktoken").write_text("\n".join(lines))
-    tokenizer = load(tmp_path / "x.tiktoken", vocab_size=1000)
+    tokenizer = load_tokenizer(tmp_path / "x.tiktoken", vocab_size=1000)
     [ids] = tokenizer.encode_batch(["abc ab很"])
     # `bc` has the lower rank and goes first; `a` + `bc` is then the token `abc`; `ab` goes before ` a`
     assert [tokens[i] for i in ids] == [b"abc", b" ", b"ab", "很".encode()]
