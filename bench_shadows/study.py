@@ -55,9 +55,7 @@ class Study:
 
     def report_data(self) -> None:
         """The page of the data alone, report-data/."""
-        from bench_shadows.report.pages import write_data_report
-
-        say(f"the page of the data: {write_data_report(self.folder)}")
+        say(f"the page of the data: {self.config.kind.write_data_report(self.folder)}")
 
     def rewrite(self, index: int, count: int) -> None:
         """One client's part of Condition D's rewriting by an endpoint; `prepare` takes the replies up."""
@@ -140,9 +138,7 @@ class Study:
         self._stage("evaluate", analysis.evaluate, analysis.made_from("evaluate"))
 
     def _report(self) -> Outputs:
-        from bench_shadows.report.pages import write_report
-
-        folder = write_report(self.folder).parent
+        folder = self.config.kind.write_report(self.folder).parent
         files = [self.folder / "claims.json", *(path for path in folder.rglob("*") if path.is_file())]
         return {str(path.relative_to(self.folder)): hash_file(path) for path in sorted(files)}
 

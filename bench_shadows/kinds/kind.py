@@ -5,7 +5,7 @@ A kind is chosen once, by the conditions that a config names (`config.kind`). A 
 conditions costs nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from bench_shadows.config import Config
     from bench_shadows.data.corpus.sources.part import Part
     from bench_shadows.data.corpus.workers import Engine
+    from bench_shadows.report.claims.verdict import Evidence
+    from bench_shadows.report.common.run import Run
+    from bench_shadows.report.sweep.measures import Measure
 
 
 class Suites(Protocol):
@@ -114,8 +117,24 @@ class Kind(Protocol):
 
     # ---- what a person sees
 
-    def page(self) -> Any:
-        """The module that declares this kind's page (`report.common.page.Page`)."""
+    def write_report(self, folder: Path) -> Path:
+        """Writes RUN/report and RUN/claims.json from the run's files alone; returns the page."""
+        ...
+
+    def write_data_report(self, folder: Path) -> Path:
+        """Writes RUN/report-data from what `prepare` left; returns the page."""
+        ...
+
+    def claims(self) -> "Sequence[Callable[[Run], Evidence]]":
+        """The claims that its runs are judged by."""
+        ...
+
+    def measures(self) -> "Sequence[Measure]":
+        """What a sweep compares its studies by; `templates/sweep_NAME.html.jinja` has the words."""
+        ...
+
+    def size_notice(self, run: "Run") -> str | None:
+        """That a run is small against the paper's; None if it is not."""
         ...
 
     def chat_template(self) -> str | None:

@@ -13,7 +13,8 @@ from test_sweep_page import write_studies
 
 from bench_shadows.report.audit.page import write_audit
 from bench_shadows.report.audit.scores import write_scores
-from bench_shadows.report.pages import write_report
+from bench_shadows.report.conditions.page import write_report
+from bench_shadows.report.prompts.page import write_report as write_prompt_report
 from bench_shadows.report.sweep.page import write_sweep
 
 pytestmark = pytest.mark.peers
@@ -34,7 +35,7 @@ def sweep_report(folder: Path) -> Path:
 
 
 def prompts_report(folder: Path) -> Path:
-    return write_report(write_prompt_run(folder, prompt_config()))
+    return write_prompt_report(write_prompt_run(folder, prompt_config()))
 
 
 KINDS: dict[str, Callable[[Path], Path]] = {

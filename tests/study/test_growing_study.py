@@ -1,4 +1,4 @@
-"""A folder grows by seeds and conditions; its config.json may be older than a field; other changes are refused."""
+"""A folder grows by seeds and conditions; other changes, and folders of other versions, are refused."""
 
 import json
 import shutil
@@ -83,19 +83,21 @@ def test_other_changes_stay_refused(tmp_path: Path, fields: dict[str, str], name
     assert hashes(tmp_path / "run", "**/*") == before
 
 
-def test_a_field_that_is_younger_than_the_folder_counts_as_its_default(tmp_path: Path) -> None:
+def test_a_folder_of_another_version_is_refused_in_one_line(tmp_path: Path) -> None:
     prepared(tmp_path, names="A", seeds="0")
     path, inputs = tmp_path / "run" / "config.json", tmp_path / "run" / "data" / "inputs.json"
-    old = read_json(path)
-    del old["train"]["stall_minutes"], old["data"]["near_duplicate_threshold"]
-    path.write_text(json.dumps(old))
     recorded = read_json(inputs)
-    del recorded["config"]["data"]["near_duplicate_threshold"]
+    inputs.write_text(json.dumps(recorded | {"version": recorded["version"] - 1}))
+    with pytest.raises(RunError, match=r"data was prepared by another version of bench_shadows: delete it"):
+        again(tmp_path, conditions__names="A").prepare()
     inputs.write_text(json.dumps(recorded))
-    again(tmp_path, conditions__names="A").prepare()
-    assert read_json(path)["train"]["stall_minutes"] == 30.0
-    with pytest.raises(RunError, match=r"near_duplicate_threshold was 0\.8, is 0\.5"):
-        again(tmp_path, conditions__names="A", data__near_duplicate_threshold="0.5")
+    old = read_json(path)
+    del old["train"]["stall_minutes"]
+    path.write_text(json.dumps(old))
+    with pytest.raises(
+        RunError, match=r"another version of .* \(config\.train\.stall_minutes: not there\)"
+    ):
+        again(tmp_path, conditions__names="A")
 
 
 @pytest.mark.slow

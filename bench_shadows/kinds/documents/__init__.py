@@ -1,6 +1,6 @@
 """The main study (paper, section 4): one decoder under conditions that differ in the documents it reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bench_shadows.data.corpus.sources.part import Part
     from bench_shadows.data.corpus.workers import Engine
     from bench_shadows.evaluation.suites import Suites
+    from bench_shadows.report.claims.verdict import Evidence
+    from bench_shadows.report.common.run import Run
+    from bench_shadows.report.sweep.measures import Measure
 
 
 class Documents:
@@ -104,10 +107,30 @@ class Documents:
 
         return inputs(config, data)
 
-    def page(self) -> Any:
-        from bench_shadows.report.conditions import page
+    def write_report(self, folder: Path) -> Path:
+        from bench_shadows.report.conditions.page import write_report
 
-        return page
+        return write_report(folder)
+
+    def write_data_report(self, folder: Path) -> Path:
+        from bench_shadows.report.conditions.data_page import write_data_report
+
+        return write_data_report(folder)
+
+    def claims(self) -> "Sequence[Callable[[Run], Evidence]]":
+        from bench_shadows.report.claims.judge import CLAIMS
+
+        return CLAIMS
+
+    def measures(self) -> "Sequence[Measure]":
+        from bench_shadows.report.sweep.measures import MEASURES
+
+        return MEASURES
+
+    def size_notice(self, run: "Run") -> str | None:
+        from bench_shadows.report.common.facts import size_notice
+
+        return size_notice(run)
 
     def chat_template(self) -> None:
         return None

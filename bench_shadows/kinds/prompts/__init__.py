@@ -1,6 +1,6 @@
 """The study of prompt repetition (paper, section 6): a pipeline's samples as they are, and cleaned."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from bench_shadows.data.corpus.workers import Engine
     from bench_shadows.data.samples.images import RowImages
     from bench_shadows.evaluation.prompts import PromptSuites
+    from bench_shadows.report.claims.verdict import Evidence
+    from bench_shadows.report.common.run import Run
+    from bench_shadows.report.sweep.measures import Measure
 
 
 class Prompts:
@@ -117,10 +120,30 @@ class Prompts:
 
         return inputs(config, data)
 
-    def page(self) -> Any:
-        from bench_shadows.report.prompts import page
+    def write_report(self, folder: Path) -> Path:
+        from bench_shadows.report.prompts.page import write_report
 
-        return page
+        return write_report(folder)
+
+    def write_data_report(self, folder: Path) -> Path:
+        from bench_shadows.report.prompts.data_page import write_data_report
+
+        return write_data_report(folder)
+
+    def claims(self) -> "Sequence[Callable[[Run], Evidence]]":
+        from bench_shadows.report.claims.judge import PROMPT_CLAIMS
+
+        return PROMPT_CLAIMS
+
+    def measures(self) -> "Sequence[Measure]":
+        from bench_shadows.report.sweep.measures import PROMPT_MEASURES
+
+        return PROMPT_MEASURES
+
+    def size_notice(self, run: "Run") -> str | None:
+        from bench_shadows.report.common.facts import prompt_size_notice
+
+        return prompt_size_notice(run)
 
     def chat_template(self) -> str:
         from bench_shadows.data.samples.chat import CHAT

@@ -53,8 +53,7 @@ PROMPT_CLAIMS: tuple[Callable[[Run], Evidence], ...] = (prompt_repetition,)
 
 def judge(run: Run) -> list[Claim]:
     """Every claim of this kind of study with its verdict on a run, in the order of their numbers."""
-    claims = PROMPT_CLAIMS if run.config.kind.name == "prompts" else CLAIMS
-    return correct([examine(register(claim), _evidence(claim, run)) for claim in claims])
+    return correct([examine(register(claim), _evidence(claim, run)) for claim in run.config.kind.claims()])
 
 
 def _evidence(claim: Callable[[Run], Evidence], run: Run) -> Evidence | NotMeasuredError:

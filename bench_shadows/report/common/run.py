@@ -111,13 +111,14 @@ def read_run(folder: Path) -> Run:
     notes: list[str] = []
     config = read_config(folder)
 
-    def optional(name: str, meaning: str) -> Mapping[str, Any]:
+    def optional(name: str, meaning: str = "") -> Mapping[str, Any]:
         if (folder / name).is_file():
             value = _json(folder / name)
             if not isinstance(value, Mapping):
                 raise RunError(f"{folder / name}: expected a JSON object; remove it and run its stage again")
             return value
-        notes.append(f"{name} is not there: {meaning}.")
+        if meaning:
+            notes.append(f"{name} is not there: {meaning}.")
         return {}
 
     def table(name: str, columns: Sequence[str], meaning: str) -> Frame:
@@ -126,16 +127,13 @@ def read_run(folder: Path) -> Run:
         notes.append(f"{name} is not there: {meaning}.")
         return Frame({column: np.zeros(0) for column in columns})
 
-    duplicates: Mapping[str, Any] = {}
-    if config.kind.name == "prompts":
-        duplicates = optional("data/duplicates.json", "how often prompts were repeated is unknown")
     run = Run(
         name=folder.resolve().name,
         config=config,
         provenance=optional("provenance.json", "versions, devices and hashes are unknown"),
         statistics=optional("data/statistics.json", "what each condition did to the data is unknown"),
         documents=optional("data/documents.json", "the corpus is not described"),
-        duplicates=duplicates,
+        duplicates=optional("data/duplicates.json"),
         diagnostics=table("diagnostics.parquet", DIAGNOSTICS, "nothing can be said about the weights"),
         changes=table("changes.parquet", CHANGES, "nothing can be said about how the weights moved"),
         evaluation=table("evaluation.parquet", EVALUATION, "nothing can be said about held-out text"),

@@ -60,10 +60,14 @@ def read_prompt_run(folder: Path) -> PromptRun:
     """
     run = read_run(folder)
     fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    notes, samples = list(run.notes), Samples()
+    if not run.duplicates:
+        notes.append("data/duplicates.json is not there: how often prompts were repeated is unknown.")
     if (path := folder / "data" / "samples.parquet").is_file():
-        return PromptRun(**fields, samples=read_samples(path))
-    absent = "data/samples.parquet is not there: samples are not counted and none is shown."
-    return PromptRun(**fields | {"notes": (*run.notes, absent)})
+        samples = read_samples(path)
+    else:
+        notes.append("data/samples.parquet is not there: samples are not counted and none is shown.")
+    return PromptRun(**fields | {"notes": tuple(notes)}, samples=samples)
 
 
 def read_samples(path: Path) -> Samples:

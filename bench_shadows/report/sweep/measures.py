@@ -128,11 +128,6 @@ PROMPT_MEASURES = (
 )
 
 
-def measures(run: Run) -> tuple[Measure, ...]:
-    """What a study of this kind is compared by."""
-    return PROMPT_MEASURES if run.config.kind.name == "prompts" else MEASURES
-
-
 @dataclasses.dataclass(frozen=True)
 class Values:
     """One measure of one condition at one point of a curve."""
@@ -161,7 +156,7 @@ def collect(studies: Mapping[str, Run]) -> list[Values]:
     """Every measure of every condition of the studies of one curve (label of the point -> its run)."""
     found = []
     for label, run in studies.items():
-        for measure in measures(run):
+        for measure in run.config.kind.measures():
             base = measure.read(run, run.reference)
             for condition in run.conditions:
                 mine = measure.read(run, condition)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json
 from bench_shadows.kinds import kind_of
-from bench_shadows.report.common import facts
 from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
 from bench_shadows.report.common.picture import Picture
 from bench_shadows.report.common.rendering import environment, place_figures
@@ -31,7 +30,7 @@ from bench_shadows.report.common.style import (
     new_figure,
 )
 from bench_shadows.report.common.tables import Table
-from bench_shadows.report.sweep.measures import BySeed, Measure, Values, collect, grid, measures, tidy
+from bench_shadows.report.sweep.measures import BySeed, Measure, Values, collect, grid, tidy
 
 FILE = "sweep.json"
 TEMPLATE = "sweep.html.jinja"
@@ -58,9 +57,9 @@ class Curve:
         return next((run.reference for run in self.studies.values()), kind_of(()).conditions[0])
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> Sequence[Measure]:
         """What its studies are compared by."""
-        return next((measures(run) for run in self.studies.values()), ())
+        return next((run.config.kind.measures() for run in self.studies.values()), ())
 
     @property
     def conditions(self) -> list[str]:
@@ -105,9 +104,9 @@ def write_sweep(out: Path) -> Path:
                 curves=[(curve, *_tables(curve)) for curve in curves],
                 figures=figures,
                 reference=curves[0].reference,
-                studies_prompts=any(run.config.kind.name == "prompts" for run in runs.values()),
+                kind=next((run.config.kind.name for run in runs.values()), "documents"),
                 seeds=seeds,
-                size_notice=next((_size_notice(run) for run in runs.values()), None),
+                size_notice=next((run.config.kind.size_notice(run) for run in runs.values()), None),
                 enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
                 command=shlex.join(map(str, described["command"])),
                 names=NAMES,
@@ -116,10 +115,6 @@ def write_sweep(out: Path) -> Path:
         )
         (folder / "index.html").write_text(text, encoding="utf-8")
     return out / "report" / "index.html"
-
-
-def _size_notice(run: Run) -> str | None:
-    return facts.prompt_size_notice(run) if run.config.kind.name == "prompts" else facts.size_notice(run)
 
 
 def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -> Curve:

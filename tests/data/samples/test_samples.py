@@ -20,7 +20,7 @@ from bench_shadows.data.prepare_samples import order
 from bench_shadows.data.rows.loader import batches
 from bench_shadows.data.rows.plans import load_plan, plan_path
 from bench_shadows.data.rows.row_store import RowSet, RowStore
-from bench_shadows.data.rows.tokenizer import load, train_bpe
+from bench_shadows.data.rows.tokenizer import load_tokenizer, train_bpe
 from bench_shadows.data.samples.encoding import clean, dialogue, encode, row
 from bench_shadows.data.special_tokens import END_ID, IMAGE_ID, SPECIAL_TOKENS
 from bench_shadows.errors import RunError
@@ -108,7 +108,7 @@ def builtin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
 
 def test_a_row_is_the_same_sample_in_both_conditions(builtin: tuple[Config, Path]) -> None:
     config, folder = builtin
-    tokenizer = load(folder / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load_tokenizer(folder / "tokenizer.json", config.model.vocab_size)
     store = RowStore.open(folder / "rows", config.kind.row_sets)
     rows = [one for one in table(folder) if one["split"] == "train"]
     assert len(store) == 2 * len(rows)
