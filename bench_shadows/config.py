@@ -22,10 +22,15 @@ class FieldsConfig:
     """Names of the fields in the user's records, `meta.lang` for nested ones; only `text` must be there."""
 
     text: str = field(DOCUMENTS, "text")
+    """The text itself."""
     id: str = field(DOCUMENTS, "id")
+    """What names a document in messages and records; where it is missing, file and position do."""
     domain: str = field(DOCUMENTS, "domain")
+    """What mixture and evaluation go by; where it is missing, the name of folder or file is."""
     language: str = field(DOCUMENTS, "language")
+    """Such as `en`, `zh`, `python`; detected where it is missing."""
     kind: str = field(DOCUMENTS, "kind")
+    """`text`, `exercise` or `code`; detected where it is missing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +38,11 @@ class TeacherConfig:
     """Condition D's teacher behind an OpenAI-compatible endpoint; its key is read from OPENAI_API_KEY."""
 
     base_url: str = field(SPEED, "http://127.0.0.1:8000/v1")
+    """Of the endpoint, with its `/v1`."""
     model: str = field(ROWS, "Qwen/Qwen3-30B-A3B-Instruct-2507")
     """The paper's teacher is a Qwen3-30B (appendix A.1)."""
     temperature: float = field(ROWS, 0.0)
+    """Of the sampling; 0 asks for the likeliest reply."""
     context_tokens: int = field(ROWS, 32_768)
     """Of the teacher: prompt and reply together. Longer documents are split and joined again."""
     concurrency: int = field(SPEED, 64)
@@ -49,6 +56,7 @@ class TeacherConfig:
     input_price: float = field(SPEED, 0.0)
     """Of a million tokens, in whatever currency: for the estimate and the account."""
     output_price: float = field(SPEED, 0.0)
+    """The same for tokens of the replies."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,15 +92,25 @@ class ModelConfig:
     """The decoder: RMSNorm, RoPE, grouped-query attention, SwiGLU, no bias (paper, section 4.1)."""
 
     num_layers: int = field(RUN, 32)
+    """Layers of the decoder; each has seven matrices that are analysed."""
     hidden_size: int = field(RUN, 1024)
+    """Width of the decoder: of an embedding, and of what passes from layer to layer."""
     intermediate_size: int = field(RUN, 4096)
+    """Width inside a layer's feed-forward part."""
     num_heads: int = field(RUN, 8)
+    """Query heads of a layer; `hidden_size` is a multiple of it."""
     num_kv_heads: int = field(RUN, 4)
+    """Key and value heads of a layer; `num_heads` is a multiple of it."""
     vocab_size: int = field(ROWS | RUN, 151_936)
+    """Token ids, special ones included."""
     rope_theta: float = field(RUN, 10_000.0)
+    """Base of the rotary position encoding."""
     norm_eps: float = field(RUN, 1e-6)
+    """What RMSNorm adds to the mean square."""
     tie_embeddings: bool = field(RUN, True)
+    """Whether the embedding is the output matrix, too."""
     embedding_std: float = field(RUN, 0.02)
+    """Standard deviation of the embedding's initial weights."""
     initial: str = field(RUN, "")
     """A Hugging Face folder (Llama, safetensors) to start from instead of random weights: continued pretraining
     under a condition. The fields above must be its own, `data.tokenizer` its tokenizer.json. All seeds then begin
@@ -111,11 +129,17 @@ class VisionConfig:
     image_size: int = field(ROWS | RUN, 0)
     """Pixels of a side; images are made square. 0: no images, a language model."""
     patch_size: int = field(ROWS | RUN, 8)
+    """Pixels of a patch's side; a patch takes one place in a row."""
     num_layers: int = field(RUN, 4)
+    """Layers of the encoder."""
     hidden_size: int = field(RUN, 128)
+    """Width of the encoder."""
     intermediate_size: int = field(RUN, 512)
+    """Width inside a layer's feed-forward part."""
     num_heads: int = field(RUN, 4)
+    """Attention heads of a layer; `hidden_size` is a multiple of it."""
     norm_eps: float = field(RUN, 1e-6)
+    """What LayerNorm adds to the variance."""
 
     @property
     def image_tokens(self) -> int:
@@ -142,6 +166,7 @@ class PromptsConfig:
     minimum: int = field(ROWS, 16)
     """Characters of the shortest fragment that counts as a repeated prompt."""
     ignore_case: bool = field(ROWS, True)
+    """Whether fragments that differ in upper and lower case alone are the same."""
     image_field: str = field(ROWS, "image")
     """Of the user's samples: a path below `image_folder`."""
     image_folder: str = field(ROWS, "")
@@ -153,17 +178,27 @@ class TrainConfig:
     """Optimisation. A sample is one row; a step takes `batch_size` rows."""
 
     samples: int = field(ROWS | PLANS | RUN, 300_000_000)
+    """Rows that a run reads, repeated ones included."""
     batch_size: int = field(ROWS | PLANS | RUN, 4096)
+    """Rows of one step of the optimizer."""
     micro_batch_size: int = field(SPEED, 4)
     """Rows that one device holds at once; the rest of its share is accumulated exactly."""
     warmup_samples: int = field(RUN, 1_638_400)
+    """Rows over which the learning rate rises from 0 to its peak."""
     peak_learning_rate: float = field(RUN, 3e-4)
+    """The rate after the warmup; Condition B stays there."""
     min_learning_rate: float = field(RUN, 3e-5)
+    """Where the cosine that follows ends with the last step."""
     beta1: float = field(RUN, 0.9)
+    """Adam's decay of the mean gradient."""
     beta2: float = field(RUN, 0.95)
+    """Adam's decay of the mean squared gradient."""
     epsilon: float = field(RUN, 1e-8)
+    """What Adam adds to the root of the mean squared gradient."""
     weight_decay: float = field(RUN, 0.1)
+    """Of the matrices, the embedding among them; decoupled, as in AdamW."""
     clip_norm: float = field(RUN, 1.0)
+    """A gradient whose norm over all weights is larger is scaled down to it."""
     on_spike: Literal["stop", "skip"] = field(SPEED, "stop")
     """At a loss that is not finite or far above the last ones (the rule: training/spikes.py): end the run with a
     message; or leave weights and optimizer as they are and go on. A run that stopped may go on with `skip`."""
@@ -197,6 +232,7 @@ class ConditionsConfig:
     """What differs between the conditions (paper, section 4.1)."""
 
     names: tuple[str, ...] = field(ROWS | PLANS, ("A", "B", "C", "D"))
+    """What is trained: some of A, B, C, D; or `baseline`, `deduplicated`, the study of prompts."""
     seeds: tuple[int, ...] = field(PLANS, (0,))
     """One run of every condition for each seed: initial weights, row order and the repeated rows follow it."""
     phase: float = field(ROWS | PLANS, 0.5)
