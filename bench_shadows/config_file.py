@@ -1,8 +1,9 @@
 """A config from a file and a command line, with every name, type and combination checked.
 
 A config file is Python with `get_config()`, as elsewhere in the field: it takes `defaults()`, a locked
-`ml_collections.ConfigDict`, changes fields and returns it. `load` reads the file, applies the command
-line's overrides (`train.samples=3600`), checks them and returns a frozen `Config`.
+`ml_collections.ConfigDict`, changes fields and returns it. `load` finds the file (those that come with the package
+have names, others are paths), reads it, applies the command line's overrides (`train.samples=3600`), checks them
+and returns a frozen `Config`.
 """
 
 import dataclasses
@@ -32,15 +33,51 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return f'; did you mean "{close[0]}"?' if close else f"; there are: {', '.join(names)}"
 
 
-def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
-    """Reads a config file, applies overrides (dotted name -> text) and validates.
+def shipped() -> dict[str, Path]:
+    """The configs that come with the package: name -> file, in order of their names.
 
-    Raises ConfigError, in one line, for a file that cannot be read or run, an unknown name, a wrong type or
-    values that cannot be together.
+    An installed package holds them; a checkout has them beside the package.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"--config={path}: no such file")
+    package = Path(__file__).parent
+    folder = package / "configs"
+    if not folder.is_dir():
+        folder = package.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.py"))}
+
+
+def find(config: str | Path) -> Path:
+    """The file that `--config` means.
+
+    Args:
+      config: the name of a config that comes with the package, `laptop`; or the path of a file, which holds a
+        folder or ends in `.py`.
+    Raises:
+      ConfigError: a name that no config has, with the nearest one and all of them; or a path without a file.
+    """
+    path, known = Path(config), shipped()
+    if len(path.parts) > 1 or path.suffix == ".py":
+        if path.is_file():
+            return path
+        hint = f"; --config={path.stem} is one that comes with the package" if path.stem in known else ""
+        raise ConfigError(f"--config={path}: no such file{hint}")
+    if path.name in known:
+        return known[path.name]
+    mine = Path(f"{path}.py")
+    close = [str(mine)] if mine.is_file() else difflib.get_close_matches(path.name, known, n=1)
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    raise ConfigError(
+        f"--config={path}: no such config{hint} (by name there are {', '.join(known)}; "
+        "any other one is a path, such as ./mine.py)"
+    )
+
+
+def load(config: str | Path, overrides: Mapping[str, str] | None = None) -> Config:
+    """Reads a config by its name or path (`find`), applies overrides (dotted name -> text) and validates.
+
+    Raises ConfigError, in one line, for a file that cannot be found, read or run, an unknown name, a wrong type
+    or values that cannot be together.
+    """
+    path = find(config)
     spec = importlib.util.spec_from_file_location(f"bench_shadows_config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"--config={path}: not a Python file")
@@ -55,10 +92,10 @@ def load(path: str | Path, overrides: Mapping[str, str] | None = None) -> Config
         raise ConfigError(f"{path}: {type(error).__name__}: {reason}") from error
     for name, text in (overrides or {}).items():
         _override(values, name, text)
-    config = from_dict(values)
-    for problem in problems(config):
+    checked = from_dict(values)
+    for problem in problems(checked):
         raise ConfigError(problem)
-    return config
+    return checked
 
 
 def from_dict(values: Mapping[str, Any]) -> Config:

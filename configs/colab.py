@@ -1,6 +1,6 @@
 """All four conditions on one Colab-class accelerator (T4, L4, v5e), on nearly all of the built-in text.
 
-    bench-shadows study --config=configs/colab.py
+    bench-shadows study --config=colab
 
 12 layers of 384, 29 M parameters; 1,260 steps of 32 rows of 512 tokens, 20.6 M tokens for each condition.
 Measured on 2 CPU cores, busy with other work: the prepare stage, 2 min 36 s. Not measured: training, since no

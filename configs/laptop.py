@@ -1,6 +1,6 @@
 """All four conditions on two CPU cores, in minutes.
 
-    bench-shadows study --config=configs/laptop.py
+    bench-shadows study --config=laptop
 
 6 layers of 128, 1.6 M parameters; 180 steps of 32 rows of 128 tokens, 737 k tokens for each condition.
 Measured on 2 cores (AMD EPYC): 8 min 55 s from a fresh clone with empty caches; a condition trains in 75 to 105 s

@@ -1,6 +1,6 @@
 """The paper to the letter: one 0.6B decoder, 300 M samples of 4,096 tokens, for a TPU or GPU pod.
 
-    bench-shadows study --config=configs/paper.py --config.data.sources='/data/corpus/*.parquet' \
+    bench-shadows study --config=paper --config.data.sources='/data/corpus/*.parquet' \
         --config.data.tokenizer=/data/qwen/tokenizer.json
 
 The corpus is the user's: 300 M rows are 1.2 trillion tokens, and the built-in text ends at some ten million.

@@ -1,6 +1,6 @@
 """Repeated prompts in vision-language data: samples as a pipeline leaves them, and cleaned.
 
-    bench-shadows study --config=configs/prompt_repetition.py
+    bench-shadows study --config=prompt_repetition
 
 An encoder of 2 layers of 128 before a decoder of 5 layers of 128, 1.2 M parameters, on drawings of 48 x 48
 pixels; 1,400 steps of 8 samples for both conditions, three seeds. The seven tasks are those of the built-in 21
@@ -12,7 +12,7 @@ and too few seeds for C11.
 
 The paper's open limitation, the effect against the duplication rate and against the removal threshold:
 
-    bench-shadows sweep --config=configs/prompt_repetition.py \
+    bench-shadows sweep --config=prompt_repetition \
         --vary=prompts.duplication=0,0.25,0.5,0.75,0.9 --vary=prompts.minimum=16,24,32,40
 
 Eight studies; with half the steps (train.samples and prompts.samples 5600) 39 minutes on the same cores.

@@ -1,6 +1,6 @@
 """Repeated prompts in vision-language data, on one Colab-class accelerator (T4, L4, v5e).
 
-    bench-shadows study --config=configs/prompt_repetition_colab.py
+    bench-shadows study --config=prompt_repetition_colab
 
 An encoder of 6 layers of 256 before a decoder of 12 layers of 384, 32 M parameters, on drawings of 96 x 96 pixels;
 2,800 steps of 32 samples of all 21 built-in tasks, each sample twice, for both conditions and three seeds. Not

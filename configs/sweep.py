@@ -1,14 +1,14 @@
 """A study small enough to be run many times: the paper has one point where a sweep has a curve.
 
-    bench-shadows sweep --config=configs/sweep.py --out=results/factor --config.conditions.names=A,C \
+    bench-shadows sweep --config=sweep --out=results/factor --config.conditions.names=A,C \
         --vary=conditions.repetition_factor:conditions.repetition_share=2:0.5,5:0.2,10:0.1,20:0.05
-    bench-shadows sweep --config=configs/sweep.py --out=results/share --config.conditions.names=A,C \
+    bench-shadows sweep --config=sweep --out=results/share --config.conditions.names=A,C \
         --vary=conditions.repetition_share=0.01,0.03,0.1
-    bench-shadows sweep --config=configs/sweep.py --out=results/phase --config.conditions.names=A,C,D \
+    bench-shadows sweep --config=sweep --out=results/phase --config.conditions.names=A,C,D \
         --vary=conditions.phase=0.25,0.5,0.75
-    bench-shadows sweep --config=configs/sweep.py --out=results/rewriting --config.conditions.names=A,D \
+    bench-shadows sweep --config=sweep --out=results/rewriting --config.conditions.names=A,D \
         --vary=conditions.rewriting_share=0.25,0.5,1
-    bench-shadows sweep --config=configs/sweep.py --out=results/duplicates --config.conditions.names=A \
+    bench-shadows sweep --config=sweep --out=results/duplicates --config.conditions.names=A \
         --vary=data.near_duplicate_threshold=0.5,0.8,1
 
 The first: how often a row is shown while the first half is all repetition. The second: which share of A's rows is

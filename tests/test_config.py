@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench_shadows.config import Config, config_hash, to_dict
-from bench_shadows.config_file import from_dict, load
+from bench_shadows.config_file import find, from_dict, load, shipped
 from bench_shadows.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -26,7 +26,46 @@ def test_the_papers_config_is_the_papers() -> None:
 def test_every_config_file_is_valid_and_says_how_to_run_it(path: Path) -> None:
     config = load(path)
     assert from_dict(to_dict(config)) == config
-    assert f"--config=configs/{path.name}" in path.read_text(encoding="utf-8")
+    assert f"--config={path.stem}" in path.read_text(encoding="utf-8")
+
+
+def test_a_config_that_comes_with_the_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sorted(shipped()) == sorted(path.stem for path in CONFIGS.glob("*.py"))
+    assert find("laptop") == CONFIGS / "laptop.py"
+    assert load("laptop") == load(CONFIGS / "laptop.py")
+
+
+def test_any_other_config_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "laptop").mkdir()  # a folder of that name hides nothing
+    assert find("mine.py") == Path("mine.py")
+    assert find(tmp_path / "mine.py") == tmp_path / "mine.py"
+    assert find("laptop") == CONFIGS / "laptop.py"
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ("lapton", 'no such config; did you mean "laptop"? (by name there are colab, laptop, paper,'),
+        ("zebra", "no such config (by name there are colab,"),
+        ("mine", 'no such config; did you mean "mine.py"?'),
+        ("laptop.py", "no such file; --config=laptop is one that comes with the package"),
+        ("configs/zebra.py", "configs/zebra.py: no such file"),
+        ("elsewhere/laptop", "elsewhere/laptop: no such file"),
+        ("", "no such config"),
+    ],
+)
+def test_a_config_that_is_not_there(
+    config: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
+    with pytest.raises(ConfigError) as caught:
+        find(config)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
