@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "bench_shadows"
-BASE = {"", "errors", "files", "progress", "declared", "config", "config_file", "validation", "kinds"}
+BASE = {
+    *("", "errors", "files", "progress", "declared"),
+    *("config", "config_file", "config_text", "validation", "kinds"),
+}
 # What each floor may import besides itself and the base.
 BELOW = {
     "data": set(),
@@ -23,7 +26,9 @@ BELOW = {
     "sweep": {"data", "report", "study", "training"},
     "audit": {"diagnostics", "training", "report"},
     "export": {"data", "model", "training"},
-    "main": {"data", "evaluation", "report", "study", "export", "sweep", "audit", "training"},
+    "dry_run": {"training"},
+    "commands": {"data", "evaluation", "report", "study", "export", "sweep", "audit", "training", "dry_run"},
+    "main": {"commands"},
 }
 # What each room of a floor may import of its own floor, besides itself: a folder, or a file that belongs to none.
 DATA = {

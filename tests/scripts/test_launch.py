@@ -67,9 +67,9 @@ def test_the_program_accepts_every_command(target: str, capsys: pytest.CaptureFi
             if document["kind"] == "JobSet":
                 found.append(container(document)["args"])
     for words in found:
-        options, rest = main._parser().parse_known_args([word for word in words if "$" not in word])
-        assert options.config == Path(CONFIG)
-        load(CHECKOUT / options.config, main._overrides(rest, []))
+        _, call = main.read([word for word in words if "$" not in word])
+        assert call.options.config == Path(CONFIG)
+        load(CHECKOUT / call.options.config, call.overrides)
     assert {words[0] for words in found} == {"prepare", "train", "diagnose", "evaluate", "report"}
 
 
