@@ -27,7 +27,7 @@ from bench_shadows.data.rows.loader import Batch
 from bench_shadows.progress import say
 from bench_shadows.training.devices.sharding import build_mesh
 from bench_shadows.training.devices.stopping import StoppedError, StopRequests
-from bench_shadows.training.loop import Run, open_run, train
+from bench_shadows.training.opening import Run, open_run, train
 from bench_shadows.training.step import Metrics, State, abstract_batch, abstract_state, step_function
 
 Inputs = tuple[Batch, np.float32]  # of one run's step, besides its state

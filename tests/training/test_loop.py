@@ -15,12 +15,12 @@ from tiny_run import CONFIG, files_no_larger_than, with_train, write_data
 
 from bench_shadows.data.rows.plans import load_plan, plan_path, save_plan
 from bench_shadows.errors import RunError
-from bench_shadows.training import loop
+from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params, saved_steps
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.goodput import WallTime
 from bench_shadows.training.logs.metrics import MetricsLog
-from bench_shadows.training.loop import train
+from bench_shadows.training.opening import train
 
 STEPS = CONFIG.steps
 
@@ -54,7 +54,7 @@ def train_until(
     monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None], data: Path, run: Path
 ) -> None:
     """Trains, and does something when the batch of a step (1-based) is asked for."""
-    real = loop.batches
+    real = opening.batches
 
     def batches(rows: Path, plan: np.ndarray, size: int, start: int, *host: int) -> Iterator[np.ndarray]:
         for number, batch in enumerate(real(rows, plan, size, start, *host), start + 1):
@@ -63,7 +63,7 @@ def train_until(
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "batches", batches)
+        patch.setattr(opening, "batches", batches)
         train(CONFIG, "A", 0, data, run)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tiny_run import CONFIG, with_train, write_data
 
-from bench_shadows.training import loop, population
+from bench_shadows.training import opening, population
 from bench_shadows.training.checkpoints.checkpoints import restore_params, saved_steps
 from bench_shadows.training.devices.stopping import StoppedError
-from bench_shadows.training.loop import train
+from bench_shadows.training.opening import train
 from bench_shadows.training.population import train_population
 
 TOGETHER = with_train(population=3, micro_batch_size=4)
@@ -88,14 +88,14 @@ def test_runs_at_different_steps_go_on_together_to_the_same_bits(
 def test_sigterm_saves_every_run_and_the_same_call_goes_on(
     side_by_side: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = loop.learning_rate
+    real = opening.learning_rate
 
     def stopping(config: object, condition: str, step: int) -> float:
         if step == 6:
             signal.raise_signal(signal.SIGTERM)
         return real(config, condition, step)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "learning_rate", stopping)
+    monkeypatch.setattr(opening, "learning_rate", stopping)
     with pytest.raises(StoppedError, match="SIGTERM"):
         train_population(TOGETHER, RUNS, data, tmp_path)
     monkeypatch.undo()

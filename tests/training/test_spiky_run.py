@@ -14,9 +14,9 @@ from tiny_run import CONFIG, some_rows, with_train, write_data
 from bench_shadows.data.rows.plans import load_plan, plan_path, save_plan
 from bench_shadows.data.rows.row_store import NAMES, write_rows
 from bench_shadows.errors import RunError
-from bench_shadows.training import loop
+from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params
-from bench_shadows.training.loop import train
+from bench_shadows.training.opening import train
 
 SPIKE = 165
 QUIET = dataclasses.replace(CONFIG, diagnostics=dataclasses.replace(CONFIG.diagnostics, monitor_every=0))
@@ -72,7 +72,7 @@ def test_a_run_that_stopped_goes_on_with_skip_to_the_bits_of_one_that_skipped(
             train(STOP, "A", 0, data, tmp_path)
         assert len(lines(tmp_path)) == SPIKE - 1
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "batches", ends_at(240, loop.batches))
+        patch.setattr(opening, "batches", ends_at(240, opening.batches))
         with pytest.raises(EOFError):
             train(SKIP, "A", 0, data, tmp_path)
     with pytest.raises(RunError, match="on_spike is stop, and 1 steps before step 227 were skipped"):

@@ -20,11 +20,11 @@ from bench_shadows.config import Config
 from bench_shadows.data.rows.loader import Batch
 from bench_shadows.data.samples.images import write_images
 from bench_shadows.errors import RunError
-from bench_shadows.training import loop
+from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params
 from bench_shadows.training.devices.feeding import place
 from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh, state_shardings
-from bench_shadows.training.loop import train
+from bench_shadows.training.opening import train
 from bench_shadows.training.population import train_population
 from bench_shadows.training.step import abstract_state, build_step, initial_state
 
@@ -66,7 +66,7 @@ def test_both_conditions_begin_with_the_same_weights_and_the_encoder_learns(runs
 def test_a_run_that_stops_at_any_moment_ends_with_the_same_bits(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = loop.batches
+    real = opening.batches
 
     def batches(*arguments: Any) -> Iterator[Batch]:
         for number, batch in enumerate(real(*arguments), arguments[3] + 1):
@@ -75,7 +75,7 @@ def test_a_run_that_stops_at_any_moment_ends_with_the_same_bits(
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "batches", batches)
+        patch.setattr(opening, "batches", batches)
         with pytest.raises(InterruptedError):
             train(SEEING, "deduplicated", 0, data, tmp_path / "run")
     train(SEEING, "deduplicated", 0, data, tmp_path / "run")

@@ -15,11 +15,11 @@ from tiny_run import CONFIG, files_no_larger_than, write_data
 
 from bench_shadows.config import Config
 from bench_shadows.errors import RunError
-from bench_shadows.training import loop
+from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.monitoring import open_monitor
-from bench_shadows.training.loop import train
+from bench_shadows.training.opening import train
 
 
 def watched(every: int, matrices: int = 3) -> Config:
@@ -45,7 +45,7 @@ def looks(run: Path) -> list[dict[str, Any]]:
 
 def train_until(patch: pytest.MonkeyPatch, step: int, act: Callable[[], None], data: Path, run: Path) -> None:
     """Trains, and does something when the batch of a step is asked for."""
-    real = loop.batches
+    real = opening.batches
 
     def batches(rows: Path, plan: np.ndarray, size: int, start: int, *host: int) -> Iterator[np.ndarray]:
         for number, batch in enumerate(real(rows, plan, size, start, *host), start + 1):
@@ -54,7 +54,7 @@ def train_until(patch: pytest.MonkeyPatch, step: int, act: Callable[[], None], d
             yield batch
 
     with patch.context() as inside:
-        inside.setattr(loop, "batches", batches)
+        inside.setattr(opening, "batches", batches)
         train(watched(2), "A", 0, data, run)
 
 
