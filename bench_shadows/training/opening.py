@@ -1,61 +1,87 @@
-"""Training of one run: one condition, one seed. It goes on from its newest sound checkpoint, to the same bits."""
+"""What a run needs while it trains, opened where it stopped: state, batches, logs, monitor, checkpoints, clock.
+
+The loops of `train` (one run) and of `train_population` (several at once) are made of these pieces.
+"""
 
 import contextlib
-import functools
+import dataclasses
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from jax.sharding import Mesh
 
 from bench_shadows.config import Config
-from bench_shadows.data.rows.loader import Batch, batches
+from bench_shadows.data.rows.loader import batches
 from bench_shadows.data.rows.plans import load_plan, plan_path
+from bench_shadows.diagnostics.monitor import Monitor
 from bench_shadows.errors import RunError
 from bench_shadows.progress import Progress, say
 from bench_shadows.training.checkpoints.checkpoints import Checkpoints, checkpoint_folder
 from bench_shadows.training.compile.compile_cache import use_compile_cache
-from bench_shadows.training.devices.distributed import first_host_says, own_folder, preemption, watched
-from bench_shadows.training.devices.feeding import host_rows, place, whole_batch
-from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh
-from bench_shadows.training.devices.stopping import StoppedError, StopRequests
+from bench_shadows.training.devices.distributed import first_host_says, own_folder, watched
+from bench_shadows.training.devices.feeding import Fed, feed, host_rows
+from bench_shadows.training.devices.sharding import accumulation_steps
+from bench_shadows.training.devices.stopping import StoppedError
 from bench_shadows.training.fingerprint import run_fingerprint
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.goodput import WallTime
 from bench_shadows.training.logs.metrics import MetricsLog
 from bench_shadows.training.logs.monitoring import open_monitor
-from bench_shadows.training.optimizer import learning_rate
-from bench_shadows.training.step import Metrics, State, abstract_state, compile_step, initial_state
-
-Asked = tuple[State, Batch, np.float32]
-"""What a run wants computed: a step from this state, with these micro-batches, at this rate."""
-Run = Generator[Asked, tuple[State, Metrics], None]
+from bench_shadows.training.step import State, abstract_state, initial_state
 
 
-def train(config: Config, condition: str, seed: int, data_folder: Path, run_folder: Path) -> None:
-    """Trains to the last step, or does nothing where its sound checkpoint is there.
+@dataclasses.dataclass
+class Run:
+    """A run that is open. What it does besides the arithmetic of a step, a loop finds here."""
 
-    Args:
-      data_folder: with rows/ and plans/, as the prepare stage leaves it.
-      run_folder: gets checkpoints/ (step 0, the analysed steps, the last two between) and lines in metrics.jsonl,
-        monitor.jsonl, spikes.jsonl and goodput.jsonl.
-    Raises:
-      StoppedError: SIGTERM, a preemption or Ctrl-C, after a checkpoint.
-      RunError: a checkpoint of another config or other data, a spike (`train.on_spike`), a full disk.
-        After both of them the same call goes on.
-      ConfigError: a batch that the devices cannot share.
-    """
-    mesh = build_mesh(config)
-    compiled = functools.partial(compile_step, config, mesh)
-    with StopRequests() as requests:
-        run = open_run(config, condition, seed, data_folder, run_folder, mesh, compiled, requests)
-        with contextlib.closing(run), contextlib.suppress(StopIteration):
-            asked = next(run)
-            while True:
-                asked = run.send(compiled()(*asked))
+    name: str
+    """As messages call it."""
+    config: Config
+    start: int
+    """The step that it resumes from."""
+    state: State
+    """At `start`; a step consumes it."""
+    batches: Iterator[Fed]
+    """From step `start + 1` to the last."""
+    monitor: Monitor
+    log: MetricsLog
+    progress: Progress
+    checkpoints: Checkpoints
+    wall: WallTime
+    _saved: float = dataclasses.field(default_factory=time.monotonic)
+
+    def is_due(self, step: int) -> bool:
+        """Whether a checkpoint is due after a step. To be asked at every step: all hosts decide together."""
+        minutes = self.config.train.checkpoint_minutes
+        overdue = first_host_says(step, time.monotonic() - self._saved > 60 * minutes)
+        return overdue or step in self.config.analysed_steps
+
+    def save(self, step: int, state: State) -> None:
+        """Writes what the logs and the monitor hold, copies the state and returns; files are written meanwhile."""
+        self.log.sync()
+        with self.wall.lost("checkpoint"):
+            self.monitor.flush()
+            self.checkpoints.save(step, state, step * self.config.train.batch_size * self.config.data.seq_len)
+        self.wall.write("checkpoint")
+        self._saved = time.monotonic()
+
+    def wait(self) -> None:
+        """Until the last checkpoint is whole."""
+        with self.wall.lost("checkpoint"):
+            self.checkpoints.wait()
+
+    def stopped(self, step: int, number: int | None) -> StoppedError:
+        """What to raise where the run leaves after a step, when its checkpoint is whole.
+
+        Args:
+          number: the signal; None where it came to another host.
+        """
+        return StoppedError(f"{self.name} after step {step} of {self.config.steps}, which is saved", number)
 
 
+@contextlib.contextmanager
 def open_run(
     config: Config,
     condition: str,
@@ -64,18 +90,19 @@ def open_run(
     run_folder: Path,
     mesh: Mesh,
     compile_it: Callable[[], object],
-    requests: StopRequests,
-) -> Run:
-    """All of `train` but the arithmetic: yields what a step is computed from and is sent what comes out.
+) -> Iterator[Run | None]:
+    """Opens a run where its newest sound checkpoint is; None where nothing is left to do. Closes all of it.
 
-    `compile_it` is called once before the first of them, so that its time is known for what it is. Closed between
-    two steps, the run keeps its last checkpoint.
+    Args:
+      data_folder, run_folder: as for `loop.train`.
+      compile_it: compiles the step, or has done so before; called here, so that its time is known for what it is.
+    Raises:
+      RunError: see `loop.train`.
     """
     use_compile_cache()
     name, logs = f"train {condition}-seed{seed}", own_folder(run_folder)
     logs.mkdir(parents=True, exist_ok=True)
     plan = _plan(config, plan_path(data_folder, condition, seed))
-    accumulation, batch_size = accumulation_steps(config.train, mesh), config.train.batch_size
     made_from = run_fingerprint(config, condition, seed, data_folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(watched(name, config.train.stall_minutes))
@@ -85,6 +112,8 @@ def open_run(
             checkpoints = stack.enter_context(Checkpoints(folder, made_from, config.analysed_steps))
             start, state = _first_state(config, seed, mesh, checkpoints)
         if state is None:
+            stack.close()
+            yield None
             return
         if start > 0:
             say(f"{name}: goes on from step {start}")
@@ -96,33 +125,16 @@ def open_run(
             log = stack.enter_context(MetricsLog(logs, config, start, plan, events, wall))
             monitor = stack.enter_context(open_monitor(config, logs, start, events))
             monitor(start, state.params)
-            places = host_rows(batch_size, accumulation, mesh)
-            images = config.kind.images(config, data_folder)
-            stream = batches(data_folder / "rows", plan, batch_size, start, places, config.kind.row_sets, images)
+            fed = _batches(config, plan, start, data_folder, mesh)
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
-        saved = time.monotonic()
-        for step, batch in enumerate(stream, start + 1):
-            rate = learning_rate(config, condition, step)
-            placed = place(batch, accumulation, mesh)
-            rows = whole_batch(batch, placed, mesh)
-            state, metrics = yield state, placed, np.float32(rate)
-            monitor(step, state.params)
-            progress.add(1, log.add(step, rate, rows, metrics))
-            overdue = first_host_says(step, time.monotonic() - saved > 60 * config.train.checkpoint_minutes)
-            leave = preemption(step) or requests.signal is not None
-            if step in config.analysed_steps or overdue or leave:
-                log.sync()
-                with wall.lost("checkpoint"):
-                    monitor.flush()
-                    checkpoints.save(step, state, tokens=step * batch.tokens.shape[-1] * batch_size)
-                wall.write("checkpoint")
-                saved = time.monotonic()
-            if leave:
-                break
-        with wall.lost("checkpoint"):
-            checkpoints.wait()
-        if leave:
-            raise StoppedError(f"{name} after step {step} of {config.steps}, which is saved", requests.signal)
+        yield Run(name, config, start, state, fed, monitor, log, progress, checkpoints, wall)
+
+
+def _batches(config: Config, plan: np.ndarray, start: int, data: Path, mesh: Mesh) -> Iterator[Fed]:
+    accumulation, size = accumulation_steps(config.train, mesh), config.train.batch_size
+    places, images = host_rows(size, accumulation, mesh), config.kind.images(config, data)
+    stream = batches(data / "rows", plan, size, start, places, config.kind.row_sets, images)
+    return feed(stream, accumulation, mesh)
 
 
 def _first_state(config: Config, seed: int, mesh: Mesh, checkpoints: Checkpoints) -> tuple[int, State | None]:

@@ -13,7 +13,7 @@ and the place of a run that is finished is computed on and thrown away.
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,12 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.data.rows.loader import Batch
 from bench_shadows.progress import say
+from bench_shadows.training.devices.feeding import Fed
 from bench_shadows.training.devices.sharding import build_mesh
-from bench_shadows.training.devices.stopping import StoppedError, StopRequests
-from bench_shadows.training.opening import Run, open_run, train
+from bench_shadows.training.devices.stopping import StopRequests
+from bench_shadows.training.loop import train
+from bench_shadows.training.opening import Run, open_run
+from bench_shadows.training.optimizer import learning_rate
 from bench_shadows.training.step import Metrics, State, abstract_batch, abstract_state, step_function
 
 Inputs = tuple[Batch, np.float32]  # of one run's step, besides its state
@@ -72,45 +75,55 @@ def _name(condition: str, seed: int) -> str:
 def _side_by_side(
     config: Config, group: Sequence[tuple[str, int]], data_folder: Path, runs_folder: Path, mesh: Mesh
 ) -> None:
-    compiled = functools.cache(lambda: compile_population(config, mesh, len(group)))
-    with contextlib.ExitStack() as stack:
-        requests = stack.enter_context(StopRequests())
-        runs = [
-            open_run(
-                *(config, condition, seed, data_folder, runs_folder / _name(condition, seed)),
-                *(mesh, compiled, requests),
-            )
-            for condition, seed in group
-        ]
-        for run in runs:
-            stack.enter_context(contextlib.closing(run))
-        _take_steps(runs, compiled)
+    """The loop of `train` for a group: each round takes a step of every run that has one left."""
+    compiled = functools.partial(compile_population, config, mesh, len(group))
+    with StopRequests() as requests, contextlib.ExitStack() as stack:
+        closing = [stack.enter_context(contextlib.ExitStack()) for _ in group]
+        runs: dict[int, Run] = {}
+        for place, (condition, seed) in enumerate(group):
+            folder = runs_folder / _name(condition, seed)
+            opening = open_run(config, condition, seed, data_folder, folder, mesh, compiled)
+            if (run := closing[place].enter_context(opening)) is not None:
+                runs[place] = run
+        if not runs:
+            return
+        take_step, states = compiled(), _states(runs, len(group))
+        batches: dict[int, Fed] = {}
+        rates: dict[int, float] = {}
+        for taken in range(1, config.steps - min(run.start for run in runs.values()) + 1):
+            steps = {place: run.start + taken for place, run in runs.items() if run.start + taken <= config.steps}
+            for place, step in steps.items():
+                batches[place] = next(runs[place].batches)
+                rates[place] = learning_rate(config, group[place][0], step)
+            results = take_step(states, _inputs(batches, rates, len(group)))
+            states = tuple(state for state, _ in results)
+            leave = requests.signal is not None
+            for place, step in steps.items():
+                run, (state, metrics) = runs[place], results[place]
+                run.monitor(step, state.params)
+                run.progress.add(1, run.log.add(step, rates[place], batches[place].rows, metrics))
+                if run.is_due(step) or leave:
+                    run.save(step, state)
+                if leave or step == config.steps:
+                    run.wait()
+                if step == config.steps:
+                    closing[place].close()
+            if leave:
+                place, step = next(iter(steps.items()))
+                raise runs[place].stopped(step, requests.signal)
 
 
-def _take_steps(runs: Sequence[Run], compiled: Callable[[], PopulationStep]) -> None:
-    """All steps of all runs; raises the first StoppedError after every run has come to its own."""
-    first = [next(run, None) for run in runs]
-    going = [asked is not None for asked in first]
-    if not any(going):
-        return
-    example = next(filter(None, first))
-    # A run that was finished before has a place as well: the program stays what it was.
-    asked = [asked or (jax.tree.map(jnp.copy, example[0]), *example[1:]) for asked in first]
-    stopped: list[StoppedError] = []
-    while any(going):
-        results = compiled()(tuple(ask[0] for ask in asked), tuple(ask[1:] for ask in asked))
-        for place, result in enumerate(results):
-            asked[place] = result[0], *asked[place][1:]
-            if going[place]:
-                try:
-                    asked[place] = runs[place].send(result)
-                except StopIteration:
-                    going[place] = False
-                except StoppedError as error:
-                    going[place] = False
-                    stopped.append(error)
-    if stopped:
-        raise stopped[0]
+def _states(runs: Mapping[int, Run], size: int) -> tuple[State, ...]:
+    """Of all places. A run that was finished before has one, too (a copy): the program stays what it was."""
+    spare = next(iter(runs.values())).state
+    return tuple(runs[place].state if place in runs else jax.tree.map(jnp.copy, spare) for place in range(size))
+
+
+def _inputs(batches: Mapping[int, Fed], rates: Mapping[int, float], size: int) -> tuple[Inputs, ...]:
+    """Of all places; of a finished run's, something that was read before."""
+    spare = min(batches)
+    source = [place if place in batches else spare for place in range(size)]
+    return tuple((batches[place].on_devices, np.float32(rates[place])) for place in source)
 
 
 @functools.lru_cache(maxsize=1)

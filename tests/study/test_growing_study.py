@@ -94,9 +94,7 @@ def test_a_folder_of_another_version_is_refused_in_one_line(tmp_path: Path) -> N
     old = read_json(path)
     del old["train"]["stall_minutes"]
     path.write_text(json.dumps(old))
-    with pytest.raises(
-        RunError, match=r"another version of .* \(config\.train\.stall_minutes: not there\)"
-    ):
+    with pytest.raises(RunError, match=r"another version of .* \(config\.train\.stall_minutes: not there\)"):
         again(tmp_path, conditions__names="A")
 
 

@@ -23,7 +23,7 @@ from bench_shadows.model.decoder import with_parameters
 from bench_shadows.training.checkpoints.checkpoints import restore_params
 from bench_shadows.training.checkpoints.saved import find
 from bench_shadows.training.devices.sharding import build_mesh
-from bench_shadows.training.opening import train
+from bench_shadows.training.loop import train
 from bench_shadows.training.step import build_decoder, initial_state
 
 

@@ -20,7 +20,7 @@ from bench_shadows.training.checkpoints.checkpoints import restore_params, saved
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.goodput import WallTime
 from bench_shadows.training.logs.metrics import MetricsLog
-from bench_shadows.training.opening import train
+from bench_shadows.training.loop import train
 
 STEPS = CONFIG.steps
 

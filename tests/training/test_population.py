@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tiny_run import CONFIG, with_train, write_data
 
-from bench_shadows.training import opening, population
+from bench_shadows.training import population
 from bench_shadows.training.checkpoints.checkpoints import restore_params, saved_steps
 from bench_shadows.training.devices.stopping import StoppedError
-from bench_shadows.training.opening import train
+from bench_shadows.training.loop import train
 from bench_shadows.training.population import train_population
 
 TOGETHER = with_train(population=3, micro_batch_size=4)
@@ -76,26 +76,29 @@ def test_files_are_those_that_train_leaves(side_by_side: Path, data: Path, tmp_p
 def test_runs_at_different_steps_go_on_together_to_the_same_bits(
     side_by_side: Path, data: Path, tmp_path: Path
 ) -> None:
-    """One finished, one in the middle, one that never began."""
+    """One finished, one in the middle, one that never began; each closes its files when it is done."""
     shutil.copytree(side_by_side / "A-seed0", tmp_path / "A-seed0")
     shutil.copytree(side_by_side / "B-seed0", tmp_path / "B-seed0")
     for step in CONFIG.analysed_steps[1:]:
         shutil.rmtree(tmp_path / "B-seed0" / "checkpoints" / str(step))
     train_population(TOGETHER, RUNS, data, tmp_path)
     assert_same_bits(side_by_side, tmp_path)
+    ended = json.loads((tmp_path / "B-seed0" / "goodput.jsonl").read_text().splitlines()[-1])
+    assert (ended["event"], ended["step"]) == ("end", CONFIG.steps)
+    assert ended["time"] < lines(tmp_path / "C-seed0")[-1]["time"]
 
 
 def test_sigterm_saves_every_run_and_the_same_call_goes_on(
     side_by_side: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = opening.learning_rate
+    real = population.learning_rate
 
     def stopping(config: object, condition: str, step: int) -> float:
         if step == 6:
             signal.raise_signal(signal.SIGTERM)
         return real(config, condition, step)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(opening, "learning_rate", stopping)
+    monkeypatch.setattr(population, "learning_rate", stopping)
     with pytest.raises(StoppedError, match="SIGTERM"):
         train_population(TOGETHER, RUNS, data, tmp_path)
     monkeypatch.undo()

@@ -16,7 +16,7 @@ from bench_shadows.data.rows.row_store import NAMES, write_rows
 from bench_shadows.errors import RunError
 from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params
-from bench_shadows.training.opening import train
+from bench_shadows.training.loop import train
 
 SPIKE = 165
 QUIET = dataclasses.replace(CONFIG, diagnostics=dataclasses.replace(CONFIG.diagnostics, monitor_every=0))

@@ -24,7 +24,7 @@ from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params
 from bench_shadows.training.devices.feeding import place
 from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh, state_shardings
-from bench_shadows.training.opening import train
+from bench_shadows.training.loop import train
 from bench_shadows.training.population import train_population
 from bench_shadows.training.step import abstract_state, build_step, initial_state
 

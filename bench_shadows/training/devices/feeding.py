@@ -8,8 +8,8 @@ of a side.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,6 +17,22 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bench_shadows.data.rows.loader import Batch
 from bench_shadows.training.devices.sharding import batch_sharding, data_ways
+
+
+class Fed(NamedTuple):
+    """The batch of a step."""
+
+    on_devices: Batch
+    """Of all hosts, as the step takes it (`place`)."""
+    rows: np.ndarray | jax.Array
+    """Token rows of all hosts, as statistics take them (`whole_batch`)."""
+
+
+def feed(stream: Iterable[Batch], accumulation: int, mesh: Mesh) -> Iterator[Fed]:
+    """What this host reads, batch by batch, on its way to the devices."""
+    for batch in stream:
+        placed = place(batch, accumulation, mesh)
+        yield Fed(placed, whole_batch(batch, placed, mesh))
 
 
 def host_rows(batch_size: int, accumulation: int, mesh: Mesh) -> np.ndarray:

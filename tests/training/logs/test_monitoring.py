@@ -19,7 +19,7 @@ from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.monitoring import open_monitor
-from bench_shadows.training.opening import train
+from bench_shadows.training.loop import train
 
 
 def watched(every: int, matrices: int = 3) -> Config:
