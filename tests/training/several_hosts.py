@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CODE = """
-from bench_shadows.training import distributed
+from bench_shadows.training.devices import distributed
 distributed.HEARTBEAT_SECONDS = 10
 {before}
 from bench_shadows.main import entry

@@ -158,12 +158,12 @@ def test_sigterm_to_one_host_saves_once_and_both_leave(
 
 HANGS_AT_30 = """
 import threading
-from bench_shadows.data import loader
+from bench_shadows.data.rows import loader
 read = loader._Batches.__getitem__
 loader._Batches.__getitem__ = lambda batches, step: read(batches, step) if step < 30 else threading.Event().wait()
 """
 FAILS_AT_30 = """
-from bench_shadows.data import loader
+from bench_shadows.data.rows import loader
 read = loader._Batches.__getitem__
 def broken(batches, step):
     if step < 30:
