@@ -38,5 +38,9 @@ def test_no_folder_holds_more_than_20_modules() -> None:
 def test_tests_are_in_the_folder_of_what_they_test() -> None:
     """A folder of tests is one of the package, or named after a module of it or after `scripts`."""
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
-    tested = {path.parent for path in MODULES} | {path.with_suffix("") for path in MODULES} | {Path("scripts")}
+    tested = (
+        {folder for path in MODULES for folder in path.parents}
+        | {path.with_suffix("") for path in MODULES}
+        | {Path("scripts")}
+    )
     assert folders <= tested

@@ -57,8 +57,9 @@ TRAINING = {
     "spikes": set(),
     "step": {"devices", "initial", "noise_scale", "optimizer", "spikes"},
     "fingerprint": set(),
-    "loop": {"devices", "logs", "checkpoints", "compile", "fingerprint", "optimizer", "step"},
-    "population": {"devices", "step", "loop"},
+    "opening": {"devices", "logs", "checkpoints", "compile", "fingerprint", "step"},
+    "loop": {"devices", "opening", "optimizer", "step"},
+    "population": {"devices", "step", "opening", "optimizer", "loop"},
 }
 PAGES = ("conditions", "prompts", "audit", "sweep")
 REPORT = {
