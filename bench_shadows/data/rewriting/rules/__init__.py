@@ -7,17 +7,14 @@ text, on every machine.
 - Chinese text (`chinese.py`): a rare word becomes a much more frequent word inside it; simplified characters;
   one form of punctuation.
 - Other text: punctuation and white space only.
-- Python programs of a common subset (`javascript/`): JavaScript that gives the same results.
-- Other code (`canonical.py`): own names v1, v2, ...; no comments; one layout. Counted as not converted.
+- Code (`canonical.py`): own names v1, v2, ...; no comments; one layout. It stays in its language.
 - Exercises: byte for byte as they are.
 
 What it is not. It does not understand: a word is replaced by what its most tagged sense in WordNet says, in every
 place, so a rarer sense comes out wrong; inflection goes, and with it tense and the difference between `was
 eating` and `was eaten`; nothing is summed up, reordered or explained; passives and inversions stay. Names are told
-by their capitals alone. It converts few whole files of real projects (about one in a hundred), because they import
-other modules; where a whole number may be an int or a float and is printed, or the order of a set may show, it
-refuses. A float that is whole and whose product leaves 2^53 is taken for an int. The paper's teacher narrows
-sentences, style and content; this one narrows words and forms.
+by their capitals alone. The paper's teacher narrows sentences, style and content, and turns all code into one
+language; this one narrows words and forms.
 """
 
 from bench_shadows.data.rewriting.rules.rules import rewrite, rewrite_counted

@@ -8,18 +8,13 @@ from bench_shadows.data.rewriting.endpoint.outcome import Rewritten
 from bench_shadows.data.rewriting.rules.canonical import canonical_code
 from bench_shadows.data.rewriting.rules.chinese import rewrite_chinese
 from bench_shadows.data.rewriting.rules.english import rewrite_english
-from bench_shadows.data.rewriting.rules.javascript import NotConvertedError, to_javascript
 from bench_shadows.data.rewriting.rules.plain import Counter, plain
 
 _TEXT: dict[str, Callable[[str, Counter], str]] = {"en": rewrite_english, "zh": rewrite_chinese}
-_PYTHON = ("python", "python3", "py")
 
 
 def rewrite(document: Document) -> Document:
-    """The document with its text rewritten; id, domain, kind and source stay.
-
-    The language stays too, but for a program that was converted: its language is then JavaScript.
-    """
+    """The document with its text rewritten; all else stays."""
     result = rewrite_counted(document).document
     assert result is not None  # these rules leave no document out
     return result
@@ -28,37 +23,20 @@ def rewrite(document: Document) -> Document:
 def rewrite_counted(document: Document) -> Rewritten:
     """`rewrite`, with what was changed; a text that would come out empty is kept as it was.
 
-    Outcomes: `exercise`; for text `rewritten`; for code `converted to JavaScript`, or `not converted: REASON`
-    where it is code in its own language with canonical names and layout; `nothing left`; `no lexer`.
+    Outcomes: `exercise`; for text `rewritten`; for code `canonical code`, or `no lexer` where it stays as it was;
+    `nothing left`.
     """
     if document.kind == "exercise":
         return Rewritten(document, "exercise", 0, 0)
     counter = Counter()
     if document.kind == "code":
-        return _code(document, counter)
+        code = canonical_code(document.text, document.language, counter)
+        if code is None:
+            return Rewritten(document, "no lexer", 0, 0)
+        return _rewritten(document, code, "canonical code", counter)
     rules = _TEXT.get(document.language)
     text = rules(document.text, counter) if rules else plain(document.text)
     return _rewritten(document, text, "rewritten", counter)
-
-
-def _code(document: Document, counter: Counter) -> Rewritten:
-    reason = "another language"
-    if document.language in _PYTHON:
-        try:
-            text = to_javascript(document.text)
-            words = len(document.text.split())
-            return Rewritten(
-                dataclasses.replace(document, text=text, language="javascript"),
-                "converted to JavaScript",
-                words,
-                words,
-            )
-        except NotConvertedError as error:
-            reason = str(error)
-    text_or_none = canonical_code(document.text, document.language, counter)
-    if text_or_none is None:
-        return Rewritten(document, "no lexer", 0, 0)
-    return _rewritten(document, text_or_none, f"not converted: {reason}", counter)
 
 
 def _rewritten(document: Document, text: str, outcome: str, counter: Counter) -> Rewritten:

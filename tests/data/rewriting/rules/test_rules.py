@@ -68,7 +68,7 @@ def test_strings_over_several_lines_keep_their_layout() -> None:
 ])  # fmt: skip
 def test_every_language_with_a_lexer_is_rewritten(language: str, code: str) -> None:
     result = rewrite_counted(document(code, language, "code"))
-    assert result.outcome == "not converted: another language"
+    assert result.outcome == "canonical code"
     assert result.changed >= 1
     assert not re.search(r"\bc\b", result.document.text)
 
@@ -106,5 +106,4 @@ def test_any_text_is_rewritten_always_the_same_and_little_else_changes(text: str
     after = rewrite(before)
     assert after.text
     assert rewrite(before) == after
-    language = "javascript" if rewrite_counted(before).outcome == "converted to JavaScript" else before.language
-    assert after == dataclasses.replace(before, text=after.text, language=language)
+    assert after == dataclasses.replace(before, text=after.text)
