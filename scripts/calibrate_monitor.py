@@ -26,7 +26,6 @@ from bench_shadows import config_file
 from bench_shadows.config import Config
 from bench_shadows.diagnostics import signatures
 from bench_shadows.diagnostics.monitor import Look, Monitor, chosen
-from bench_shadows.diagnostics.regimes import UPPER
 from bench_shadows.diagnostics.weights import Stack
 from bench_shadows.files import write_json
 from bench_shadows.study import Study
@@ -105,7 +104,7 @@ def collapsed(params: Any, kind: str, loss: float) -> Any:
     def change(path: Any, leaf: np.ndarray) -> np.ndarray:
         if "v_proj" not in jax.tree_util.keystr(path):
             return leaf
-        upper = np.arange(len(leaf)) > (1 - UPPER) * (len(leaf) - 1)
+        upper = np.arange(len(leaf)) > (1 - signatures.UPPER) * (len(leaf) - 1)
         u, s, v = np.linalg.svd(leaf, full_matrices=False)
         kept = s.shape[1] // (2 if kind == "subspace" else 4)
         s[:, kept:] *= 1 - loss

@@ -110,15 +110,3 @@ def _blocks(shape: tuple[int, ...]) -> list[slice]:
     """Rows of one matrix at a time, `BLOCK` entries or one row."""
     step = max(1, BLOCK // shape[2])
     return [slice(start, start + step) for start in range(0, shape[1], step)]
-
-
-def coefficient_of_variation(values_L: np.ndarray) -> float:
-    """Standard deviation over mean of a value over depth: how concentrated change is in some layers.
-
-    NaN with fewer than two known values or a mean of zero.
-    """
-    known = np.asarray(values_L, np.float64)
-    known = known[np.isfinite(known)]
-    if len(known) < 2 or known.mean() == 0:
-        return float("nan")
-    return float(known.std() / abs(known.mean()))

@@ -22,13 +22,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 SMALLEST_EIGENVALUE = 1e-5  # absolute, WeightWatcher's EVALS_THRESH
 SMALL_SAMPLE = 20  # below it the small-sample estimator
 SHORTEST_TAIL = 8  # of the small-sample estimator, and the fewest eigenvalues that we fit
-MAX_FINGERS = 10  # `clip_xmax` takes away fewer than this
-FINGER_THRESHOLD = 1.0  # and wants alpha to fall by more than this
 NO_SPREAD = 1e6  # an alpha beyond it is rounding: all eigenvalues of the tail are equal
 PROBES = 32  # places of the tail in the lower bound
 CHUNK = 16  # candidates whose exact distance is computed at a time
@@ -76,59 +73,18 @@ def fit(eigenvalues_LxN: jax.Array) -> PowerLaw:
       eigenvalues_LxN: ascending; zeros may be put in front of shorter spectra. float64 equals WeightWatcher to
         1e-9, float32 gives alpha to 1e-3.
     """
-    return jax.vmap(lambda eigenvalues: _fit(eigenvalues, 0))(eigenvalues_LxN)
+    return jax.vmap(_fit)(eigenvalues_LxN)
 
 
-def fit_clipped(eigenvalues_LxN: jax.Array) -> tuple[PowerLaw, jax.Array]:
-    """WeightWatcher's `fix_fingers="clip_xmax"`: drops the largest eigenvalues until alpha falls by more than 1.
-
-    Fits without the largest 2, 3, ... 9 values, in order; the first whose alpha lies more than 1 below the full
-    fit's is taken; one at or below 2 ends the search. Returns the fits and the number of fingers as
-    WeightWatcher counts them (one less than were dropped), [L].
-    """
-    clips = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.arange(2, MAX_FINGERS, dtype=jnp.int32)])
-
-    def one(eigenvalues: jax.Array) -> tuple[PowerLaw, jax.Array]:
-        fits = jax.vmap(lambda clip: _fit(eigenvalues, clip))(clips)
-        falls = fits.alpha + FINGER_THRESHOLD < fits.alpha[0]
-        end = jnp.argmax(falls | ((fits.alpha <= 2) & (clips > 0)))
-        chosen = jnp.where(falls[end], end, 0)
-        best = jax.tree.map(lambda values: values[chosen], fits)
-        spikes = jnp.where(best.outcome == Outcome.OK, jnp.sum(eigenvalues >= best.x_min), 0)
-        return best._replace(spikes=spikes), jnp.where(chosen > 0, clips[chosen] - 1, 0)
-
-    return jax.vmap(one)(eigenvalues_LxN)
-
-
-def bootstrap_interval(
-    eigenvalues_N: jax.Array | np.ndarray, samples: int = 200, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile interval of alpha over resampled spectra, x_min fitted again in each (so wider than sigma says).
-
-    Eigenvalues repel each other, resampled ones do not: an upper estimate of the spread. Samples that cannot be
-    fitted are left out; NaN, NaN where none can be.
-    """
-    values = np.asarray(eigenvalues_N)
-    rng = np.random.default_rng(seed)
-    resampled = np.sort(values[rng.integers(0, len(values), (samples, len(values)))], axis=1)
-    alphas = np.asarray(jax.jit(fit)(resampled).alpha)
-    alphas = alphas[np.isfinite(alphas)]
-    if not len(alphas):
-        return float("nan"), float("nan")
-    low, high = np.quantile(alphas, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _fit(l_N: jax.Array, clip: jax.Array | int) -> PowerLaw:
-    """One spectrum without its `clip` largest values."""
+def _fit(l_N: jax.Array) -> PowerLaw:
+    """One spectrum."""
     size, dtype = l_N.shape[0], l_N.dtype
     finite = jnp.all(jnp.isfinite(l_N))
     at = jnp.arange(size)
-    stop = size - clip
-    kept = (l_N > SMALLEST_EIGENVALUE) & (at < stop)
+    kept = l_N > SMALLEST_EIGENVALUE
     count = jnp.sum(kept)
     small = count < SMALL_SAMPLE
-    tail_N = (stop - at).astype(dtype)  # n of every candidate
+    tail_N = (size - at).astype(dtype)  # n of every candidate
 
     # sum_j ln(l_j / l_i) as a sum of gaps between neighbours: all terms are positive, nothing cancels
     below_N = jnp.where(kept, jnp.roll(l_N, 1), 1)
@@ -140,7 +96,7 @@ def _fit(l_N: jax.Array, clip: jax.Array | int) -> PowerLaw:
     slope_N = (tail_N - small) / jnp.maximum(sums_N, jnp.finfo(dtype).tiny * size)  # alpha - 1
     slope_N = jnp.minimum(slope_N, jnp.finfo(dtype).max ** 0.5)
     shortest = jnp.where(small, SHORTEST_TAIL, 2)
-    candidate_N = kept & (stop - at >= shortest)
+    candidate_N = kept & (size - at >= shortest)
 
     def distance(i: jax.Array, j: jax.Array) -> jax.Array:
         """|fitted minus empirical distribution| of candidates i at places j of the spectrum."""
@@ -165,7 +121,7 @@ def _fit(l_N: jax.Array, clip: jax.Array | int) -> PowerLaw:
         done, best, index = state
         i = jax.lax.dynamic_slice(order, (done,), (CHUNK,))
         exact = distance(i[:, None], at[None, :])
-        exact = jnp.max(jnp.where((at >= i[:, None]) & (at < stop), exact, 0), axis=1)
+        exact = jnp.max(jnp.where(at >= i[:, None], exact, 0), axis=1)
         exact = jnp.where(candidate_N[i], exact, jnp.inf)
         least = jnp.min(exact)
         first = jnp.min(jnp.where(exact == least, i, size))

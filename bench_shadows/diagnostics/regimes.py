@@ -1,24 +1,14 @@
-"""The paper's reading of the diagnostics, as pure functions of table rows. Level by level:
+"""The paper's reading of audited models, as pure functions of table rows: `findings` puts into words what
+modification.py and anomalies.py see in whole tables of several models.
 
-1. `aggregate`: the share of matrices with alpha in [2, 6] (sections 4.2.1 and 5.1). Necessary, and coarse.
-2. `profile`: one module over depth: heterogeneity, roughness, trend, upper-layer elevation (section 4.2.2).
-3. `dynamics`: what moved since a reference: change variance follows the optimizer, delta effective rank the data
-   (section 4.2.3).
-
-Rows are those of diagnostics.parquet and changes.parquet for one checkpoint (and one reference); what is missing
-in them is left out here, and counted. `findings` puts into words what modification.py and anomalies.py see in
-whole tables of several models.
+Rows are those of diagnostics.parquet and changes.parquet; what is missing in them is left out here, and counted.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from bench_shadows.diagnostics import anomalies
 from bench_shadows.diagnostics.anomalies import Anomaly, Metric
-from bench_shadows.diagnostics.change import coefficient_of_variation
 from bench_shadows.diagnostics.modification import (
     DEEP_CHANGE,
     DEEP_SHARE,
@@ -36,104 +26,6 @@ from bench_shadows.diagnostics.modification import (
 )
 
 Row = Mapping[str, Any]
-
-UPPER = 1 / 3  # share of the layers, the deepest, that "upper layers" are
-ENDS = 1 / 6  # share of the layers at each end that a U-shape is judged by
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """Level 1. `share` is None where nothing could be fitted."""
-
-    in_range: int
-    fitted: int
-    missing: int
-
-    @property
-    def share(self) -> float | None:
-        """Matrices with alpha in [2, 6] over matrices with an alpha."""
-        return self.in_range / self.fitted if self.fitted else None
-
-
-def aggregate(diagnostics: Iterable[Row]) -> Aggregate:
-    """Counts alpha in [2, 6]; a fit that failed is missing and in neither count."""
-    flags = [row["in_range"] for row in diagnostics]
-    fitted = [flag for flag in flags if flag is not None]
-    return Aggregate(sum(fitted), len(fitted), len(flags) - len(fitted))
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Level 2: a value over depth. NaN where too few layers are known."""
-
-    layers: int
-    heterogeneity: float
-    """Standard deviation over layers."""
-    roughness: float
-    """Root mean square of neighbouring differences over sqrt(2) heterogeneity: 1 for noise, near 0 for a trend."""
-    trend: float
-    """Spearman's rank correlation with depth: 1 or -1 for a monotonic profile."""
-    elevation: float
-    """Mean of the upper third of the layers minus the mean of the others."""
-
-
-def profile(rows: Iterable[Row], module: str, value: str = "alpha") -> Profile:
-    """The profile of one module's `value` over depth, from rows of either table."""
-    depth, values = _over_depth(rows, module, value)
-    if len(values) < 3:
-        return Profile(len(values), *[float("nan")] * 4)
-    spread = float(values.std())
-    roughness = float(np.sqrt(np.mean(np.diff(values) ** 2) / 2)) / spread if spread else 0.0
-    ranks = np.argsort(np.argsort(values))
-    trend = float(np.corrcoef(np.arange(len(values)), ranks)[0, 1]) if spread else 0.0
-    return Profile(len(values), spread, roughness, trend, _elevation(depth, values))
-
-
-@dataclass(frozen=True)
-class Dynamics:
-    """Level 3: one module's movement since a reference. NaN where too few layers are known."""
-
-    concentration: float
-    """Coefficient of variation of the change variance over depth."""
-    ends_over_middle: float
-    """Mean change variance at both ends of the depth over that between: above 1 is the paper's U-shape."""
-    rank_shift: float
-    """Mean delta effective rank."""
-    rank_elevation: float
-    """Mean delta effective rank of the upper third minus that of the others."""
-
-
-def dynamics(changes: Iterable[Row], module: str) -> Dynamics:
-    """Optimizer side (change variance) and data side (delta effective rank) of one module's changes."""
-    changes = list(changes)
-    _, variance = _over_depth(changes, module, "change_variance")
-    depth, rank = _over_depth(changes, module, "delta_effective_rank")
-    end = max(1, round(ENDS * len(variance)))
-    shaped = len(variance) >= 3 and variance[end:-end].mean() > 0
-    outside = np.concatenate([variance[:end], variance[-end:]]).mean() if shaped else float("nan")
-    return Dynamics(
-        concentration=coefficient_of_variation(variance),
-        ends_over_middle=float(outside / variance[end:-end].mean()) if shaped else float("nan"),
-        rank_shift=float(rank.mean()) if len(rank) else float("nan"),
-        rank_elevation=_elevation(depth, rank) if len(rank) >= 3 else float("nan"),
-    )
-
-
-def _over_depth(rows: Iterable[Row], module: str, value: str) -> tuple[np.ndarray, np.ndarray]:
-    """Relative depth in [0, 1] and value of a module's layers, shallow to deep, missing values left out."""
-    points = sorted(
-        (row["layer"], row[value])
-        for row in rows
-        if row["module"] == module and row["layer"] is not None and row[value] is not None
-    )
-    layers = np.array([layer for layer, _ in points], float)
-    return layers / max(1.0, layers.max(initial=0)), np.array([value for _, value in points], float)
-
-
-def _elevation(depth: np.ndarray, values: np.ndarray) -> float:
-    upper = depth > 1 - UPPER
-    return float(values[upper].mean() - values[~upper].mean())
-
 
 DEPTHS: dict[Kind, str] = {
     "minimal": "minimal perturbation",

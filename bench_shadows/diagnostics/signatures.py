@@ -45,8 +45,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from bench_shadows.diagnostics.regimes import UPPER
-
 Row = Mapping[str, Any]
 
 ALPHA_RISE = 1.0
@@ -56,6 +54,7 @@ PAIRS = 2  # matrices on either side that were read twice
 SETTLED = 0.5
 LAST_PART = 0.8  # of the run, from which on it should settle
 WINDOW = 12  # readings that a level of change is the median of
+UPPER = 1 / 3  # share of the layers, the deepest, that "upper layers" are
 RANGE_SHARE = 0.7  # between the paper's A (79 %) and B (57 to 62 %), Table 1
 FEWEST = 20
 

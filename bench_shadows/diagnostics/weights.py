@@ -6,7 +6,7 @@ Embeddings, heads, norms, biases and everything else are skipped, and listed as 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,21 +117,6 @@ def open_weights(source: Path | str | Any, embeddings: bool = False) -> Weights:
     if path.is_dir() and (path / "_METADATA").is_file():
         return open_orbax(path)
     return open_safetensors(path, embeddings)
-
-
-def list_matrices(source: Path | str | Any) -> tuple[Stack, ...]:
-    """Every stack of a checkpoint by name and shape, without reading values."""
-    return open_weights(source).stacks
-
-
-def read_matrix_stacks(
-    source: Path | str | Any, modules: tuple[str, ...] | None = None
-) -> Iterator[tuple[Stack, Array]]:
-    """Yields (stack, array [L, rows, columns]) one after the other; `modules` picks some by name."""
-    weights = open_weights(source)
-    for stack in weights.stacks:
-        if modules is None or stack.module in modules:
-            yield stack, weights.read(stack)
 
 
 def open_orbax(folder: Path | str) -> Weights:

@@ -83,12 +83,6 @@ def test_what_is_not_defined_is_nan_and_alone() -> None:
         change.changes(t, s[:2])
 
 
-def test_coefficient_of_variation_over_depth() -> None:
-    assert change.coefficient_of_variation(np.full(4, 2.0)) == 0
-    np.testing.assert_allclose(change.coefficient_of_variation(np.array([1.0, 3.0, np.nan])), 0.5)
-    assert np.isnan(change.coefficient_of_variation(np.array([1.0])))
-
-
 def test_blocks_of_a_large_matrix_give_what_the_whole_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(6)
     s = (rng.normal(size=(3, 37, 11)) * 0.02 + 0.01).astype(ml_dtypes.bfloat16)

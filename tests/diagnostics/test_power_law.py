@@ -124,22 +124,3 @@ def test_values_at_the_threshold_are_not_kept() -> None:
     rng = np.random.default_rng(2)
     tail = matrices.pareto(rng, 2.5, 40)
     np.testing.assert_array_equal(fit(tail).alpha, fit(np.concatenate([tail, np.full(20, 1e-5)])).alpha)
-
-
-def test_clipping_takes_fingers_away_and_leaves_clean_tails_alone() -> None:
-    rng = np.random.default_rng(3)
-    clean = np.sort(matrices.pareto(rng, 3.0, SIZE))
-    clean = clean[clean < 20]
-    padded = np.pad(clean, (SIZE - len(clean), 0))
-    with jax.enable_x64(True):
-        law, fingers = jax.jit(power_law.fit_clipped)(padded[None])
-        assert fingers[0] == 0
-        np.testing.assert_array_equal(law.alpha, jitted(padded[None]).alpha)
-
-
-def test_a_bootstrap_interval_holds_the_estimate_and_repeats() -> None:
-    values = np.sort(matrices.pareto(np.random.default_rng(4), 2.5, SIZE))
-    low, high = power_law.bootstrap_interval(values, samples=64)
-    assert low < fit(values).alpha[0] < high
-    assert (low, high) == power_law.bootstrap_interval(values, samples=64)
-    assert np.isnan(power_law.bootstrap_interval(np.zeros(SIZE), samples=64)).all()

@@ -73,12 +73,6 @@ def test_an_orbax_checkpoint_gives_the_seven_modules_and_their_values(checkpoint
     }
 
 
-def test_stacks_are_read_one_after_the_other_and_by_module(checkpoint: Path) -> None:
-    found = list(weights.read_matrix_stacks(checkpoint, modules=("self_attn.v_proj",)))
-    assert [(stack.module, array.shape) for stack, array in found] == [("self_attn.v_proj", (3, 16, 8))]
-    assert len(weights.list_matrices(checkpoint)) == 7
-
-
 def test_live_trees_of_any_library(tmp_path: Path) -> None:
     class Layer(nnx.Module):
         def __init__(self, rngs: nnx.Rngs):

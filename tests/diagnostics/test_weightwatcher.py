@@ -11,7 +11,7 @@ import matrices
 import numpy as np
 import pytest
 
-from bench_shadows.diagnostics import analyse, power_law, rank, spectrum
+from bench_shadows.diagnostics import analyse, power_law, spectrum
 from bench_shadows.diagnostics.weights import open_tree
 
 pytestmark = pytest.mark.peers
@@ -96,13 +96,6 @@ def test_a_whole_model_through_its_front_door(zoo: Zoo) -> None:
     for name, column in names.items():
         got = [row[column] for row in rows]
         np.testing.assert_allclose(got, table[name].to_numpy(float), rtol=1e-9, err_msg=name)
-    for (_, matrix), row in list(zip(chosen, table.itertuples(), strict=True))[:3]:
-        values = spectrum.eigenvalues(matrix[None], "float64", "svd")
-        ranks = np.asarray(rank.matrix_rank(values, max(matrix.shape), np.finfo(np.float64).eps))
-        assert ranks == row.matrix_rank
-        np.testing.assert_allclose(rank.entropy(values, ranks), row.entropy, rtol=1e-5)
-        np.testing.assert_allclose(rank.log_norm(values), row.log_norm, rtol=1e-5)
-        np.testing.assert_allclose(rank.log_spectral_norm(values), row.log_spectral_norm, rtol=1e-5)
 
 
 def test_ours_is_missing_where_its_answer_is_none(watcher: Any) -> None:
@@ -123,21 +116,6 @@ def test_ours_is_missing_where_its_answer_is_none(watcher: Any) -> None:
         assert alpha == -1 or kept < power_law.SHORTEST_TAIL or alpha > power_law.NO_SPREAD, status
         its.append(alpha)
     assert its.count(-1) == 4
-
-
-def test_clipping_fingers_equals_fix_fingers(zoo: Zoo, watcher: Any, theirs: list) -> None:
-    families = ("heavy-tailed", "planted", "trained", "low-rank")
-    chosen = [values for (name, _), (values, _) in zip(zoo, theirs, strict=True) if name in families][::3]
-    longest = max(map(len, chosen))
-    with jax.enable_x64(True):
-        spectra = np.stack([np.pad(values, (longest - len(values), 0)) for values in chosen])
-        fits, fingers = jax.tree.map(np.asarray, jax.jit(power_law.fit_clipped)(spectra))
-    assert np.any(fingers > 0), "no matrix of the zoo has fingers: the test shows nothing"
-    for i, values in enumerate(chosen):
-        expected = its_fit(watcher, values, fix_fingers="clip_xmax")
-        for name in ("alpha", "ks_distance", "x_min", "sigma"):
-            np.testing.assert_allclose(getattr(fits, name)[i], expected[name], rtol=1e-9, err_msg=name)
-        assert (fits.spikes[i], fingers[i]) == (expected["spikes"], expected["fingers"])
 
 
 def test_the_powerlaw_package_agrees(zoo: Zoo, theirs: list) -> None:

@@ -8,11 +8,10 @@ from browser import ask, violations, visit
 from fake_audit import write_audit_folder
 from fake_prompt_run import prompt_config, write_prompt_run
 from fake_run import small_config, write_run
-from test_audit_page import SCORES, SMALL
+from test_audit_page import SMALL, write_scores
 from test_sweep_page import write_studies
 
 from bench_shadows.report.audit.page import write_audit
-from bench_shadows.report.audit.scores import write_scores
 from bench_shadows.report.conditions.page import write_report
 from bench_shadows.report.prompts.page import write_report as write_prompt_report
 from bench_shadows.report.sweep.page import write_sweep
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.peers
 
 def audit_report(folder: Path) -> Path:
     write_audit_folder(folder, SMALL)
-    write_scores(SCORES, folder / "scores.csv")
+    write_scores(folder)
     return write_audit(folder)
 
 

@@ -43,11 +43,6 @@ def pack(documents: Iterable[np.ndarray], seq_len: int, end_of_text: int) -> Ite
     yield left
 
 
-def count_rows(lengths: Iterable[int], seq_len: int) -> int:
-    """Rows that documents of one domain make, from their token counts without the end-of-text token."""
-    return sum(length + 1 for length in lengths) // seq_len
-
-
 def write_rows(
     folder: Path | str,
     domains: Iterable[tuple[str, Iterable[np.ndarray]]],

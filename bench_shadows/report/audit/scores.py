@@ -14,12 +14,11 @@ import dataclasses
 import difflib
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench_shadows.errors import DataError
-from bench_shadows.files import write_text
 
 PERCEPTION, REASONING = "perception", "reasoning"
 NEEDED = ("benchmark", "group", "model", "score")
@@ -67,18 +66,6 @@ def read_scores(path: Path | str) -> list[Score]:
         raise DataError(f"{path}: no scores in it; expected {', '.join(NEEDED)} for each")
     _agree(path, records)
     return [score for _, score in records]
-
-
-def write_scores(scores: Iterable[Score], path: Path) -> None:
-    """Scores as CSV, atomically; `read_scores` gives the same again."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*NEEDED, *OPTIONAL], lineterminator="\n")
-    writer.writeheader()
-    for score in scores:
-        writer.writerow(
-            {name: "" if value is None else value for name, value in dataclasses.asdict(score).items()}
-        )
-    write_text(path, text.getvalue())
 
 
 def _read_csv(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

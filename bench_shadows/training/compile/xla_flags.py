@@ -1,10 +1,10 @@
 """Flags of XLA that differ from its defaults, each with its reason, set before JAX starts. The user's own win.
 
-What became the default is left out, and on TPUs that is all of it (`TPU_DEFAULTS`, libtpu 0.0.42): paper.py's step
-for v5e:16x16, compiled at full effort, has 13 collectives that start before they are waited for, without any flag.
-Two that are often advised were tried on 4 layers of it for v5e:4x4. xla_enable_async_all_reduce with
-xla_tpu_enable_async_collective_fusion_fuse_all_reduce left the collectives as they were;
-xla_tpu_scoped_vmem_limit_kib=98304 made the compiler's own estimate of the rest longer by 1.3 %.
+What became the default is left out, and on TPUs that is all of it (tests/training/compile asks libtpu 0.0.42):
+paper.py's step for v5e:16x16, compiled at full effort, has 13 collectives that start before they are waited for,
+without any flag. Two that are often advised were tried on 4 layers of it for v5e:4x4.
+xla_enable_async_all_reduce with xla_tpu_enable_async_collective_fusion_fuse_all_reduce left the collectives as
+they were; xla_tpu_scoped_vmem_limit_kib=98304 made the compiler's own estimate of the rest longer by 1.3 %.
 
 On GPUs jaxlib 0.10.2 has asynchronous collectives, pipelined reduce-scatters, Triton beside cuBLAS in the
 autotuner, and command buffers for fusions, cuBLAS, cuDNN and custom calls by default. One layer of paper.py is
@@ -46,18 +46,6 @@ GPU = (
         "(docs.nvidia.com/jax-toolbox/performance-profiling/gpu-performance)",
     ),
 )
-TPU_DEFAULTS = {
-    "xla_tpu_enable_latency_hiding_scheduler": "true",
-    "xla_tpu_enable_async_collective_fusion": "true",
-    "xla_tpu_enable_async_collective_fusion_multiple_steps": "true",
-    "xla_tpu_overlap_compute_collective_tc": "true",
-    "xla_tpu_enable_data_parallel_all_reduce_opt": "true",
-    "xla_tpu_enable_windowed_einsum_for_all_gather": "true",
-    "xla_tpu_enable_async_collective_fusion_fuse_all_gather": "AUTO",
-    "xla_enable_async_all_gather": "AUTO",
-    "xla_enable_async_collective_permute": "AUTO",
-}
-"""What MaxText's benchmarks/xla_flags_library.py sets for TPUs, and libtpu has by now; a test asks it."""
 
 GPU_MEMORY_FRACTION = "0.9"
 """Of a GPU, taken by JAX at the start; its default is 0.75. The rest is NCCL's, cuDNN's and CUDA's own."""

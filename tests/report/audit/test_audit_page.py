@@ -22,7 +22,7 @@ from bench_shadows.report.audit.capability import asymmetry_table
 from bench_shadows.report.audit.gallery import gallery
 from bench_shadows.report.audit.inputs import read_audit
 from bench_shadows.report.audit.page import build_tables, render, write_audit
-from bench_shadows.report.audit.scores import PAPER_TABLE_2, Score, read_scores, write_scores
+from bench_shadows.report.audit.scores import PAPER_TABLE_2, Score, read_scores
 from bench_shadows.report.audit.summary import ten_lines
 from bench_shadows.report.common import style
 from bench_shadows.report.common.rendering import Placed
@@ -36,6 +36,12 @@ SCORES = [
     for group, more in (("perception", 22.0), ("reasoning", 0.0))
     for i, score in enumerate((level + more, level + more + 4))
 ]
+
+
+def write_scores(folder: Path) -> None:
+    """SCORES as somebody's scores.csv."""
+    rows = [f"{one.benchmark},{one.group},{one.model},{one.score},{one.note}\n" for one in SCORES]
+    (folder / "scores.csv").write_text("".join(["benchmark,group,model,score,note\n", *rows]), encoding="utf-8")
 
 
 def html_of(folder: Path) -> str:
@@ -52,7 +58,7 @@ def sentences(folder: Path) -> list[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a cross-family audit, with scores."""
     made = write_audit_folder(tmp_path_factory.mktemp("audit"), SMALL)
-    write_scores(SCORES, made / "scores.csv")
+    write_scores(made)
     return made
 
 

@@ -9,8 +9,20 @@ from pathlib import Path
 import pytest
 
 from bench_shadows.training.compile import xla_flags
-from bench_shadows.training.compile.xla_flags import GPU, TPU_DEFAULTS, known_names, set_flags
+from bench_shadows.training.compile.xla_flags import GPU, known_names, set_flags
 
+TPU_DEFAULTS = {
+    "xla_tpu_enable_latency_hiding_scheduler": "true",
+    "xla_tpu_enable_async_collective_fusion": "true",
+    "xla_tpu_enable_async_collective_fusion_multiple_steps": "true",
+    "xla_tpu_overlap_compute_collective_tc": "true",
+    "xla_tpu_enable_data_parallel_all_reduce_opt": "true",
+    "xla_tpu_enable_windowed_einsum_for_all_gather": "true",
+    "xla_tpu_enable_async_collective_fusion_fuse_all_gather": "AUTO",
+    "xla_enable_async_all_gather": "AUTO",
+    "xla_enable_async_collective_permute": "AUTO",
+}
+"""What MaxText's benchmarks/xla_flags_library.py sets for TPUs, and libtpu has by now."""
 STARTS = "import jax; jax.numpy.zeros(3).block_until_ready()"
 
 
