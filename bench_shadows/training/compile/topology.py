@@ -7,12 +7,11 @@ are stated for a utilization that is assumed.
 
 import dataclasses
 import functools
+import math
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -26,11 +25,10 @@ from bench_shadows.model.decoder import SAVED
 from bench_shadows.progress import say
 from bench_shadows.training.compile.budget import hours, run_budget
 from bench_shadows.training.compile.hlo import collectives
-from bench_shadows.training.compile.memory import by_part, live_at_peak, state_bytes
 from bench_shadows.training.compile.topology_text import describe_fit
 from bench_shadows.training.devices.sharding import accumulation_steps, build_mesh
 from bench_shadows.training.logs.throughput import flops_per_row, peak_flops, recomputed_flops_per_row
-from bench_shadows.training.step import abstract_batch, abstract_state, build_step
+from bench_shadows.training.step import State, abstract_batch, abstract_state, build_step
 
 ASSUMED_UTILIZATION = 0.4
 """Share of peak that hours are stated for where nobody says another; not a measurement."""
@@ -117,11 +115,10 @@ def compile_report(config: Config, topology: str, utilization: float = ASSUMED_U
     """Compiles the training step for a topology and says what it takes, in plain JSON values.
 
     Returns topology, chip, devices, mesh {axis: size}, micro_batches, micro_batch_size, remat, fits, problem (the
-    compiler's words where it does not fit), compile_seconds; memory of one device in bytes: available, state
-    (arithmetic from shapes and shardings), parts (what lives at the peak, `memory.PARTS`, from the compiler's
-    reports), peak (the compiler's figure, None where it does not fit; what the parts do not sum to are gaps);
-    collectives [{kind, dtype, count, bytes, sent}] of one device's step; step {flops, recomputed_flops, tokens,
-    roofline_seconds}; run and data (budget.py); time {utilization, hours, device_hours} of a run.
+    compiler's words where it does not fit), compile_seconds; memory of one device in bytes: available, state (of
+    weights and optimizer, arithmetic from shapes and shardings), peak (the compiler's figure, None where it does
+    not fit); collectives [{kind, dtype, count, bytes, sent}] of one device's step; step {flops, recomputed_flops,
+    tokens, roofline_seconds}; run and data (budget.py); time {utilization, hours, device_hours} of a run.
     Raises as `devices_of`, and ConfigError where the batch does not divide over the devices.
     """
     chip, devices = chip_of(topology), devices_of(topology)
@@ -167,23 +164,31 @@ def _compiled(config: Config, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     """The part of a report that the compiler says."""
     state = abstract_state(config, mesh)
     lowered = build_step(config, mesh).lower(state, abstract_batch(config, mesh), np.float32(0))
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
-        try:
-            compiled = lowered.compile(compiler_options=QUICK | {"xla_dump_to": folder})
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            compiled, problem = None, " ".join(str(error).split())
-        seconds = round(time.monotonic() - began, 1)
-        parts = by_part(live_at_peak(Path(folder)), state, config)
-    memory = {"state": state_bytes(state), "parts": parts, "peak": None}
+    began = time.monotonic()
+    try:
+        compiled = lowered.compile(compiler_options=QUICK)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        compiled, problem = None, " ".join(str(error).split())
+    seconds = round(time.monotonic() - began, 1)
+    memory = {"state": state_bytes(state), "peak": None}
     found: dict[str, Any] = {"memory": memory, "collectives": [], "compile_seconds": seconds}
     if compiled is None:
         return found | {"fits": False, "problem": problem}
     memory["peak"] = compiled.memory_analysis().peak_memory_in_bytes
     moved = [dataclasses.asdict(collective) for collective in collectives(compiled.as_text())]
     return found | {"fits": True, "problem": None, "collectives": moved}
+
+
+def state_bytes(state: State) -> dict[str, int]:
+    """Bytes of one device's weights and optimizer, by arithmetic from their shapes and shardings."""
+
+    def of(tree: object) -> int:
+        leaves = jax.tree.leaves(tree)
+        return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
+
+    return {"weights": of(state.params), "optimizer": of(state.optimizer)}
 
 
 def diagnostics_report(config: Config, topology: str) -> list[dict[str, Any]]:

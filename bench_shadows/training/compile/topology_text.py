@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from bench_shadows.training.compile.memory import PARTS
-
 _GIB = 2**30
 
 
@@ -16,7 +14,7 @@ def describe(report: dict[str, Any]) -> list[str]:
         f"{report['topology']}: {report['devices']} x {report['chip']}, {mesh}",
         f"step: {describe_fit(report)}; {report['micro_batches']} micro-batches of {report['micro_batch_size']} "
         f"rows a device, remat {report['remat']}; compiled in {report['compile_seconds']} s",
-        *_memory(report["memory"]),
+        _memory(report["memory"]),
         *(
             f"  {moved['kind']} {moved['dtype']}: {moved['count']:,} times a step, results of "
             f"{moved['bytes'] / _GIB:.2f} GiB, {moved['sent'] / _GIB:.2f} GiB sent"
@@ -40,18 +38,14 @@ def describe_fit(report: dict[str, Any]) -> str:
     return f"does not fit: {found[1]} of {found[2]}" if found else f"does not fit: {report['problem'][:200]}"
 
 
-def _memory(memory: dict[str, Any]) -> Iterator[str]:
-    state = " + ".join(f"{PARTS[part]} {size / _GIB:.2f}" for part, size in memory["state"].items())
-    yield f"memory of a device, GiB: {state} (from shapes and shardings)"
-    parts = {PARTS[part]: size for part, size in memory["parts"].items()}
-    live = sum(parts.values())
-    if not live:
-        yield "  this libtpu writes no report of what lives at the peak"
-        return
-    if memory["peak"] is not None:
-        parts["gaps between them"] = memory["peak"] - live
-    yield "  at the peak, from the compiler's reports:"
-    yield from (f"  {size / _GIB:7.2f} {name}" for name, size in parts.items() if size >= 0.005 * _GIB)
+def _memory(memory: dict[str, Any]) -> str:
+    """What the state takes, and beside it gradients, activations and logits where the device is fullest."""
+    state, peak = memory["state"], memory["peak"]
+    line = (
+        f"memory of a device, GiB: float32 weights {state['weights'] / _GIB:.2f} + Adam's moments "
+        f"{state['optimizer'] / _GIB:.2f} (from shapes and shardings)"
+    )
+    return line if peak is None else f"{line} + {(peak - sum(state.values())) / _GIB:.2f} at the peak"
 
 
 def _cost(report: dict[str, Any]) -> Iterator[str]:

@@ -42,14 +42,11 @@ def test_a_small_model_fits_and_moves_what_it_must() -> None:
     # 12 bytes of state for each weight, over four devices; what is not sharded is small
     memory, weights = report["memory"], report["run"]["parameters"]
     assert sum(memory["state"].values()) == pytest.approx(12 * weights / 4, rel=0.02)
-    # ... which is what the compiler says of the parameters of the program
-    assert memory["parts"]["weights"] == pytest.approx(memory["state"]["weights"], rel=0.02)
-    assert memory["parts"]["optimizer"] == pytest.approx(memory["state"]["optimizer"], rel=0.02)
-    assert memory["parts"]["gradients"] >= memory["state"]["weights"], "the accumulators, in float32"
-    assert memory["parts"]["logits"] > 0
-    assert sum(memory["parts"].values()) <= memory["peak"] < memory["available"]
-    assert memory["parts"]["other"] < 0.05 * memory["peak"]
-    assert "fits" in "\n".join(topology_text.describe(report))
+    # ... beside which the accumulators of the gradients must fit, in float32
+    assert sum(memory["state"].values()) + memory["state"]["weights"] <= memory["peak"] < memory["available"]
+    lines = "\n".join(topology_text.describe(report))
+    assert "fits" in lines
+    assert "at the peak" in lines
     only_whats_expected(report)
 
 
@@ -74,9 +71,7 @@ def test_what_does_not_fit_is_said_with_the_compilers_figures() -> None:
     assert not report["fits"]
     assert "does not fit" in topology_text.describe_fit(report)
     assert "of 15.75G" in topology_text.describe_fit(report)
-    parts = report["memory"]["parts"]
-    assert max(parts, key=parts.get) == "activations"
-    assert "at the peak" in "\n".join(topology_text.describe(report))
+    assert "at the peak" not in "\n".join(topology_text.describe(report))
 
 
 @pytest.mark.parametrize(
