@@ -139,7 +139,7 @@ INGEST = """
 import json, sys
 from pathlib import Path
 from bench_shadows.config import DataConfig
-from bench_shadows.data import workers
+from bench_shadows.data.corpus import workers
 from bench_shadows.data.corpus.ingest import ingest
 workers.SMALL = 0.0
 if __name__ == "__main__":
