@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "bench_shadows"
 BASE = {
-    *("", "errors", "files", "progress", "declared"),
+    *("", "errors", "files", "json_lines", "progress", "declared"),
     *("config", "config_file", "config_text", "validation", "kinds"),
 }
 # What each floor may import besides itself and the base.

@@ -1,6 +1,6 @@
 """The audit: the diagnostics of released checkpoints, alone or against their base. No training, no accelerator.
 
-Matrices are read stack by stack, and what is known of a stack is kept at once (`journal`), so that memory
+Matrices are read stack by stack, and what is known of a stack is kept at once (`JsonLines`), so that memory
 does not grow with a model and a killed audit goes on where it was. OUT holds:
 
     audit.json            the models: what was read, what was left out and why, how they are built
@@ -25,14 +25,14 @@ from typing import Any
 import jax
 
 from bench_shadows import __version__
-from bench_shadows.audit.journal import Journal, sweep
 from bench_shadows.audit.sources import Source, architecture, open_source, with_unique_names
 from bench_shadows.diagnostics import analyse, regimes
 from bench_shadows.diagnostics.safetensors import some
 from bench_shadows.diagnostics.spectrum import Precision
 from bench_shadows.diagnostics.weights import Stack, Weights
 from bench_shadows.errors import ConfigError
-from bench_shadows.files import atomic_path, exclusive, hash_json, write_json
+from bench_shadows.files import atomic_path, exclusive, hash_json, remove, write_json
+from bench_shadows.json_lines import JsonLines, read_pairs
 from bench_shadows.progress import Progress
 from bench_shadows.report.audit.scores import read_scores
 from bench_shadows.training.compile.compile_cache import use_compile_cache
@@ -129,7 +129,9 @@ def measure(
             | {name: importlib.metadata.version(name) for name in PACKAGES},
         }
         write_json(out / "audit.json", result)
-        sweep(out / "work", work.used)
+        for path in (out / "work").glob("*.jsonl"):
+            if path.name not in work.used:  # of other models and other versions
+                remove(path)
     return result
 
 
@@ -200,9 +202,8 @@ class _Work:
         self.total = self.done = 0.0
         for who in [*((source,) for source in sources), *pairs]:
             costs = [_cost(stack, len(who) == 2) for stack in who[0].weights.stacks]
-            with self._journal(who) as journal:
-                self.total += sum(costs)
-                self.done += sum(costs[i] for i in journal.rows)
+            self.total += sum(costs)
+            self.done += sum(costs[i] for i in read_pairs(self._journal(who)))
 
     def diagnose(self, source: Source, progress: Progress) -> list[Row]:
         """Rows of diagnostics.parquet."""
@@ -229,19 +230,23 @@ class _Work:
         """The rows of every stack, those kept in the journal or computed and kept, under the names of now."""
         rows, weights = [], who[0].weights
         note = " against ".join(source.name for source in who)
-        with self._journal(who) as journal:
+        kept = read_pairs(self._journal(who))
+        with JsonLines(self._journal(who)) as journal:
             for i, stack in enumerate(weights.stacks):
-                if i not in journal.rows:
-                    journal.add(i, rows_of(replace(weights, stacks=(stack,))))
+                if i not in kept:
+                    kept[i] = rows_of(replace(weights, stacks=(stack,)))
+                    journal.append([i, kept[i]])
+                    journal.sync()
                     progress.add(_cost(stack, len(who) == 2), f"{note}: {stack.component} {stack.module}")
-                rows += [row | names for row in journal.rows[i]]
+                rows += [row | names for row in kept[i]]
         return rows
 
-    def _journal(self, who: tuple[Source, ...]) -> Journal:
+    def _journal(self, who: tuple[Source, ...]) -> Path:
+        """The file of what is done; its name holds the hash of what its rows are made from."""
         identities = [self._identities[source.name] for source in who]
         name = f"{hash_json([__version__, jax.default_backend(), *identities])[:32]}.jsonl"
         self.used.add(name)
-        return Journal(self._folder / name)
+        return self._folder / name
 
 
 def _cost(stack: Stack, change: bool) -> float:

@@ -6,7 +6,6 @@ scores through both. A special token's name inside a text is ordinary characters
 Letters: B rows at once, T positions, D hidden_size, V vocabulary.
 """
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from bench_shadows.config import Config
 from bench_shadows.data.rows.tokenizer import Tokenizer
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_json
+from bench_shadows.json_lines import JsonLines, read_pairs
 from bench_shadows.model.decoder import with_parameters
 from bench_shadows.model.generation import GREEDY, Sampling, build_generate, plan_batches
 from bench_shadows.model.network import build_network
@@ -54,7 +54,8 @@ class Checkpoint(TemplateLM):
         self._params, self._config, self._tokenizer = jax.device_put(dict(params)), config, tokenizer
         self._scores = _build_scores(config)
         self._generate = build_generate(config.model, config.vision)
-        self._journal = _Journal(journal)
+        self._journal = journal
+        self._answers = read_pairs(journal) if journal else {}
         self.max_length = config.data.seq_len
 
     @property
@@ -92,7 +93,7 @@ class Checkpoint(TemplateLM):
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:
         keys = [hash_json(["loglikelihood", context, continuation]) for _, context, continuation in requests]
-        new = {key: index for index, key in enumerate(keys) if key not in self._journal.answers}
+        new = {key: index for index, key in enumerate(keys) if key not in self._answers}
         waiting = [requests[index][1:] for index in new.values()]
         for _, continuation in waiting:
             if len(continuation) > self.max_length:
@@ -117,9 +118,9 @@ class Checkpoint(TemplateLM):
                     own = slice(last - len(waiting[index][1]), last)
                     score = float(nats_BxT[row, own].astype(np.float64).sum())
                     answers[names[index]] = score, bool(likeliest_BxT[row, own].all())
-                self._journal.add(answers)
+                self._keep(answers)
                 progress.add(len(indices))
-        return [(nats, greedy) for nats, greedy in (self._journal.answers[key] for key in keys)]
+        return [(nats, greedy) for nats, greedy in (self._answers[key] for key in keys)]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """What the model says after each context, up to the first of the task's stop strings."""
@@ -141,7 +142,7 @@ class Checkpoint(TemplateLM):
         prompts = [ids or [self.prefix_token_id] for ids in own]
         keys = [hash_json(["generation", prompt, until, max_new]) for prompt in prompts]
         # What is drawn at random is drawn anew: equal requests want different answers.
-        known = {} if sampling.temperature else self._journal.answers
+        known = {} if sampling.temperature else self._answers
         waiting = [index for index, key in enumerate(keys) if key not in known]
         waiting.sort(key=lambda index: -len(prompts[index]))
         progress.add(len(prompts) - len(waiting))
@@ -159,9 +160,16 @@ class Checkpoint(TemplateLM):
             texts = [postprocess_generated_text(self._tokenizer.decode(tokens), until, None) for tokens in said]
             drawn |= dict(zip(chosen, texts, strict=True))
             if not sampling.temperature:
-                self._journal.add({keys[index]: drawn[index] for index in chosen})
+                self._keep({keys[index]: drawn[index] for index in chosen})
             progress.add(len(chosen))
         return [drawn[index] if index in drawn else known[key] for index, key in enumerate(keys)]
+
+    def _keep(self, answers: Mapping[str, Any]) -> None:
+        """Answers by what was asked, known from now on, and to the next process."""
+        self._answers |= answers
+        if self._journal is not None:
+            with JsonLines(self._journal) as file:
+                file.append(*answers.items(), allow_nan=True)
 
     def _manner(self, wanted: dict[str, Any]) -> tuple[list[str], int, Sampling]:
         """Stop strings, most new tokens and sampling of a task's generation arguments."""
@@ -209,24 +217,3 @@ def _build_scores(config: Config) -> Scores:
         return nats.reshape(targets_BxT.shape), likeliest.reshape(targets_BxT.shape)
 
     return lambda params, tokens, targets: jax.tree.map(np.asarray, scores(params, tokens, targets))
-
-
-class _Journal:
-    """Answers by what was asked, one line of JSON each, in a file that only grows."""
-
-    def __init__(self, path: Path | None):
-        self.answers: dict[str, Any] = {}
-        self._path = path
-        if path is not None and path.is_file():
-            for line in path.read_bytes().splitlines():
-                with contextlib.suppress(ValueError):  # the last line of a process that was killed
-                    key, answer = json.loads(line)
-                    self.answers[key] = answer
-
-    def add(self, answers: Mapping[str, Any]) -> None:
-        """Keeps answers; on disk, one write for all."""
-        self.answers |= answers
-        if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "ab") as file:
-                file.write(b"".join(b"\n" + json.dumps(entry).encode() for entry in answers.items()))

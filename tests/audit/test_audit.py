@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 from checkpoint_files import save_model
 
-from bench_shadows.audit import journal as journals
 from bench_shadows.audit.audit import audit, measure, summary
 from bench_shadows.audit.sources import architecture, open_source
 from bench_shadows.diagnostics import analyse
@@ -292,24 +291,6 @@ def test_a_file_that_changed_is_audited_again(tmp_path: Path) -> None:
     measure([str(model)], tmp_path / "out")
     assert [row["alpha"] for row in before] != [row["alpha"] for row in rows(tmp_path / "out", "diagnostics")]
     assert len(list((tmp_path / "out" / "work").glob("*.jsonl"))) == 1, "the journal of what is gone is removed"
-
-
-def test_a_journal_keeps_whole_lines_only(tmp_path: Path) -> None:
-    path = tmp_path / "j.jsonl"
-    with journals.Journal(path) as journal:
-        journal.add(0, [{"alpha": 0.1 + 0.2}])
-        journal.add(2, [])
-    whole = path.read_bytes()
-    for cut in range(len(whole)):
-        path.write_bytes(whole[:cut])
-        with journals.Journal(path) as journal:
-            assert list(journal.rows) == [
-                key for key, end in ((0, whole.index(b"\n") + 1), (2, len(whole))) if cut >= end
-            ]
-            journal.add(7, [])
-        with journals.Journal(path) as journal:
-            assert list(journal.rows)[-1] == 7
-            assert all(rows == [{"alpha": 0.1 + 0.2}] for key, rows in journal.rows.items() if key == 0)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """What a report is made of: the files of a run folder, read once, with a note for everything that is not there."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench_shadows import json_lines
 from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
@@ -162,13 +162,11 @@ def _read_metrics(folder: Path, notes: list[str]) -> dict[tuple[str, int], dict[
             continue
         steps: dict[int, dict[str, Any]] = {}
         broken = 0
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                    steps[int(record["step"])] = record
-                except (ValueError, KeyError, TypeError):
-                    broken += 1
+        for _, record in json_lines.read(path):
+            try:
+                steps[int(record["step"])] = record
+            except (ValueError, KeyError, TypeError):
+                broken += 1
         if broken:
             notes.append(f"{broken} unreadable line(s) of runs/{path.parent.name}/metrics.jsonl were left out.")
         if steps:
@@ -188,9 +186,8 @@ def _read_monitor(folder: Path, notes: list[str]) -> Frame:
     for path in sorted(folder.glob("*-seed*/monitor.jsonl")):
         condition, _, seed = path.parent.name.rpartition("-seed")
         broken = 0
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for _, look in json_lines.read(path):
             try:
-                look = json.loads(line)
                 found = [
                     (condition, float(seed), float(look["step"]), *(_number(row[name]) for name in MONITOR))
                     for row in look["matrices"]
@@ -213,9 +210,8 @@ def _read_wall_time(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     found = {}
     for path in sorted(folder.glob("*-seed*/goodput.jsonl")):
         condition, _, seed = path.parent.name.rpartition("-seed")
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for _, totals in json_lines.read(path):
             try:
-                totals = json.loads(line)
                 numbers = ("wall_seconds", "productive_seconds", "goodput")
                 found[condition, int(seed)] = {
                     **{name: float(totals[name]) for name in numbers},

@@ -68,11 +68,7 @@ def set_flags(environment: MutableMapping[str, str] = os.environ) -> None:
     added = [f"--{flag.name}={flag.value}" for flag in wanted if flag.name in known]
     environment["XLA_FLAGS"] = " ".join([*added, *given])
     if added:
-<<<<<<< HEAD
         say(f"XLA_FLAGS: {' '.join(added)} (compile/xla_flags.py has the reasons; a value of yours wins)")
-=======
-        say(f"XLA_FLAGS: {' '.join(added)} (training/compile/xla_flags.py has the reasons; a value of yours wins)")
->>>>>>> 5f23b1b (Programs that tests start as text, and a message, name modules where they are now)
     for flag in wanted:
         if flag.name not in known:
             say(f"XLA_FLAGS: this jaxlib does not know {flag.name}; it is left out")

@@ -26,7 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from bench_shadows.training.logs.step_lines import StepLines, read_lines
+from bench_shadows.json_lines import read_objects
+from bench_shadows.training.logs.step_lines import StepLines
 
 CAUSES = ("restore", "compile", "open", "checkpoint", "again", "stopped")
 
@@ -51,8 +52,8 @@ class WallTime:
         self._mark = self._clock  # the end of the last step, or of the last time lost
         self._path = folder / "goodput.jsonl"
         self._lines: StepLines | None = None
-        self._records = list(read_lines(self._path, "event", "step", "time", "wall_seconds", "lost_seconds"))
-        lines = read_lines(folder / "metrics.jsonl", "step", "time", "step_seconds")
+        self._records = list(read_objects(self._path, "event", "step", "time", "wall_seconds", "lost_seconds"))
+        lines = read_objects(folder / "metrics.jsonl", "step", "time", "step_seconds")
         self._done = [_Done(line["step"], line["time"], line["step_seconds"]) for line in lines]
         self._productive, self._lost, self._wall_before = 0.0, dict.fromkeys(CAUSES, 0.0), 0.0
         if self._records:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench_shadows.config import Config
 from bench_shadows.diagnostics.monitor import Look, Monitor
+from bench_shadows.json_lines import read_objects
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.step_lines import StepLines
 
@@ -26,6 +27,6 @@ def open_monitor(config: Config, folder: Path, after: int, events: Events) -> It
             lines.write(look.as_json())
             events.add(look.step, look.scalars())
 
-        history = [Look.from_json(line) for line in lines.read()]
+        history = [Look.from_json(line) for line in read_objects(lines.path, "step")]
         with Monitor(every, matrices, config.steps, write, history) as monitor:
             yield monitor

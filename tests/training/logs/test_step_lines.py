@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench_shadows.training.logs.step_lines import StepLines, read_lines
+from bench_shadows.json_lines import read_objects
+from bench_shadows.training.logs.step_lines import StepLines
 
 
 def write(path: Path, *steps: int) -> None:
@@ -13,7 +14,7 @@ def write(path: Path, *steps: int) -> None:
 
 
 def steps(path: Path) -> list[int]:
-    return [line["step"] for line in read_lines(path, "step")]
+    return [line["step"] for line in read_objects(path, "step")]
 
 
 def test_later_lines_and_a_half_written_one_are_cut(tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_later_lines_and_a_half_written_one_are_cut(tmp_path: Path) -> None:
         lines.write({"step": 4, "loss": 1.0})
         lines.sync()
     assert steps(path) == [1, 2, 3, 4]
-    assert [line["loss"] for line in read_lines(path, "step", "loss")] == [1.0]
+    assert [line["loss"] for line in read_objects(path, "step", "loss")] == [1.0]
 
 
 def test_a_damaged_line_costs_itself_alone_and_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ its own segment, `shard-i-of-n.jsonl`, under a lock that dies with the process, 
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import time
 from array import array
@@ -20,12 +19,12 @@ import numpy as np
 
 from bench_shadows.errors import RunError
 from bench_shadows.files import exclusive, hash_json, write_json
+from bench_shadows.json_lines import JsonLines
 
 SYNC_LINES, SYNC_SECONDS = 64, 1.0
 """The disk is waited for after so many lines, and with a line that comes so long after the last time: a power cut
 loses less than SYNC_LINES replies, a killed process none."""
 _OPEN_SEGMENTS = 256  # of other clients, open for reading at once
-_BLOCK = 2**20
 _LINE_START = re.compile(rb'\{"key": "([0-9a-f]{32})", ')
 
 
@@ -79,8 +78,7 @@ class Journal:
     def __init__(self, home: Path, own: Path):
         self.damaged = 0  # lines that cannot be read; what they held is asked for again
         self.home = home
-        _cut_torn_line(own)
-        self._own = open(own, "ab", buffering=0)  # noqa: SIM115, closed by `close`
+        self._own = JsonLines(own)
         self._paths = sorted(home.glob("shard-*.jsonl"))
         self._others: dict[int, BinaryIO] = {}
         self._hashes, self._places = self._index()
@@ -117,9 +115,7 @@ class Journal:
 
     def append(self, reply: Reply) -> None:
         """Hands one line to the operating system, and now and then waits for the disk."""
-        line = memoryview(json.dumps(reply._asdict(), ensure_ascii=False).encode() + b"\n")
-        while line:
-            line = line[self._own.write(line) :]
+        self._own.append(reply._asdict())
         self._unsynced += 1
         if self._unsynced >= SYNC_LINES or time.monotonic() - self._synced >= SYNC_SECONDS:
             self.sync()
@@ -127,13 +123,14 @@ class Journal:
     def sync(self) -> None:
         """Brings every line to the disk."""
         if self._unsynced:
-            os.fsync(self._own.fileno())
+            self._own.sync()
         self._unsynced, self._synced = 0, time.monotonic()
 
     def close(self) -> None:
         """Brings every line to the disk and closes all files."""
         self.sync()
-        for file in (self._own, *self._others.values()):
+        self._own.close()
+        for file in self._others.values():
             file.close()
 
     def _index(self) -> tuple[np.ndarray, np.ndarray]:
@@ -205,19 +202,3 @@ def _scan(path: Path) -> _Segment:
 def _hash(key: bytes) -> int:
     """A key's first 64 bits; `find` compares the whole key."""
     return int(key[:16], 16)
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Ends a file behind its last line end: what a killed process wrote in part is asked for again."""
-    if not path.exists():
-        return
-    with open(path, "rb+") as file:
-        stop = file.seek(0, os.SEEK_END)
-        while stop:
-            start = max(0, stop - _BLOCK)
-            file.seek(start)
-            found = file.read(stop - start).rfind(b"\n")
-            stop = start + found + 1 if found >= 0 else start
-            if found >= 0:
-                break
-        file.truncate(stop)
