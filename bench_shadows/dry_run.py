@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from bench_shadows.config import Config
 from bench_shadows.config_text import WIDTH
+from bench_shadows.paper import TOKENS_A_PARAMETER
 from bench_shadows.progress import duration
 from bench_shadows.training.compile.budget import run_budget
 from bench_shadows.training.logs.throughput import recomputed_flops_per_row
 
-PAPER_RATIO = 1_820
-"""Tokens a parameter: about 1.2 trillion (section 4.1) for a decoder of 659 M."""
 STAGES = ("prepare", "train", "diagnose", "evaluate", "report")
 UTILISATION = {"cpu": 0.3, "accelerator": 0.4}
 """Share of the speed of matrix products that training reaches. On a CPU measured: two cores that multiply matrices
@@ -94,7 +93,10 @@ def _facts(config: Config, out: Path, rate: Rate) -> Iterator[tuple[str, str]]:
     yield "steps", f"{run['steps']:,} a run, each of {config.train.batch_size:,} rows of {rows:,} tokens"
     yield "tokens", f"{_count(run['tokens'])} a run, {_count(runs * run['tokens'])} in total"
     ratio = run["tokens"] / parameters
-    yield "parameters", f"{_count(parameters)}: {_figure(ratio)} tokens a parameter (the paper: {PAPER_RATIO:,})"
+    yield (
+        "parameters",
+        f"{_count(parameters)}: {_figure(ratio)} tokens a parameter (the paper: {TOKENS_A_PARAMETER:,})",
+    )
     if config.data.rewriter == "endpoint" and data["teacher_tokens"]:
         yield "teacher", f"{_count(data['teacher_tokens'])} tokens to be written by {config.data.teacher.model}"
     yield (

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 from simulated_studies import SMALL_RUNS, Noise, evaluation_frame, frame, matrix_noise, run_of
 
+from bench_shadows import paper
 from bench_shadows.config import ConditionsConfig, Config, ModelConfig
 from bench_shadows.kinds.prompts import KIND
+from bench_shadows.paper import MODULES
 from bench_shadows.report.common.frame import Frame
-from bench_shadows.report.common.run import MODULES, Run
+from bench_shadows.report.common.run import Run
 
 GROUPS = ("multimodal", "documents", "instructions", "language")
-V_PROJ, UP_PROJ = (MODULES.index(name) for name in ("self_attn.v_proj", "mlp.up_proj"))
+V_PROJ, UP_PROJ = (MODULES.index(name) for name in (paper.V_PROJ, paper.UP_PROJ))
 CENTRE, DEPTH = np.log(4.0), 0.38
 RANK, MOVED = 900.0, -0.025
 """Effective rank, and its delta since the initial weights as a share of it (runs of configs/laptop.py: 2 to 3 % in

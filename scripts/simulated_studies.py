@@ -18,11 +18,11 @@ from scipy.optimize import brentq
 from scipy.stats import multivariate_normal, norm
 
 from bench_shadows.config import ConditionsConfig, Config, ModelConfig
+from bench_shadows.paper import MODULES, TABLE_1
 from bench_shadows.report.claims.tables import matrices, upper
 from bench_shadows.report.claims.verdict import NotMeasuredError
 from bench_shadows.report.common.frame import Frame
-from bench_shadows.report.common.paper_values import TABLE_1
-from bench_shadows.report.common.run import MODULES, Run, read_run
+from bench_shadows.report.common.run import Run, read_run
 from bench_shadows.report.common.tables import decoder
 
 CONDITIONS = ("A", "B", "C", "D")

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from bench_shadows.diagnostics import change, power_law, rank, spectrum
 from bench_shadows.diagnostics.weights import Stack, Weights
 from bench_shadows.files import atomic_path
+from bench_shadows.paper import IN_RANGE
 
 Row = dict[str, Any]
 
-IN_RANGE = (2.0, 6.0)  # the paper's interval of alpha, both ends included
 SMALLEST_DIMENSION = 8  # below it no alpha, as in WeightWatcher; its upper limits (15,000; 50,000) we do not keep
 FITS_AT_ONCE = 32  # spectra in one call of the fit, so that every size of spectrum is one program
 SMALLEST_PROGRAM = 128  # shorter spectra are filled up to it: compiling costs more than zeros do

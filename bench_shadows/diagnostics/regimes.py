@@ -24,6 +24,7 @@ from bench_shadows.diagnostics.modification import (
     plain,
     with_rank_change,
 )
+from bench_shadows.paper import spans
 
 Row = Mapping[str, Any]
 
@@ -201,17 +202,6 @@ def _not_judged(who: Who, layers: int) -> dict[str, Any]:
         statistic=layers,
         threshold=anomalies.LAYERS,
     )
-
-
-def spans(layers: Iterable[int]) -> str:
-    """Layers in words: `2–20`, `0, 3–5`."""
-    runs: list[list[int]] = []
-    for layer in sorted(layers):
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
 
 
 def _many(count: int, one: str, several: str | None = None) -> str:

@@ -20,9 +20,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench_shadows.evaluation.table import Row
+from bench_shadows.paper import BASELINE
 
 Gain = Callable[[float, float], float]
-BASELINE = "A"
 _SCORES: Mapping[str, tuple[str, str, str, str, Gain]] = {
     "likelihood": ("canonical", "bits_per_byte", "rewritten", "original", lambda a, x: math.log(a / x)),
     "exercises": ("exercises", "exact_match", "narrow", "broad", lambda a, x: x - a),

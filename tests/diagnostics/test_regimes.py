@@ -96,8 +96,3 @@ def test_too_few_layers_are_said() -> None:
     assert [(one["kind"], one["statistic"]) for one in found] == [("not judged", 4)]
     merger = {"model": "m", "component": "projector", "module": "merger", "layer": None, "tensor": "merger"}
     assert regimes.findings([merger | {"alpha": 3.0, "effective_rank": 90.0}], []) == []
-
-
-def test_layers_in_words() -> None:
-    assert regimes.spans([5, 3, 4, 0]) == "0, 3–5"
-    assert regimes.spans([]) == ""

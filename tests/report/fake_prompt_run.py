@@ -11,7 +11,7 @@ from fake_run import keys, provenance, small_config, steps_of, write_metrics, wr
 from bench_shadows.config import Config, PromptsConfig, VisionConfig, to_dict
 from bench_shadows.files import write_json
 from bench_shadows.kinds.prompts import KIND as PROMPTS
-from bench_shadows.report.common.run import MODULES
+from bench_shadows.paper import MODULES
 
 TASKS = {
     "multimodal": ("ocr", "ocr_zh", "counting", "shapes", "captioning"),

@@ -21,7 +21,7 @@ from bench_shadows.config import (
     to_dict,
 )
 from bench_shadows.files import write_json
-from bench_shadows.report.common.run import MODULES
+from bench_shadows.paper import MODULES
 
 
 def small_config(

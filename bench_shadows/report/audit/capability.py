@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench_shadows.report.audit.inputs import V_PROJ, Audit, median, share
+from bench_shadows.paper import V_PROJ
+from bench_shadows.report.audit.inputs import Audit, median, share
 from bench_shadows.report.audit.scores import PERCEPTION, REASONING, Score
 from bench_shadows.report.audit.style import SHADES, label
 from bench_shadows.report.common.estimates import MISSING

@@ -11,7 +11,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench_shadows.report.audit.inputs import UP_PROJ, V_PROJ, Audit
+from bench_shadows.paper import UP_PROJ, V_PROJ
+from bench_shadows.report.audit.inputs import Audit
 from bench_shadows.report.audit.style import (
     MANY,
     SHADES,

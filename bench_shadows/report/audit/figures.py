@@ -9,11 +9,12 @@ import itertools
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench_shadows.report.audit.inputs import UP_PROJ, V_PROJ, Audit
+from bench_shadows.paper import IN_RANGE, UP_PROJ, V_PROJ
+from bench_shadows.report.audit.inputs import Audit
 from bench_shadows.report.audit.style import (
     MANY,
     MARKS,
-    MODULES,
+    PANELS,
     SHADES,
     WORDS,
     Depth,
@@ -24,7 +25,7 @@ from bench_shadows.report.audit.style import (
     present,
     with_layers,
 )
-from bench_shadows.report.common.depth_figures import IN_RANGE, histogram, short
+from bench_shadows.report.common.depth_figures import histogram, short
 from bench_shadows.report.common.run import order_modules
 from bench_shadows.report.common.style import BAND, grid_shape, hide, log_axis, new_figure
 
@@ -118,7 +119,7 @@ def modules_depth(audit: Audit, component: str, value: str, text: str) -> Figure
     """A diagnostic over depth, a panel for each module, a line for each model; anomalies are ringed."""
     frame = audit.diagnostics.where(component=component)
     frame = with_layers(frame)
-    modules = order_modules(frame.values("plain"))[:MODULES]
+    modules = order_modules(frame.values("plain"))[:PANELS]
     names = present(audit, frame)
     if not modules:
         return None

@@ -5,7 +5,7 @@ from functools import partial
 
 from bench_shadows.report.audit import capability, changes, figures
 from bench_shadows.report.audit.inputs import Audit
-from bench_shadows.report.audit.style import MANY, MODULES, WORDS
+from bench_shadows.report.audit.style import MANY, PANELS, WORDS
 from bench_shadows.report.common.picture import GAP, Picture
 
 NO_MATRICES = "Not drawn: no model has such matrices."
@@ -56,7 +56,7 @@ def _models(audit: Audit) -> Iterator[Picture]:
                 f"modules_{component}_{value}",
                 partial(figures.modules_depth, component=component, value=value, text=text),
                 f"{text.capitalize()} over depth, a panel for each module of the {word}, a line for each model.",
-                f"{says} {RING} {GAP} At most {MODULES} modules.",
+                f"{says} {RING} {GAP} At most {PANELS} modules.",
                 "Not drawn: these matrices have no layers.",
             )
     yield Picture(

@@ -20,7 +20,6 @@ MOVED = ("relative_change", "correlation", "mean_change", "change_variance", "de
 CHANGES = (*MATRIX, "reference", *MOVED, "status")
 COMPONENTS = ("decoder", "encoder", "vision", "projector")
 TOWER = 8  # matrices of one model below which a component has no figures of its own
-V_PROJ, UP_PROJ = "self_attn.v_proj", "mlp.up_proj"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from bench_shadows.paper import spans
 from bench_shadows.report.audit.inputs import Audit, median
 from bench_shadows.report.common.tables import Column, Table
 
@@ -98,17 +99,6 @@ def ranges_table(audit: Audit) -> Table:
         Column("rule", "Rule that decided", text=True),
     )
     return Table("layer_ranges", columns, tuple(rows))
-
-
-def spans(layers: Iterable[int]) -> str:
-    """Layers in words: `2–20`, `0, 3–5`."""
-    runs: list[list[int]] = []
-    for layer in sorted(layers):
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
 
 
 def inertness_table(audit: Audit) -> Table:

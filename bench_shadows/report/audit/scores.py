@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from bench_shadows.errors import DataError
+from bench_shadows.paper import CITATION
 
 PERCEPTION, REASONING = "perception", "reasoning"
 NEEDED = ("benchmark", "group", "model", "score")
 OPTIONAL = ("maximum", "note")
 PAPER_TABLE_2 = Path(__file__).parents[1] / "data" / "paper_table_2.csv"
-PAPER_CITATION = (
-    "Benchmark Shadows: Data Alignment, Parameter Footprints, and Generalization in Large Language Models, "
-    "arXiv:2604.07363, Table 2; the groups are ours"
-)
+PAPER_CITATION = f"{CITATION}, Table 2; the groups are ours"
 
 
 @dataclasses.dataclass(frozen=True)

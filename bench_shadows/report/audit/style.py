@@ -17,7 +17,7 @@ SHADES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#33
 MARKS = "os^DvPX*"
 WORDS = {"vision": "vision encoder"}  # components as a title says them
 MANY = 12  # pictures with a panel for each model or pair draw the first so many
-MODULES = 24  # and those with a panel for each module
+PANELS = 24  # and those with a panel for each module
 
 
 def label(name: str, width: int = 34) -> str:

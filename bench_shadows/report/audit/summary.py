@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from bench_shadows.paper import spans
 from bench_shadows.report.audit.capability import asymmetry_table
 from bench_shadows.report.audit.inputs import Audit, share
-from bench_shadows.report.audit.readings import spans
 from bench_shadows.report.audit.tables import skipped_counts
 from bench_shadows.report.common.estimates import write_count, write_number
 

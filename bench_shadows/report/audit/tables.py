@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from bench_shadows.report.audit.inputs import UP_PROJ, Audit, median, share
+from bench_shadows.paper import UP_PROJ
+from bench_shadows.report.audit.inputs import Audit, median, share
 from bench_shadows.report.common.run import order_modules
 from bench_shadows.report.common.tables import Column, Table, flatten
 

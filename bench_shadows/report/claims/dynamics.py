@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 
+from bench_shadows.paper import END
 from bench_shadows.report.claims.tables import Matrices, matrices, mean, upper
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import decoder
 
-END = 1.0
 QUARTER = math.log(1.25)
 
 

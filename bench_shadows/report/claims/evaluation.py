@@ -4,13 +4,12 @@ import math
 
 import numpy as np
 
+from bench_shadows.paper import BEFORE, END
 from bench_shadows.report.claims.tables import at_fraction, difference
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import by_seed
-
-CONCENTRATED, END = 10 / 36, 1.0
 
 
 def shadow(run: Run) -> Evidence:
@@ -37,7 +36,7 @@ def shadow(run: Run) -> Evidence:
     Figure: domains
     """
     frame = run.evaluation
-    early, late = (_Values(at_fraction(run, frame, point, "evaluation")) for point in (CONCENTRATED, END))
+    early, late = (_Values(at_fraction(run, frame, point, "evaluation")) for point in (BEFORE, END))
 
     def parts(values: "_Values") -> dict[str, dict[int, float]]:
         tail, head = (values.against_a("frequency", f"decile-{rank}", "loss_nats_per_token") for rank in (10, 1))

@@ -6,13 +6,13 @@ import math
 import numpy as np
 
 from bench_shadows.kinds.prompts import KIND
+from bench_shadows.paper import END
 from bench_shadows.report.claims.spectra import repeated
 from bench_shadows.report.claims.tables import Matrices, at_fraction, difference, matrices, mean
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import by_seed, decoder
 
-END = 1.0
 NEAR = math.log(1.05)
 CORRELATION = 0.9
 TENTH = 0.1

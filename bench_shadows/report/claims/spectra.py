@@ -10,13 +10,13 @@ import math
 import numpy as np
 from scipy.stats import rankdata
 
+from bench_shadows.paper import AFTER, BEFORE, END, MATRICES
 from bench_shadows.report.claims.tables import Matrices, average, difference, matrices, mean, upper
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import decoder, fraction_label
 
-BEFORE, AFTER, END = 10 / 36, (20 / 36, 30 / 36, 1.0), 1.0
-ONE_MATRIX = 100 / 224  # points; the smallest step of the paper's Table 1
+ONE_MATRIX = 100 / MATRICES  # points; the smallest step of the paper's Table 1
 
 
 def share_in_range(run: Run) -> Evidence:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from bench_shadows.paper import BASELINE
 from bench_shadows.report.common.controls import SPIKES, compare, skipped
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import SPECTRUM, Run
-from bench_shadows.report.common.tables import BASELINE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench_shadows.config import Config, ModelConfig, VisionConfig
+from bench_shadows.config import Config
 from bench_shadows.errors import RunError
+from bench_shadows.parameters import count_parameters
 from bench_shadows.progress import duration
 from bench_shadows.report.common.estimates import (
     SEEDS_FOR_INTERVAL,
@@ -17,14 +18,6 @@ from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import at_end, decoder, share_table
 
 PAPER = Config()  # the defaults are the paper's
-
-
-def count_parameters(model: ModelConfig) -> int:
-    """Parameters of the decoder: projections, gates, norms, embedding, and the head unless it is tied."""
-    width, kv = model.hidden_size, model.num_kv_heads * model.head_dim
-    layer = 2 * width * width + 2 * width * kv + 3 * width * model.intermediate_size + 2 * width
-    tables = model.vocab_size * width * (1 if model.tie_embeddings else 2)
-    return model.num_layers * layer + tables + width
 
 
 def count_tokens(config: Config) -> int:
@@ -61,14 +54,14 @@ def device(run: Run) -> str:
 
 def size_notice(run: Run) -> str | None:
     """That the run is small against the paper's, in figures; None if it is of the paper's size."""
-    model = count_parameters(PAPER.model) / count_parameters(run.config.model)
+    model = count_parameters(PAPER) / count_parameters(run.config)
     text = count_tokens(PAPER) / count_tokens(run.config)
     if model < 1.5 and text < 1.5:
         return None
     return (
-        f"This is a small run: {write_count(count_parameters(run.config.model))} parameters and "
+        f"This is a small run: {write_count(count_parameters(run.config))} parameters and "
         f"{write_count(count_tokens(run.config))} tokens, where the paper has "
-        f"{write_count(count_parameters(PAPER.model))} and {write_count(count_tokens(PAPER))} ({_times(model)} "
+        f"{write_count(count_parameters(PAPER))} and {write_count(count_tokens(PAPER))} ({_times(model)} "
         f"and {_times(text)} as many). What it finds holds for this size; whether the paper holds at "
         "its own is not decided here."
     )
@@ -136,27 +129,12 @@ def unseen(run: Run) -> list[str]:
     return found
 
 
-def count_vision_parameters(vision: VisionConfig, hidden_size: int) -> int:
-    """Parameters of the image encoder and of the projector into a decoder of `hidden_size`."""
-    width, inner = vision.hidden_size, vision.intermediate_size
-    patches = 3 * vision.patch_size**2 * width + width + vision.image_tokens * width
-    layer = 4 * (width * width + width) + 2 * width * inner + inner + width + 4 * width
-    projector = width * hidden_size + hidden_size + hidden_size * hidden_size + hidden_size
-    return patches + vision.num_layers * layer + projector
-
-
-def parameters(config: Config) -> int:
-    """Parameters of the model: the decoder's, and where it sees images, those that make tokens of them."""
-    seen = count_vision_parameters(config.vision, config.model.hidden_size) if config.vision.image_size else 0
-    return count_parameters(config.model) + seen
-
-
 def prompt_size_notice(run: Run) -> str:
     """That the run is small, and what the paper does not say about its own."""
     config = run.config
     start = "random weights" if not config.model.initial else "the weights that the config names"
     return (
-        f"This is a small run: {write_count(parameters(config))} parameters, from {start}, on drawn images. "
+        f"This is a small run: {write_count(count_parameters(config))} parameters, from {start}, on drawn images. "
         "Section 6 of the paper says neither how large its model is nor what it started from; its benchmarks take "
         "one of billions. What is found here holds for this size; whether the paper holds at its own is not "
         "decided here."

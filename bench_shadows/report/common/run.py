@@ -13,6 +13,7 @@ from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import read_json
+from bench_shadows.paper import MODULES
 from bench_shadows.report.common.frame import Frame, read_frame
 
 KEYS = ("model", "condition", "seed", "step")
@@ -22,11 +23,6 @@ DIAGNOSTICS = (*MATRIX, *SPECTRUM)
 CHANGES = (*MATRIX, "reference", "relative_change", "correlation", "change_variance", "delta_effective_rank")
 EVALUATION = (*KEYS, "suite", "task", "metric", "value", "count")
 MONITOR = ("alpha", "effective_rank", "relative_change", "rows", "columns")
-
-# The paper's seven projections, in the order a block applies them; other modules follow in alphabetical order.
-MODULES = tuple(f"self_attn.{name}_proj" for name in "qkvo") + tuple(
-    f"mlp.{name}_proj" for name in ("gate", "up", "down")
-)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,6 @@ from bench_shadows.report.common.estimates import Estimate, estimate, paired
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run, order_modules
 
-BASELINE = "A"
 DECODER = "decoder"
 
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from bench_shadows.paper import BASELINE
 from bench_shadows.report.common.estimates import half_width, mean
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.style import MARKERS, colour
-from bench_shadows.report.common.tables import BASELINE, at_end
+from bench_shadows.report.common.tables import at_end
 
 
 def results(run: Run, suite: str, metric: str) -> Frame:

@@ -7,8 +7,8 @@ fit is a gap.
 import numpy as np
 from matplotlib.figure import Figure
 
+from bench_shadows.paper import BASELINE, IN_RANGE
 from bench_shadows.report.common.depth_figures import (
-    IN_RANGE,
     by_module,
     draw_depth,
     histogram,
@@ -35,7 +35,7 @@ from bench_shadows.report.common.style import (
     new_figure,
     phase_shift_keys,
 )
-from bench_shadows.report.common.tables import BASELINE, at_end, decoder, fraction_label
+from bench_shadows.report.common.tables import at_end, decoder, fraction_label
 
 
 def alpha_at_end(run: Run) -> Figure | None:

@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench_shadows.paper import BASELINE
 from bench_shadows.report.common.estimates import half_width, mean
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.style import GREY, colour, draw_line, legend, new_figure
-from bench_shadows.report.common.tables import BASELINE, order_tasks
+from bench_shadows.report.common.tables import order_tasks
 from bench_shadows.report.common.task_rows import difference, draw_rows, results
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from bench_shadows.paper import BASELINE
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.style import (
@@ -13,7 +14,7 @@ from bench_shadows.report.common.style import (
     new_figure,
     phase_shift_keys,
 )
-from bench_shadows.report.common.tables import BASELINE, order_tasks
+from bench_shadows.report.common.tables import order_tasks
 from bench_shadows.report.common.task_rows import draw_rows, results
 
 PANELS = (

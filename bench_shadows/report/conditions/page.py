@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench_shadows import paper
 from bench_shadows.report.claims import score_card
 from bench_shadows.report.claims.judge import judge, write_claims
-from bench_shadows.report.common import controls, facts, paper_values, style, tables
+from bench_shadows.report.common import controls, facts, style, tables
 from bench_shadows.report.common.checks import verdict
 from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL
 from bench_shadows.report.common.explorer import payload
@@ -77,7 +78,7 @@ def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -
         card=score_card,
         explorer=payload(run),
         share=tables.share_grid(run, found["share_in_range"]),
-        paper=paper_values,
+        paper=paper,
         facts=summary.facts(run),
         size_notice=facts.size_notice(run),
         seeds_notice=facts.seeds_notice(run),

@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from bench_shadows.files import atomic_path
+from bench_shadows.paper import IN_RANGE
+from bench_shadows.parameters import count_parameters
 from bench_shadows.report.claims.judge import judge
 from bench_shadows.report.claims.score_card import VERDICTS
 from bench_shadows.report.claims.verdict import Claim
 from bench_shadows.report.common import facts, style
-from bench_shadows.report.common.depth_figures import IN_RANGE, limit_to_means, over_depth
+from bench_shadows.report.common.depth_figures import limit_to_means, over_depth
 from bench_shadows.report.common.estimates import SEEDS_FOR_INTERVAL, write_count
 from bench_shadows.report.common.run import Run, read_run
 from bench_shadows.report.common.style import BAND, draw_line, integer_axis, mark_phase_shift, percent_axis
@@ -119,7 +121,7 @@ def _card(axes: Axes, claims: Sequence[Claim]) -> None:
 
 def _size(run: Run) -> str:
     config = run.config
-    parameters = write_count(facts.count_parameters(config.model))
+    parameters = write_count(count_parameters(config))
     seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}"
     bands = "; bands: 95 % intervals over seeds" if len(run.seeds) >= SEEDS_FOR_INTERVAL else ""
     return (

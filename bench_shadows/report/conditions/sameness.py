@@ -1,5 +1,6 @@
 """Did only the data differ? What the files of a run can prove, what they break, and what they cannot say."""
 
+from bench_shadows.paper import BASELINE
 from bench_shadows.report.common.checks import (
     Check,
     budget,
@@ -13,7 +14,6 @@ from bench_shadows.report.common.controls import BATCHES, HALVES, SETTINGS, comp
 from bench_shadows.report.common.estimates import estimate, write_number
 from bench_shadows.report.common.phases import phase_statistics
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.tables import BASELINE
 
 
 def checks(run: Run) -> list[Check]:

@@ -4,20 +4,20 @@ import statistics
 
 import numpy as np
 
+from bench_shadows.paper import BASELINE
+from bench_shadows.parameters import count_parameters
 from bench_shadows.report.common.estimates import estimate, paired, write_count, write_number
-from bench_shadows.report.common.facts import count_parameters, count_tokens, run_facts, share_sentence
+from bench_shadows.report.common.facts import count_tokens, run_facts, share_sentence
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.tables import BASELINE, at_end, by_seed, flatten
+from bench_shadows.report.common.tables import at_end, by_seed, flatten
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """(name, value) of what this run is: model, tokens, seeds, time, device."""
     config, model = run.config, run.config.model
+    parameters = write_count(count_parameters(config))
     found = [
-        (
-            "model",
-            f"{write_count(count_parameters(model))} parameters: {model.num_layers} layers of {model.hidden_size}",
-        ),
+        ("model", f"{parameters} parameters: {model.num_layers} layers of {model.hidden_size}"),
         ("text", f"{write_count(count_tokens(config))} tokens for each run, {config.steps:,} steps"),
         ("conditions", ", ".join(run.conditions) or "none yet"),
     ]

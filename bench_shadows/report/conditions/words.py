@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench_shadows.paper import BASELINE
 from bench_shadows.report.common.estimates import write_number
 from bench_shadows.report.common.phases import phase_statistics
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.style import GREY, MARKERS, colour, draw_line, empty, hide, legend, new_figure
-from bench_shadows.report.common.tables import BASELINE, Column, Table
+from bench_shadows.report.common.tables import Column, Table
 from bench_shadows.report.conditions.corpus import with_interval
 
 SPLITS = ("first", "rewritten", "second")

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench_shadows.paper import IN_RANGE, UP_PROJ, V_PROJ
 from bench_shadows.report.common.curves import draw_curves
 from bench_shadows.report.common.depth_figures import (
     BINS,
-    IN_RANGE,
     by_module,
     draw_depth,
     histogram,
@@ -46,7 +46,6 @@ from bench_shadows.report.common.tables import DECODER, at_end, by_seed
 VISION = "vision"
 PROJECTOR = "projector"
 COMPONENTS = {DECODER: "decoder", VISION: "vision encoder", PROJECTOR: "projector"}
-V_PROJ, UP_PROJ = "self_attn.v_proj", "mlp.up_proj"
 
 
 def layered(frame: Frame, component: str) -> Frame:

@@ -14,14 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from bench_shadows.paper import CITATION
 from bench_shadows.report.common.estimates import Estimate, estimate, paired
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import Column, Table, at_end, by_seed
 
-CITATION = (
-    "Benchmark Shadows: Data Alignment, Parameter Footprints, and Generalization in Large Language Models, "
-    "arXiv:2604.07363, Table 3 and appendix A.2"
-)
+PAPER_CITATION = f"{CITATION}, Table 3 and appendix A.2"
 GROUPS = {
     "multimodal": "multimodal",
     "language": "language",

@@ -5,12 +5,14 @@ import statistics
 
 import numpy as np
 
+from bench_shadows.paper import V_PROJ
+from bench_shadows.parameters import count_parameters
 from bench_shadows.report.common.estimates import Estimate, estimate, paired, write_count, write_number
-from bench_shadows.report.common.facts import parameters, run_facts, share_sentence
+from bench_shadows.report.common.facts import run_facts, share_sentence
 from bench_shadows.report.common.facts import unseen as unseen_of_weights
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import DECODER, at_end
-from bench_shadows.report.prompts.figures import V_PROJ, cleaned, correlation, layered
+from bench_shadows.report.prompts.figures import cleaned, correlation, layered
 from bench_shadows.report.prompts.scores import GROUPS, REPEATED, groups_compared, score_values, task_names
 from bench_shadows.report.prompts.tables import repetition
 
@@ -18,7 +20,7 @@ from bench_shadows.report.prompts.tables import repetition
 def facts(run: Run) -> list[tuple[str, str]]:
     """(name, value) of what this run is: model, samples, prompts, conditions, seeds, time, device."""
     config, model, vision = run.config, run.config.model, run.config.vision
-    size = write_count(parameters(config))
+    size = write_count(count_parameters(config))
     text = f"{size} parameters: a decoder of {model.num_layers} layers of {model.hidden_size}"
     if vision.image_size:
         text += (

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bench_shadows.config import Config
+from bench_shadows.parameters import count_parameters
 from bench_shadows.training.logs.throughput import flops_per_row
 
 STATE_BYTES = 12
@@ -12,31 +13,11 @@ TEACHER_TOKENS_PER_SECOND = 5_000
 TOKEN_BYTES = 4
 
 
-def parameter_count(config: Config) -> int:
-    """Weights of the decoder (659 M for the paper's, of them 155.6 M in the embedding) and of what sees images."""
-    model = config.model
-    width, heads = model.hidden_size, model.num_heads * model.head_dim
-    attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
-    layer = attention + 3 * width * model.intermediate_size + 2 * width
-    embeddings = (1 if model.tie_embeddings else 2) * model.vocab_size * width
-    decoder = model.num_layers * layer + embeddings + width
-    return decoder + (_vision_parameters(config) if config.vision.image_size else 0)
-
-
-def _vision_parameters(config: Config) -> int:
-    """Of the image encoder and its projector, biases included."""
-    vision, width = config.vision, config.model.hidden_size
-    size, inner = vision.hidden_size, vision.intermediate_size
-    patches = (3 * vision.patch_size**2 + 1) * size + vision.image_tokens * size
-    layer = 4 * (size + 1) * size + (size + 1) * inner + (inner + 1) * size + 4 * size
-    return patches + vision.num_layers * layer + (size + 1) * width + (width + 1) * width
-
-
 def run_budget(config: Config) -> dict[str, Any]:
     """One run, in plain JSON values; flops count causal attention once, checkpoint_bytes all that it keeps."""
     rows = config.steps * config.train.batch_size
     kept = len(set(config.analysed_steps)) + 1 + 2  # the initial weights, and two between the analysed steps
-    parameters = parameter_count(config)
+    parameters = count_parameters(config)
     return {
         "parameters": parameters,
         "steps": config.steps,

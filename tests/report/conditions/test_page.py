@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fake_run import small_config, write_run
 
+from bench_shadows import paper
 from bench_shadows.config import Config, to_dict
 from bench_shadows.errors import RunError
 from bench_shadows.files import write_json
-from bench_shadows.report.common import paper_values
 from bench_shadows.report.common.rendering import Placed
 from bench_shadows.report.common.run import read_run
 from bench_shadows.report.conditions import page
@@ -145,9 +145,9 @@ def test_the_papers_figures_stand_only_in_its_own_box(folder: Path) -> None:
     aside = re.search(r'<aside class="paper".*?</aside>', html, re.DOTALL)
     assert aside is not None
     box = words(aside[0])
-    assert paper_values.CITATION in box
+    assert paper.CITATION in box
     assert "Not from this run" in box
-    for values, trend in paper_values.TABLE_1.values():
+    for values, trend in paper.TABLE_1.values():
         assert trend in box
         assert all(f"{value:.1f}" in box for value in values)
     cells = "".join(re.findall(r'<table class="share">.*?</table>', html, re.DOTALL))

@@ -14,7 +14,7 @@ from test_page import Parsed, words
 from bench_shadows.config import to_dict
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json, write_json
-from bench_shadows.report.common import facts
+from bench_shadows.parameters import count_parameters
 from bench_shadows.report.common.explorer import payload
 from bench_shadows.report.common.rendering import Placed
 from bench_shadows.report.common.run import read_run
@@ -110,7 +110,7 @@ def test_the_papers_figures_are_marked_as_the_papers(folder: Path) -> None:
             assert f"{number:.4f}" not in ours
     box = re.search(r'<aside class="paper".*?</aside>', html, re.DOTALL)
     assert box is not None
-    assert prompt_scores.CITATION in words(box[0])
+    assert prompt_scores.PAPER_CITATION in words(box[0])
     assert words(box[0]).count("Not from this run") == 2
     assert "GPQA" not in html.replace(box[0], "")
 
@@ -288,4 +288,4 @@ def test_parameters_are_those_of_the_network() -> None:
     config = prompt_config(layers=1)
     network = nnx.eval_shape(lambda: build_network(config, rngs=nnx.Rngs(0)))
     count = sum(leaf.size for leaf in jax.tree.leaves(nnx.to_pure_dict(nnx.state(network, nnx.Param))))
-    assert facts.parameters(config) == count
+    assert count_parameters(config) == count

@@ -20,7 +20,8 @@ from bench_shadows.config import (
 from bench_shadows.kinds.prompts import KIND as PROMPTS
 from bench_shadows.model.decoder import Remat, parameters, with_parameters
 from bench_shadows.model.network import build_network
-from bench_shadows.training.compile.budget import parameter_count, run_budget
+from bench_shadows.parameters import count_parameters
+from bench_shadows.training.compile.budget import run_budget
 from bench_shadows.training.logs.throughput import (
     flops_per_row,
     flops_per_token,
@@ -130,7 +131,7 @@ def test_recomputation_is_what_the_policies_repeat(config: Config, remat: Remat,
 def test_a_budget_counts_every_weight() -> None:
     for config in (SMALL, SEEING):
         network = nnx.eval_shape(lambda config=config: build_network(config, rngs=nnx.Rngs(0)))
-        assert parameter_count(config) == sum(leaf.size for leaf in jax.tree.leaves(parameters(network)))
-    assert parameter_count(Config()) == pytest.approx(659e6, rel=1e-3)
+        assert count_parameters(config) == sum(leaf.size for leaf in jax.tree.leaves(parameters(network)))
+    assert count_parameters(Config()) == pytest.approx(659e6, rel=1e-3)
     rows = SEEING.steps * SEEING.train.batch_size
     assert run_budget(SEEING)["flops"] == rows * flops_per_row(SEEING)
