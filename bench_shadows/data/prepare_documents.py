@@ -160,7 +160,7 @@ def _pack(data: DataConfig, folder: Path, sets: dict[str, Filled], end_of_text: 
 
 
 def _write_documents(path: Path, splits: Sequence[Filled]) -> None:
-    """documents.parquet: the documents used, in drawing order (`fill.DOCUMENTS`)."""
+    """documents.parquet: the documents used, in drawing order (`segments.DOCUMENTS`)."""
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, DOCUMENTS, compression="zstd") as writer:
         for filled in splits:
             for segment in filled.segments:

@@ -1,8 +1,8 @@
 """The data of a study of prompts: samples -> tokenizer -> rows and images -> plans -> statistics.
 
-    sources -> drawn/ (pieces.py) -> tokenizer.json -> rows/{baseline,deduplicated,held_out,held_out_repeated},
-    images/{train,held_out} (packing.py) -> samples.parquet, token_counts.npy, statistics.json, duplicates.json,
-    documents.json, plans/
+    sources -> drawn/ (samples/pieces.py) -> tokenizer.json
+    -> rows/{baseline,deduplicated,held_out,held_out_repeated}, images/{train,held_out} (samples/packing.py)
+    -> samples.parquet, token_counts.npy, statistics.json, duplicates.json, documents.json, plans/
 
 Row n of `baseline` and of `deduplicated` is the same sample, its prompts as the pipeline left them and cleaned.
 Outputs stand under their final names only when they are whole; drawing and reading samples, which takes longest,
