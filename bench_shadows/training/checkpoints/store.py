@@ -1,7 +1,8 @@
 """Files of checkpoints by path or URI: in a folder, or in a bucket (gs://) with the credentials of the machine.
 
 A bucket has no folders to rename and shows a file when it is whole: what a file says of others is written last and
-removed first.
+removed first. Through fsspec, whose cache of listings can be dropped: epath (etils 1.15) keeps its own, so what
+another process saved is not there and what it removed still is; and it takes TensorFlow where that is installed.
 """
 
 import concurrent.futures

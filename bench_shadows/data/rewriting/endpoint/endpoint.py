@@ -3,6 +3,10 @@
 Two kinds of trouble are kept apart. A *request* that fails (429, 5xx, a timeout, a connection that breaks, half a
 reply) is sent again after a growing, random wait, and lowers the number in flight; a *reply* that is invalid is
 asked for again, at a higher temperature, `config.data.teacher.attempts` times.
+
+The client's own retries are off. Tried with a semaphore (openai 3.57), they do not send again where half a body or
+none of a completion came, let a crowded server refuse until documents are lost, and cannot tell a server that is
+down from a piece that fails: both go on for minutes.
 """
 
 import asyncio
