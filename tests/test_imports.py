@@ -50,7 +50,7 @@ TRAINING = {
     "logs": {"spikes"},
     "checkpoints": {"devices", "step"},
     "compile": {"devices", "logs", "step"},
-    # In front: what a step is made of, and the loop over them, which ties everything together.
+    # In front: what a step is made of, what a run opens for its steps, and the two loops over them.
     "initial": set(),
     "noise_scale": set(),
     "optimizer": set(),

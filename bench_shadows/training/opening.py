@@ -97,12 +97,13 @@ def open_run(
       data_folder, run_folder: as for `loop.train`.
       compile_it: compiles the step, or has done so before; called here, so that its time is known for what it is.
     Raises:
-      RunError: see `loop.train`.
+      RunError, ConfigError: as `loop.train`.
     """
     use_compile_cache()
     name, logs = f"train {condition}-seed{seed}", own_folder(run_folder)
     logs.mkdir(parents=True, exist_ok=True)
     plan = _plan(config, plan_path(data_folder, condition, seed))
+    accumulation, batch_size = accumulation_steps(config.train, mesh), config.train.batch_size
     made_from = run_fingerprint(config, condition, seed, data_folder)
     with contextlib.ExitStack() as stack:
         stack.enter_context(watched(name, config.train.stall_minutes))
@@ -125,16 +126,12 @@ def open_run(
             log = stack.enter_context(MetricsLog(logs, config, start, plan, events, wall))
             monitor = stack.enter_context(open_monitor(config, logs, start, events))
             monitor(start, state.params)
-            fed = _batches(config, plan, start, data_folder, mesh)
+            places = host_rows(batch_size, accumulation, mesh)
+            images = config.kind.images(config, data_folder)
+            stream = batches(data_folder / "rows", plan, batch_size, start, places, config.kind.row_sets, images)
+            fed = feed(stream, accumulation, mesh)
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         yield Run(name, config, start, state, fed, monitor, log, progress, checkpoints, wall)
-
-
-def _batches(config: Config, plan: np.ndarray, start: int, data: Path, mesh: Mesh) -> Iterator[Fed]:
-    accumulation, size = accumulation_steps(config.train, mesh), config.train.batch_size
-    places, images = host_rows(size, accumulation, mesh), config.kind.images(config, data)
-    stream = batches(data / "rows", plan, size, start, places, config.kind.row_sets, images)
-    return feed(stream, accumulation, mesh)
 
 
 def _first_state(config: Config, seed: int, mesh: Mesh, checkpoints: Checkpoints) -> tuple[int, State | None]:

@@ -14,7 +14,7 @@ import pytest
 from tiny_run import CONFIG, files_no_larger_than, with_train, write_data
 
 from bench_shadows.data.rows.plans import load_plan, plan_path, save_plan
-from bench_shadows.errors import RunError
+from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params, saved_steps
 from bench_shadows.training.logs.events import Events
@@ -252,6 +252,12 @@ def test_what_only_changes_speed_may_change(undisturbed: Path, data: Path) -> No
 def test_a_plan_of_another_length_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"96 positions, 10 steps of 8 rows need 80"):
         train(with_train(samples=80), "A", 0, data, tmp_path)
+
+
+def test_micro_batches_that_do_not_fit_are_refused_before_anything_is_opened(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="micro_batch_size=3 does not divide"):
+        train(with_train(micro_batch_size=3), "A", 0, data, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_metrics_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_path: Path) -> None:
