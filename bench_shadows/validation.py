@@ -1,131 +1,128 @@
 """What cannot be: every combination of config values that no run could honour, said before anything starts."""
 
 import math
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 
-from bench_shadows.config import (
-    ConditionsConfig,
-    Config,
-    DataConfig,
-    DiagnosticsConfig,
-    EvaluationConfig,
-    ModelConfig,
-    PromptsConfig,
-    TeacherConfig,
-    TrainConfig,
-    VisionConfig,
-)
+from bench_shadows.config import ConditionsConfig, Config
 from bench_shadows.kinds import kind_of, kinds
+
+_POSITIVE = {
+    "data": ("held_out_rows",),
+    "data.teacher": ("concurrency", "timeout_seconds", "attempts"),
+    "model": (
+        *("num_layers", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads", "vocab_size"),
+        *("rope_theta", "norm_eps", "embedding_std"),
+    ),
+    "train": (
+        *("samples", "batch_size", "micro_batch_size", "peak_learning_rate", "epsilon", "clip_norm", "loss_chunk"),
+        *("tensor", "checkpoint_minutes", "stall_minutes", "population"),
+    ),
+    "diagnostics": ("monitor_matrices",),
+    "evaluation": ("rows", "rare_word_pairs", "passages"),
+    "vision": ("patch_size", "num_layers", "hidden_size", "intermediate_size", "num_heads", "norm_eps"),
+    "prompts": ("samples", "minimum"),
+}
+_NOT_NEGATIVE = {
+    "data": ("bad_records_limit", "seed"),
+    "data.teacher": ("temperature", "input_price", "output_price"),
+    "train": ("warmup_samples", "weight_decay"),
+    "diagnostics": ("monitor_every",),
+}
+_RANGES: tuple[tuple[str, Callable[[float], bool], dict[str, tuple[str, ...]]], ...] = (
+    ("more than 0", lambda value: value > 0, _POSITIVE),
+    ("0 or more", lambda value: value >= 0, _NOT_NEGATIVE),
+    ("0 (chosen) or more", lambda value: value >= 0, {"train": ("fsdp",)}),
+    ("0 (no images) or more", lambda value: value >= 0, {"vision": ("image_size",)}),
+    ("1 or more", lambda value: value >= 1, {"conditions": ("repetition_factor",)}),
+    ("at least 8 tokens", lambda value: value >= 8, {"data": ("seq_len",)}),
+    ("at least 1024 (half of it is the prompt)", lambda n: n >= 1024, {"data.teacher": ("context_tokens",)}),
+    ("0 to 1000 of each generator", lambda value: 0 <= value <= 1000, {"evaluation": ("exercises",)}),
+    (
+        "in (0, 1]",
+        lambda value: 0 < value <= 1,
+        {"data": ("near_duplicate_threshold",), "conditions": ("rewriting_share", "repetition_share")},
+    ),
+    ("in (0, 1)", lambda value: 0 < value < 1, {"conditions": ("phase",)}),
+    ("in [0, 1)", lambda value: 0 <= value < 1, {"train": ("beta1", "beta2")}),
+    ("in [0, 1]", lambda value: 0 <= value <= 1, {"prompts": ("duplication",)}),
+)
+"""What is expected of a number, whether it is so, and the fields by their groups."""
+_MULTIPLES = (
+    ("model", "hidden_size", "num_heads"),
+    ("model", "num_heads", "num_kv_heads"),
+    ("train", "batch_size", "micro_batch_size"),
+    ("vision", "image_size", "patch_size"),
+    ("vision", "hidden_size", "num_heads"),
+)
+"""A group, its field that is a multiple, and what it is a multiple of."""
 
 
 def problems(config: Config) -> Iterator[str]:
-    """Yields one line for each problem: the fields, their values, and why they cannot be together."""
-    yield from _data(config.data, config.model)
-    yield from _model(config.model)
-    yield from _train(config.train)
+    """Yields one line for each problem: the fields, their values, and why they cannot be together.
+
+    Whoever goes on behind the first one may meet a division by a size that is 0.
+    """
+    for expected, holds, groups in _RANGES:
+        for name in (f"{group}.{field}" for group, fields in groups.items() for field in fields):
+            if not holds(value := operator.attrgetter(name)(config)):
+                yield f"config.{name}: expected {expected}, got {value}"
+    for group, name, divisor in _MULTIPLES:
+        part = getattr(config, group)
+        whole, size = getattr(part, name), getattr(part, divisor)
+        if whole % size:
+            yield f"config.{group}: {name}={whole} is not a multiple of {divisor}={size}"
+    if config.model.head_dim % 2:
+        yield f"config.model: hidden_size / num_heads = {config.model.head_dim} is odd; RoPE rotates pairs"
+    yield from _data(config)
+    yield from _train(config)
     yield from _conditions(config.conditions)
-    yield from _diagnostics(config.diagnostics)
-    yield from _evaluation(config.evaluation)
-    yield from _vision(config.vision)
-    yield from _prompts(config.prompts)
+    yield from _evaluation(config)
     yield from _run(config)
 
 
-def _not_positive(part: object, prefix: str, *names: str) -> Iterator[str]:
-    for name in names:
-        if getattr(part, name) <= 0:
-            yield f"config.{prefix}.{name}: expected more than 0, got {getattr(part, name)}"
-
-
-def _data(data: DataConfig, model: ModelConfig) -> Iterator[str]:
-    yield from _not_positive(data, "data", "held_out_rows")
-    if data.seq_len < 8:
-        yield f"config.data.seq_len: expected at least 8 tokens, got {data.seq_len}"
-    if data.bad_records_limit < 0:
-        yield f"config.data.bad_records_limit: expected 0 or more, got {data.bad_records_limit}"
-    if not data.sources:
+def _data(config: Config) -> Iterator[str]:
+    if not config.data.sources:
         yield "config.data.sources: empty; name `builtin` or files"
-    if not 0 < data.near_duplicate_threshold <= 1:
-        threshold = data.near_duplicate_threshold
-        yield f"config.data.near_duplicate_threshold: expected in (0, 1], got {threshold}"
-    for entry in data.mixture:
-        name, equals, weight = entry.rpartition("=")
-        if not (name and equals and _is_positive(weight)):
-            yield f"config.data.mixture: expected DOMAIN=WEIGHT with a weight above 0, got {entry!r}"
-    yield from _teacher(data.teacher)
-    if data.seed < 0:
-        yield f"config.data.seed: expected 0 or more, got {data.seed}"
-    if data.tokenizer == "bpe" and model.vocab_size < 260:
+    yield from _not_weights("data.mixture", "DOMAIN", config.data.mixture)
+    yield from _not_weights("prompts.tasks", "TASK", config.prompts.tasks)
+    base_url = config.data.teacher.base_url
+    if not base_url.startswith(("http://", "https://")):
+        yield f"config.data.teacher.base_url: expected http:// or https://, got {base_url!r}"
+    elif "@" in base_url.split("/")[2]:
+        yield "config.data.teacher.base_url: a name or a key in it would be written to the run; set OPENAI_API_KEY"
+    if config.data.tokenizer == "bpe" and config.model.vocab_size < 260:
         yield (
             "config.model.vocab_size: a byte-level BPE needs at least 260 (256 bytes and special tokens), "
-            f"got {model.vocab_size}"
+            f"got {config.model.vocab_size}"
         )
 
 
-def _is_positive(text: str) -> bool:
-    try:
-        return 0 < float(text) < math.inf
-    except ValueError:
-        return False
+def _not_weights(field: str, what: str, entries: Sequence[str]) -> Iterator[str]:
+    for entry in entries:
+        name, _, weight = entry.rpartition("=")
+        try:
+            good = bool(name) and 0 < float(weight) < math.inf
+        except ValueError:
+            good = False
+        if not good:
+            yield f"config.{field}: expected {what}=WEIGHT with a weight above 0, got {entry!r}"
 
 
-def _teacher(teacher: TeacherConfig) -> Iterator[str]:
-    names = ("context_tokens", "concurrency", "timeout_seconds", "attempts")
-    yield from _not_positive(teacher, "data.teacher", *names)
-    for name in ("temperature", "input_price", "output_price"):
-        if getattr(teacher, name) < 0:
-            yield f"config.data.teacher.{name}: expected 0 or more, got {getattr(teacher, name)}"
-    if not teacher.base_url.startswith(("http://", "https://")):
-        yield f"config.data.teacher.base_url: expected http:// or https://, got {teacher.base_url!r}"
-    elif "@" in teacher.base_url.split("/")[2]:
-        yield "config.data.teacher.base_url: a name or a key in it would be written to the run; set OPENAI_API_KEY"
-    if 0 < teacher.context_tokens < 1024:
-        yield (
-            "config.data.teacher.context_tokens: expected at least 1024, half of it is the prompt; "
-            f"got {teacher.context_tokens}"
-        )
-
-
-def _model(model: ModelConfig) -> Iterator[str]:
-    sizes = ("num_layers", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads", "vocab_size")
-    yield from _not_positive(model, "model", *sizes, "rope_theta", "norm_eps", "embedding_std")
-    if model.hidden_size % model.num_heads:
-        yield f"config.model: hidden_size={model.hidden_size} is not a multiple of num_heads={model.num_heads}"
-    if model.head_dim % 2:
-        yield f"config.model: hidden_size / num_heads = {model.head_dim} is odd; RoPE rotates pairs"
-    if model.num_heads % model.num_kv_heads:
-        yield f"config.model: num_heads={model.num_heads} is not a multiple of num_kv_heads={model.num_kv_heads}"
-
-
-def _train(train: TrainConfig) -> Iterator[str]:
-    yield from _not_positive(train, "train", "samples", "batch_size", "micro_batch_size", "peak_learning_rate")
-    yield from _not_positive(train, "train", "epsilon", "clip_norm", "loss_chunk", "tensor", "checkpoint_minutes")
-    yield from _not_positive(train, "train", "stall_minutes", "population")
+def _train(config: Config) -> Iterator[str]:
+    train = config.train
     if "://" in train.checkpoints and not train.checkpoints.startswith("gs://"):
         yield (
             f"config.train.checkpoints: expected a folder or gs://BUCKET/FOLDER, got {train.checkpoints!r}; Orbax "
             "writes to no other store, so mount it as a folder"
         )
-    if train.fsdp < 0:
-        yield f"config.train.fsdp: expected 0 (chosen) or more, got {train.fsdp}"
-    if train.batch_size % train.micro_batch_size:
-        yield (
-            f"config.train: batch_size={train.batch_size} is not a multiple of "
-            f"micro_batch_size={train.micro_batch_size}"
-        )
     if train.samples < train.batch_size:
         yield f"config.train: samples={train.samples} is less than one batch of {train.batch_size}"
-    for name in ("warmup_samples", "weight_decay"):
-        if getattr(train, name) < 0:
-            yield f"config.train.{name}: expected 0 or more, got {getattr(train, name)}"
     if not 0 <= train.min_learning_rate <= train.peak_learning_rate:
         yield (
             f"config.train: min_learning_rate={train.min_learning_rate} is not in "
             f"[0, peak_learning_rate={train.peak_learning_rate}]"
         )
-    for name in ("beta1", "beta2"):
-        if not 0 <= getattr(train, name) < 1:
-            yield f"config.train.{name}: expected in [0, 1), got {getattr(train, name)}"
 
 
 def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
@@ -144,15 +141,7 @@ def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
         yield f"config.conditions.names: {', '.join(conditions.names)} belong to two kinds of study ({groups})"
     if min(conditions.seeds, default=0) < 0:
         yield f"config.conditions.seeds: expected 0 or more, got {conditions.seeds}"
-    if not 0 < conditions.phase < 1:
-        yield f"config.conditions.phase: expected in (0, 1), got {conditions.phase}"
-    if not 0 < conditions.rewriting_share <= 1:
-        yield f"config.conditions.rewriting_share: expected in (0, 1], got {conditions.rewriting_share}"
     factor, share = conditions.repetition_factor, conditions.repetition_share
-    if factor < 1:
-        yield f"config.conditions.repetition_factor: expected 1 or more, got {factor}"
-    if not 0 < share <= 1:
-        yield f"config.conditions.repetition_share: expected in (0, 1], got {share}"
     if factor * share > 1 + 1e-9:
         yield (
             f"config.conditions: repetition_share={share} times repetition_factor={factor} is "
@@ -160,52 +149,27 @@ def _conditions(conditions: ConditionsConfig) -> Iterator[str]:
         )
 
 
-def _diagnostics(diagnostics: DiagnosticsConfig) -> Iterator[str]:
-    if diagnostics.monitor_every < 0:
-        yield f"config.diagnostics.monitor_every: expected 0 or more, got {diagnostics.monitor_every}"
-    yield from _not_positive(diagnostics, "diagnostics", "monitor_matrices")
-
-
-def _evaluation(evaluation: EvaluationConfig) -> Iterator[str]:
-    yield from _not_positive(evaluation, "evaluation", "rows", "rare_word_pairs", "passages")
-    if not 0 <= evaluation.exercises <= 1000:
-        yield f"config.evaluation.exercises: expected 0 to 1000 of each generator, got {evaluation.exercises}"
+def _evaluation(config: Config) -> Iterator[str]:
+    evaluation = config.evaluation
     if bool(evaluation.narrow) != bool(evaluation.broad):
         yield "config.evaluation: name generators in both narrow and broad, or in neither"
     if both := sorted(set(evaluation.narrow) & set(evaluation.broad)):
         yield f"config.evaluation: {both[0]!r} is in narrow and in broad; what training has seen is narrow"
-
-
-def _vision(vision: VisionConfig) -> Iterator[str]:
-    if vision.image_size < 0:
-        yield f"config.vision.image_size: expected 0 (no images) or more, got {vision.image_size}"
-    sizes = ("patch_size", "num_layers", "hidden_size", "intermediate_size", "num_heads", "norm_eps")
-    yield from _not_positive(vision, "vision", *sizes)
-    if vision.image_size % vision.patch_size:
+    if evaluation.rows > config.data.held_out_rows:
         yield (
-            f"config.vision: image_size={vision.image_size} is not a multiple of patch_size={vision.patch_size}"
+            f"config.evaluation.rows={evaluation.rows} is more than "
+            f"config.data.held_out_rows={config.data.held_out_rows}"
         )
-    if vision.hidden_size % vision.num_heads:
-        yield f"config.vision: hidden_size={vision.hidden_size} is not a multiple of num_heads={vision.num_heads}"
-
-
-def _prompts(prompts: PromptsConfig) -> Iterator[str]:
-    yield from _not_positive(prompts, "prompts", "samples", "minimum")
-    if not 0 <= prompts.duplication <= 1:
-        yield f"config.prompts.duplication: expected in [0, 1], got {prompts.duplication}"
-    for entry in prompts.tasks:
-        name, equals, weight = entry.rpartition("=")
-        if not (name and equals and _is_positive(weight)):
-            yield f"config.prompts.tasks: expected TASK=WEIGHT with a weight above 0, got {entry!r}"
 
 
 def _run(config: Config) -> Iterator[str]:
-    conditions, fractions = config.conditions, config.diagnostics.fractions
+    fractions = config.diagnostics.fractions
     yield from config.kind.problems(config)
     if config.warmup_steps >= config.steps:
         yield f"config.train: warmup of {config.warmup_steps} steps does not end within the run of {config.steps}"
     if not 0 < config.phase_steps < config.steps:
-        yield f"config: phase={conditions.phase} of {config.steps} steps leaves a phase empty; train longer"
+        phase = config.conditions.phase
+        yield f"config: phase={phase} of {config.steps} steps leaves a phase empty; train longer"
     if not fractions or not all(0 < f <= 1 for f in fractions) or list(fractions) != sorted(set(fractions)):
         yield f"config.diagnostics.fractions: expected ascending points in (0, 1], got {fractions}"
     elif fractions[-1] != 1:
@@ -214,9 +178,4 @@ def _run(config: Config) -> Iterator[str]:
         yield (
             f"config: {config.steps} steps are too few for {len(fractions)} different fractions; they fall on "
             f"steps {config.analysed_steps}"
-        )
-    if config.evaluation.rows > config.data.held_out_rows:
-        yield (
-            f"config.evaluation.rows={config.evaluation.rows} is more than "
-            f"config.data.held_out_rows={config.data.held_out_rows}"
         )
