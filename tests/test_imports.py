@@ -1,6 +1,7 @@
 """A folder is a floor, and a floor has rooms: imports go one way, down."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,16 @@ def test_rooms_of_a_floor_import_down(name: str) -> None:
         file = path.relative_to(PACKAGE).as_posix()
         up |= {(file, room) for room in reached - rooms[inside[0]] - {inside[0]}}
     assert not up
+
+
+def test_every_door_of_a_kind_leads_somewhere() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (PACKAGE / "kinds").glob("*/__init__.py")]
+    places = [place for text in texts for place in re.findall(r'door\("([\w.]+)"\)', text)]
+    assert places
+    for place in places:
+        module, _, name = place.rpartition(".")
+        there = (PACKAGE / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+        assert re.search(rf"^(def |class )?{name}\b", there, re.MULTILINE), place
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

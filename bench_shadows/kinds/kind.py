@@ -2,12 +2,15 @@
 
 A kind is chosen once, by the conditions that a config names (`config.kind`). A new one is a new folder beside
 `documents/` and `prompts/`. Its methods import what they need when they are called, so that asking a kind for its
-conditions costs nothing.
+conditions costs nothing; most are only the door to a room of some floor.
 """
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from bench_shadows.errors import ConfigError
 
 if TYPE_CHECKING:
     import jax
@@ -37,8 +40,19 @@ class Images(Protocol):
         ...
 
 
+def door(place: str) -> Any:
+    """A method that calls a function, or returns a constant, at a place such as `model.loss.answer_weights`."""
+    module, _, name = place.rpartition(".")
+
+    def method(self: "Kind", *arguments: Any) -> Any:
+        found = getattr(importlib.import_module(f"bench_shadows.{module}"), name)
+        return found(*arguments) if callable(found) else found
+
+    return method
+
+
 class Kind(Protocol):
-    """One kind of study."""
+    """One kind of study; what is written out here is so unless a kind has its own."""
 
     name: ClassVar[str]
     conditions: ClassVar[tuple[str, ...]]
@@ -56,11 +70,11 @@ class Kind(Protocol):
 
     def may_add(self, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
         """Whether a prepared study of some conditions may get more of them."""
-        ...
+        return True
 
     def phase_shift(self, config: "Config") -> int | None:
         """The step after which all conditions read the same; None if they never do."""
-        ...
+        return None
 
     # ---- data
 
@@ -78,7 +92,7 @@ class Kind(Protocol):
 
     def rewrite(self, config: "Config", folder: Path, index: int, count: int) -> None:
         """One client's part of the rewriting by an endpoint. Raises ConfigError if nothing is rewritten."""
-        ...
+        raise ConfigError(f"rewrite: {', '.join(config.conditions.names)} have nothing to rewrite, D has")
 
     @property
     def row_sets(self) -> tuple[str, ...]:
@@ -91,7 +105,7 @@ class Kind(Protocol):
 
     def images(self, config: "Config", data: Path) -> Images | None:
         """The images of the rows that training reads, from RUN/data; None without images."""
-        ...
+        return None
 
     def data_budget(self, config: "Config") -> dict[str, Any]:
         """Rows, bytes and the teacher's work, from the config alone."""
@@ -105,7 +119,9 @@ class Kind(Protocol):
 
     def batch_statistics(self, rows_BxT: "np.ndarray", vocab_size: int) -> dict[str, float]:
         """What a line of metrics.jsonl says about a batch's tokens."""
-        ...
+        from bench_shadows.data.statistics.statistics import batch_statistics
+
+        return batch_statistics(rows_BxT, vocab_size)
 
     def suites(self, config: "Config", folder: Path) -> Suites:
         """The evaluations of a run folder."""
@@ -139,4 +155,4 @@ class Kind(Protocol):
 
     def chat_template(self) -> str | None:
         """The Jinja template that an exported model's tokenizer gets; None if it does not chat."""
-        ...
+        return None

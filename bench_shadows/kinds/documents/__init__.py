@@ -1,25 +1,19 @@
 """The main study (paper, section 4): one decoder under conditions that differ in the documents it reads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from bench_shadows.errors import ConfigError
+from bench_shadows.kinds.kind import Kind, door
 
 if TYPE_CHECKING:
     import jax
-    import numpy as np
 
     from bench_shadows.config import Config
     from bench_shadows.data.corpus.sources.part import Part
-    from bench_shadows.data.corpus.workers import Engine
-    from bench_shadows.evaluation.suites import Suites
-    from bench_shadows.report.claims.verdict import Evidence
-    from bench_shadows.report.common.run import Run
-    from bench_shadows.report.sweep.measures import Measure
 
 
-class Documents:
+class Documents(Kind):
     """Rows are packed documents; the conditions differ before the phase shift and read the same after it."""
 
     name: ClassVar = "documents"
@@ -58,14 +52,11 @@ class Documents:
         for part in self.sources(config):
             yield from (Path(path) for path in part.paths if "://" not in path)
 
-    def prepare(self, config: "Config", folder: Path, engine: "Engine") -> dict[str, str]:
-        from bench_shadows.data.prepare_documents import prepare_documents
-
-        return prepare_documents(config, folder, engine)
+    prepare = door("data.prepare_documents.prepare_documents")
 
     def rewrite(self, config: "Config", folder: Path, index: int, count: int) -> None:
         if "D" not in config.conditions.names:
-            raise ConfigError(f"rewrite: {', '.join(config.conditions.names)} have nothing to rewrite, D has")
+            super().rewrite(config, folder, index, count)
         from bench_shadows.data.prepare_documents import rewrite_documents
 
         rewrite_documents(config, folder, index, count)
@@ -79,61 +70,19 @@ class Documents:
     def rows_of(self, condition: str) -> tuple[str, ...]:
         return self.row_sets
 
-    def images(self, config: "Config", data: Path) -> None:
-        return None
-
-    def data_budget(self, config: "Config") -> dict[str, Any]:
-        from bench_shadows.training.compile.budget import document_budget
-
-        return document_budget(config)
-
     def loss_weights(self, tokens_BxT: "jax.Array") -> "jax.Array":
         from bench_shadows.model.loss import next_tokens
 
         return next_tokens(tokens_BxT)[1]
 
-    def batch_statistics(self, rows_BxT: "np.ndarray", vocab_size: int) -> dict[str, float]:
-        from bench_shadows.data.statistics.statistics import batch_statistics
-
-        return batch_statistics(rows_BxT, vocab_size)
-
-    def suites(self, config: "Config", folder: Path) -> "Suites":
-        from bench_shadows.evaluation.suites import Suites
-
-        return Suites(config, folder)
-
-    def evaluation_inputs(self, config: "Config", data: Path) -> list[Any]:
-        from bench_shadows.evaluation.suites import inputs
-
-        return inputs(config, data)
-
-    def write_report(self, folder: Path) -> Path:
-        from bench_shadows.report.conditions.page import write_report
-
-        return write_report(folder)
-
-    def write_data_report(self, folder: Path) -> Path:
-        from bench_shadows.report.conditions.data_page import write_data_report
-
-        return write_data_report(folder)
-
-    def claims(self) -> "Sequence[Callable[[Run], Evidence]]":
-        from bench_shadows.report.claims.judge import CLAIMS
-
-        return CLAIMS
-
-    def measures(self) -> "Sequence[Measure]":
-        from bench_shadows.report.sweep.measures import MEASURES
-
-        return MEASURES
-
-    def size_notice(self, run: "Run") -> str | None:
-        from bench_shadows.report.common.facts import size_notice
-
-        return size_notice(run)
-
-    def chat_template(self) -> None:
-        return None
+    data_budget = door("training.compile.budget.document_budget")
+    suites = door("evaluation.suites.Suites")
+    evaluation_inputs = door("evaluation.suites.inputs")
+    write_report = door("report.conditions.page.write_report")
+    write_data_report = door("report.conditions.data_page.write_data_report")
+    claims = door("report.claims.judge.CLAIMS")
+    measures = door("report.sweep.measures.MEASURES")
+    size_notice = door("report.common.facts.size_notice")
 
 
 KIND = Documents()
