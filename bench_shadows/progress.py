@@ -1,8 +1,8 @@
 """Progress of long work: a line with rate and estimate on a terminal, now and then a plain line elsewhere."""
 
+import contextlib
 import sys
 import time
-from types import TracebackType
 
 
 def say(text: str) -> None:
@@ -22,7 +22,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class Progress:
+class Progress(contextlib.AbstractContextManager["Progress"]):
     """Counts work of a known (or unknown) total.
 
         with Progress("training A", total=steps, unit="steps", done=resumed_at) as progress:
@@ -71,12 +71,7 @@ class Progress:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         seconds = time.monotonic() - self._began
         if kind is None:
             self._print(f"{self.line()}, took {duration(seconds)}", end=True)

@@ -23,7 +23,6 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import jax
@@ -54,7 +53,7 @@ def checkpoint_folder(config: Config, run: Path) -> epath.Path:
     return store.place(config.train.checkpoints) / run.absolute().parents[1].name / run.name
 
 
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
     """The checkpoints of one run; leaving the context waits until the last save is whole.
 
     Args:
@@ -168,12 +167,7 @@ class Checkpoints:
         store.remove(self._folder / str(step) / DIGESTS)
         store.remove(self._folder / str(step))
 
-    def __enter__(self) -> "Checkpoints":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and hosts() > 1:
             return  # the others may never come to where Orbax waits for them; this process is about to end
         try:

@@ -8,13 +8,12 @@ import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from bench_shadows.training.logs.step_lines import cannot_write
 
 
-class Events:
+class Events(contextlib.AbstractContextManager["Events"]):
     """One event file in `folder`; nothing is written without tensorboardX: metrics.jsonl has the same numbers.
 
     Events of steps after `after` that an earlier process wrote are void: TensorBoard shows the new ones. Raises
@@ -47,12 +46,7 @@ class Events:
         except OSError as error:
             raise cannot_write(self._folder, error) from error
 
-    def __enter__(self) -> "Events":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Writes what is buffered and closes the file."""
         if self._writer is not None:
             self._writer.close()

@@ -23,7 +23,6 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from bench_shadows.json_lines import read_objects
@@ -40,7 +39,7 @@ class _Done(NamedTuple):
     seconds: float
 
 
-class WallTime:
+class WallTime(contextlib.AbstractContextManager["WallTime"]):
     """The clock of one process at work on a run; to be made before the process does anything else about the run.
 
     Args:
@@ -123,12 +122,7 @@ class WallTime:
         counted = bool(starts) and line.time < starts[-1]["time"] and line.step > starts[-1]["step"]
         return line.step > step and not counted
 
-    def __enter__(self) -> "WallTime":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Writes the last totals, where training began."""
         if self._lines is not None:
             with self._lines, contextlib.suppress(Exception) if kind else contextlib.nullcontext():

@@ -1,9 +1,9 @@
 """metrics.jsonl: one line a step, fetched from the device a step late so that the device never waits."""
 
+import contextlib
 import math
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +32,7 @@ class _Pending(NamedTuple):
     on_device: dict[str, jax.Array]
 
 
-class MetricsLog:
+class MetricsLog(contextlib.AbstractContextManager["MetricsLog"]):
     """Writes metrics.jsonl and spikes.jsonl of one run, and its scalars to the events.
 
     A line has the step's metrics as they are (null where one of a skipped step is not finite), `time` (seconds
@@ -142,12 +142,7 @@ class MetricsLog:
         named = ", ".join(map(str, ids[:_ROWS_NAMED]))
         return f"Its batch is plan positions {first} to {first + len(ids) - 1}, rows {named}{more}"
 
-    def __enter__(self) -> "MetricsLog":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lines, self._spikes:
             pass
 
