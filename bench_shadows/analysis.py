@@ -4,12 +4,12 @@ The rows of one checkpoint are kept beside its run as soon as they are known, wi
 from, so that a killed stage goes on with the next checkpoint.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
@@ -17,13 +17,18 @@ from bench_shadows import __version__
 from bench_shadows.config import Config
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.weights import Weights, open_weights
-from bench_shadows.evaluation import table as evaluation_table
 from bench_shadows.evaluation.shadow import shadow_rows
-from bench_shadows.evaluation.table import Row
+from bench_shadows.evaluation.table import SCHEMA, Row
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.progress import Progress
 from bench_shadows.training.checkpoints.checkpoints import checkpoint_folder, restore_params, sound_digest
 from bench_shadows.training.compile.compile_cache import use_compile_cache
+
+SCHEMAS = {
+    "diagnostics": analyse.DIAGNOSTICS_SCHEMA,
+    "changes": analyse.CHANGES_SCHEMA,
+    "evaluation": SCHEMA,
+}
 
 
 class Point(NamedTuple):
@@ -69,27 +74,15 @@ class Analysis:
         with Progress("diagnose", len(self.points), "checkpoints") as progress:
             for point in self.points:
                 made_from = [self.digests[point], self._precision]
-                diagnostics[point] = self._once(
-                    point,
-                    "diagnostics",
-                    made_from,
-                    analyse.DIAGNOSTICS_SCHEMA,
-                    partial(self._diagnosis, point),
-                )
+                diagnostics[point] = self._once(point, "diagnostics", made_from, partial(self._diagnosis, point))
                 references = dict(self._references(point))
                 made_from += [f"{name} {self.digests[other]}" for name, other in references.items()]
                 changes += self._once(
-                    point,
-                    "changes",
-                    made_from,
-                    analyse.CHANGES_SCHEMA,
-                    partial(self._changes, point, references, diagnostics),
+                    point, "changes", made_from, partial(self._changes, point, references, diagnostics)
                 )
                 progress.add()
-        rows = [row for rows in diagnostics.values() for row in rows]
-        return self._write("diagnostics.parquet", rows, analyse.DIAGNOSTICS_SCHEMA) | self._write(
-            "changes.parquet", changes, analyse.CHANGES_SCHEMA
-        )
+        rows = list(itertools.chain.from_iterable(diagnostics.values()))
+        return self._write("diagnostics", rows) | self._write("changes", changes)
 
     def evaluate(self) -> dict[str, str]:
         """Writes evaluation.parquet; returns its hash."""
@@ -105,13 +98,9 @@ class Analysis:
         inputs = self._evaluation_inputs()
         with Progress("evaluate", len(self.points), "checkpoints") as progress:
             for point in self.points:
-                made_from = [self.digests[point], inputs]
-                table += self._once(
-                    point, "evaluation", made_from, evaluation_table.SCHEMA, partial(compute, point)
-                )
+                table += self._once(point, "evaluation", [self.digests[point], inputs], partial(compute, point))
                 progress.add()
-        table += list(shadow_rows(table))
-        return self._write("evaluation.parquet", table, evaluation_table.SCHEMA)
+        return self._write("evaluation", [*table, *shadow_rows(table)])
 
     @property
     def _precision(self) -> Any:
@@ -150,12 +139,7 @@ class Analysis:
             )
 
     def _once(
-        self,
-        point: Point,
-        table: str,
-        made_from: list[Any],
-        schema: pa.Schema,
-        compute: Callable[[], Iterable[Row]],
+        self, point: Point, table: str, made_from: list[Any], compute: Callable[[], Iterable[Row]]
     ) -> list[Row]:
         """The rows of one checkpoint: those kept beside the run if made from the same, else computed and kept."""
         path = self.folder / "runs" / point.model / "tables" / f"{table}-{point.step}.parquet"
@@ -163,12 +147,13 @@ class Analysis:
         if path.is_file() and (kept := pq.read_table(path)).schema.metadata.get(key) == digest:
             return kept.to_pylist()
         rows = list(compute())
-        analyse.write_table(path, rows, schema.with_metadata({key: digest}))
+        analyse.write_table(path, rows, SCHEMAS[table].with_metadata({key: digest}))
         return rows
 
-    def _write(self, name: str, rows: list[Row], schema: pa.Schema) -> dict[str, str]:
-        analyse.write_table(self.folder / name, rows, schema)
-        return {name: hash_file(self.folder / name)}
+    def _write(self, table: str, rows: list[Row]) -> dict[str, str]:
+        path = self.folder / f"{table}.parquet"
+        analyse.write_table(path, rows, SCHEMAS[table])
+        return {path.name: hash_file(path)}
 
 
 def _identity(point: Point) -> analyse.Identity:

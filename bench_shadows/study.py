@@ -76,11 +76,11 @@ class Study:
 
     def diagnose(self) -> None:
         """diagnostics.parquet and changes.parquet, from the analysed checkpoints."""
-        on_first_host("diagnose", self._diagnose)
+        on_first_host("diagnose", partial(self._analyse, "diagnose"))
 
     def evaluate(self) -> None:
         """evaluation.parquet, from the analysed checkpoints and the held-out rows."""
-        on_first_host("evaluate", self._evaluate)
+        on_first_host("evaluate", partial(self._analyse, "evaluate"))
 
     def report(self) -> None:
         """Tables, figures and the page, from the files of the folder alone."""
@@ -125,17 +125,11 @@ class Study:
         found = written(checkpoint_folder(self.config, run)) if is_first_host() else {}
         return {path.removeprefix(f"{self.folder.absolute()}/"): digest for path, digest in found.items()}
 
-    def _diagnose(self) -> None:
+    def _analyse(self, stage: str) -> None:
         from bench_shadows.analysis import Analysis
 
         analysis = Analysis(self.config, self.folder)
-        self._stage("diagnose", analysis.diagnose, analysis.made_from("diagnose"))
-
-    def _evaluate(self) -> None:
-        from bench_shadows.analysis import Analysis
-
-        analysis = Analysis(self.config, self.folder)
-        self._stage("evaluate", analysis.evaluate, analysis.made_from("evaluate"))
+        self._stage(stage, getattr(analysis, stage), analysis.made_from(stage))
 
     def _report(self) -> Outputs:
         folder = self.config.kind.write_report(self.folder).parent
@@ -227,8 +221,6 @@ def _is_content(path: Path) -> bool:
 
 
 def _chosen(option: str, value: Any, known: tuple[Any, ...]) -> tuple[Any, ...]:
-    if value is None:
-        return known
-    if value not in known:
+    if value not in (None, *known):
         raise ConfigError(f"--{option}={value}: no {option} of this config; it has {', '.join(map(str, known))}")
-    return (value,)
+    return known if value is None else (value,)
