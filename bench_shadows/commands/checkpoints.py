@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from bench_shadows.commands.command import Call, Command
+from bench_shadows.commands.command import REPEATED, Call, Command
 from bench_shadows.progress import say
 
 
@@ -46,14 +46,8 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
         "models", nargs="+", metavar="MODEL", help="safetensors, an Orbax checkpoint, or a hub name"
     )
     parser.add_argument("--reference", metavar="BASE", help="a base that every model is measured from")
-    parser.add_argument(
-        "--baseline-of",
-        action="append",
-        default=[],
-        type=_pair,
-        metavar="MODEL=BASE",
-        help="a base for one model; may be another of the models",
-    )
+    base = "a base for one model; may be another of the models"
+    parser.add_argument("--baseline-of", **REPEATED, type=_pair, metavar="MODEL=BASE", help=base)
     parser.add_argument(
         "--scores", type=Path, help="benchmark scores (CSV or YAML: benchmark, group, model, score)"
     )
@@ -69,23 +63,20 @@ def _pair(text: str) -> tuple[str, str]:
     return model, base
 
 
+def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    what = "RUN/runs/A-seed0, or a step in its checkpoints"
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=what)
+
+
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/runs/A-seed0, or a step in its checkpoints"
-    )
+    _checkpoint_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="of the weights (default: float32, as trained)",
-    )
+    dtype = "of the weights (default: float32, as trained)"
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help=dtype)
 
 
 def _harness_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="RUN/runs/A-seed0, or a step in its checkpoints"
-    )
+    _checkpoint_argument(parser)
     parser.add_argument(
         "--tasks",
         type=lambda text: [name for name in text.split(",") if name],
@@ -93,14 +84,8 @@ def _harness_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,NAME",
         help="lm-eval's tasks, groups or tags, or those in --include; a path stands for a folder's tasks",
     )
-    parser.add_argument(
-        "--include",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FOLDER",
-        help="a folder of YAML tasks of your own",
-    )
+    yaml = "a folder of YAML tasks of your own"
+    parser.add_argument("--include", **REPEATED, type=Path, metavar="FOLDER", help=yaml)
     parser.add_argument("--limit", type=int, help="only the first documents of each task")
     parser.add_argument("--num-fewshot", type=int, help="examples before each question (default: the task's)")
     parser.add_argument("--out", type=Path, help="a folder (default: in STUDY/harness)")

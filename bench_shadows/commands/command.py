@@ -73,6 +73,10 @@ class Parser(argparse.ArgumentParser):
         return "\n".join([super().format_help(), *lines, ""])
 
 
+REPEATED: dict[str, Any] = {"action": "append", "default": []}
+"""How argparse takes an option that may be given several times."""
+
+
 def config_option(parser: argparse.ArgumentParser) -> None:
     """--config."""
     parser.add_argument(

@@ -20,12 +20,10 @@ def _config(call: Call) -> None:
         if call.overrides or call.options.json:
             raise ConfigError("config: name a config, as in `bench-shadows config laptop`")
         print("\n".join(_shipped()))
-        return
-    config = call.config()
-    if call.options.json:
-        print(json.dumps(to_dict(config), indent=1))
+    elif call.options.json:
+        print(json.dumps(to_dict(call.config()), indent=1))
     else:
-        print("\n".join(describe_config(config, f"{call.name}: {find(call.options.config)}")))
+        print("\n".join(describe_config(call.config(), f"{call.name}: {find(call.options.config)}")))
 
 
 def _shipped() -> list[str]:
@@ -60,13 +58,8 @@ def _compile(call: Call) -> None:
 
 
 def _config_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "config",
-        nargs="?",
-        type=Path,
-        metavar="CONFIG",
-        help="its name or path; without one, the configs that come with the package are listed",
-    )
+    what = "its name or path; without one, the configs that come with the package are listed"
+    parser.add_argument("config", nargs="?", type=Path, metavar="CONFIG", help=what)
     parser.add_argument("--json", action="store_true", help="print the values alone, as JSON")
 
 

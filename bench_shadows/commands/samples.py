@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bench_shadows.commands.command import Call, Command
+from bench_shadows.commands.command import REPEATED, Call, Command
 from bench_shadows.progress import say
 
 
@@ -28,13 +28,8 @@ def _dedupe_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="a new folder; nothing is written over the input")
     for name, what in (("fields", "look at this field alone"), ("protect", "leave this field alone, too")):
-        parser.add_argument(
-            f"--{name}",
-            action="append",
-            default=[],
-            metavar="FIELD",
-            help=f"{what}, such as conversations.*.value",
-        )
+        example = f"{what}, such as conversations.*.value"
+        parser.add_argument(f"--{name}", **REPEATED, metavar="FIELD", help=example)
     parser.add_argument(
         "--minimum", type=int, default=16, help="characters of the shortest fragment; Chinese count twice (16)"
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.commands.command import Call, Command, config_option
+from bench_shadows.commands.command import REPEATED, Call, Command, config_option
 
 # What the commands import comes when the command line is known to be good: it is heavy.
 
@@ -82,22 +82,14 @@ def _takes(*more: Takes, out: str = "results/CONFIG") -> Takes:
 
 
 def _study_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="start nothing; print the stages, runs, tokens, room on disk and an estimate of the time",
-    )
+    what = "start nothing; print the stages, runs, tokens, room on disk and an estimate of the time"
+    parser.add_argument("--dry-run", action="store_true", help=what)
 
 
 def _prepare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="also a page of the data alone: OUT/report-data")
-    parser.add_argument(
-        "--beam",
-        action="append",
-        default=[],
-        metavar="OPTION",
-        help="make the corpus as Apache Beam pipelines with this option, such as --beam=--runner=FlinkRunner",
-    )
+    beam = "make the corpus as Apache Beam pipelines with this option, such as --beam=--runner=FlinkRunner"
+    parser.add_argument("--beam", **REPEATED, metavar="OPTION", help=beam)
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -106,13 +98,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _rewrite_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--shard",
-        type=_shard,
-        default=(0, 1),
-        metavar="I/N",
-        help="only part I of N (from 0): one client of a fleet",
-    )
+    part = "only part I of N (from 0): one client of a fleet"
+    parser.add_argument("--shard", type=_shard, default=(0, 1), metavar="I/N", help=part)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -123,13 +110,8 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _sweep_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--vary",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE,VALUE",
-        help="a field of the config and its values; FIELD:FIELD=VALUE:VALUE,... for fields that change together",
-    )
+    what = "a field of the config and its values; FIELD:FIELD=VALUE:VALUE,... for fields that change together"
+    parser.add_argument("--vary", **REPEATED, metavar="FIELD=VALUE,VALUE", help=what)
 
 
 COMMANDS = {
