@@ -50,13 +50,13 @@ class Group(NamedTuple):
     fields: tuple[Field, ...]
 
 
-def groups(config: Any) -> Iterator[Group]:
-    """All groups of a config (a tree of dataclasses), as declared; a group's own fields before its subgroups."""
-    return _groups(config, type(config)(), "")
+def groups(part: Any, default: Any = None, name: str = "") -> Iterator[Group]:
+    """All groups of a config (a tree of dataclasses), as declared; a group's own fields before its subgroups.
 
-
-def _groups(part: Any, default: Any, name: str) -> Iterator[Group]:
-    kind = type(part)
+    Args:
+      part: the config, or the part of it that has a dotted `name` and a `default` in it.
+    """
+    kind, default = type(part), type(part)() if default is None else default
     hints, texts, prefix = typing.get_type_hints(kind), _meanings(kind), f"{name}." if name else ""
     own = [
         Field(f"{prefix}{one}", hint, getattr(part, one), getattr(default, one), texts.get(one, ""))
@@ -67,7 +67,7 @@ def _groups(part: Any, default: Any, name: str) -> Iterator[Group]:
         yield Group(name, inspect.cleandoc(kind.__doc__ or ""), tuple(own))
     for one, hint in hints.items():
         if dataclasses.is_dataclass(hint):
-            yield from _groups(getattr(part, one), getattr(default, one), f"{prefix}{one}")
+            yield from groups(getattr(part, one), getattr(default, one), f"{prefix}{one}")
 
 
 def _meanings(kind: type) -> dict[str, str]:
@@ -91,8 +91,10 @@ def describe(config: Config, title: str) -> list[str]:
         for field in group.fields:
             differs = field.value != field.default
             default = f"  (default: {written(field.default)})" if differs else ""
-            meaning = " ".join(part for part in (field.meaning, _choices(field.hint)) if part)
             lines.append(f"{'*' if differs else ' '} {field.name} = {written(field.value)}{default}")
+            is_choice = typing.get_origin(field.hint) is Literal
+            choices = f" One of {', '.join(typing.get_args(field.hint))}." if is_choice else ""
+            meaning = f"{field.meaning}{choices}"
             lines += textwrap.wrap(meaning, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return lines
 
@@ -116,7 +118,3 @@ def written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return f"{value:_}" if isinstance(value, int) else value or '""'
-
-
-def _choices(hint: Any) -> str:
-    return f"One of {', '.join(typing.get_args(hint))}." if typing.get_origin(hint) is Literal else ""

@@ -1,17 +1,22 @@
 """How many parameters a model has, from its configuration alone."""
 
-from bench_shadows.config import Config
+from bench_shadows.config import Config, ModelConfig
 
 
 def count_parameters(config: Config) -> int:
     """Weights of the decoder (659 M for the paper's, of them 155.6 M in the embedding) and of what sees images."""
-    model = config.model
-    width, heads = model.hidden_size, model.num_heads * model.head_dim
-    attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
-    layer = attention + 3 * width * model.intermediate_size + 2 * width
+    model, width = config.model, config.model.hidden_size
+    attention, feed_forward = layer_weights(model)
+    layer = attention + 3 * feed_forward + 2 * width
     embeddings = (1 if model.tie_embeddings else 2) * model.vocab_size * width
     decoder = model.num_layers * layer + embeddings + width
     return decoder + (_count_vision(config) if config.vision.image_size else 0)
+
+
+def layer_weights(model: ModelConfig) -> tuple[int, int]:
+    """Of a layer of the decoder: attention's four matrices together, and each of the feed-forward part's three."""
+    heads = 2 * (model.num_heads + model.num_kv_heads) * model.head_dim
+    return model.hidden_size * heads, model.hidden_size * model.intermediate_size
 
 
 def _count_vision(config: Config) -> int:

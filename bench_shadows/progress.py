@@ -31,11 +31,11 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
     `done` is what an earlier run did already: it counts as finished and not into the rate.
     """
 
-    def __init__(self, label: str, total: float | None, unit: str, done: float = 0, every: float | None = None):
+    def __init__(self, label: str, total: float | None, unit: str, done: float = 0):
         self.label, self.total, self.unit, self.done = label, total, unit, done
         self._began, self._first = time.monotonic(), done
         self._terminal = sys.stderr.isatty()
-        self._every = every if every is not None else (0.2 if self._terminal else 15.0)
+        self._every = 0.2 if self._terminal else 15.0
         self._last = self._began
         self._note = ""
 
@@ -53,11 +53,8 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
         """The progress as one line of text."""
         seconds = time.monotonic() - self._began
         rate = (self.done - self._first) / seconds if seconds > 0 else 0.0
-        parts = [f"{self.label}: {self.done:,.0f}"]
-        if self.total:
-            parts[0] += f" of {self.total:,.0f} {self.unit} ({self.done / self.total:.0%})"
-        else:
-            parts[0] += f" {self.unit}"
+        total, share = (f" of {self.total:,.0f}", f" ({self.done / self.total:.0%})") if self.total else ("", "")
+        parts = [f"{self.label}: {self.done:,.0f}{total} {self.unit}{share}"]
         parts.append(f"{rate:,.1f} {self.unit}/s" if rate < 100 else f"{rate:,.0f} {self.unit}/s")
         if self.total and rate > 0 and self.done < self.total:
             parts.append(f"{duration((self.total - self.done) / rate)} left")
@@ -69,11 +66,10 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
         if self._terminal:
             print(f"\r\x1b[2K{text}", end="\n" if end else "", file=sys.stderr, flush=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        seconds = time.monotonic() - self._began
         if kind is None:
-            self._print(f"{self.line()}, took {duration(seconds)}", end=True)
+            self._print(f"{self.line()}, took {duration(time.monotonic() - self._began)}", end=True)
         elif self._terminal:
             self._print(self.line(), end=True)

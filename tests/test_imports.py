@@ -52,11 +52,10 @@ TRAINING = {
     "checkpoints": {"devices", "step"},
     "compile": {"devices", "logs", "step"},
     # In front: what a step is made of, what a run opens for its steps, and the two loops over them.
-    "initial": set(),
     "noise_scale": set(),
     "optimizer": set(),
     "spikes": set(),
-    "step": {"devices", "initial", "noise_scale", "optimizer", "spikes"},
+    "step": {"devices", "noise_scale", "optimizer", "spikes"},
     "fingerprint": set(),
     "opening": {"devices", "logs", "checkpoints", "compile", "fingerprint", "step"},
     "loop": {"devices", "opening", "optimizer", "step"},

@@ -5,7 +5,8 @@ stands in it. What is generated greedily after "Answer:" is the reply, as many l
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -49,23 +50,16 @@ def make_questions(config: EvaluationConfig, documents: int, seed: int) -> list[
     Raises:
       ConfigError: reasoning-gym is named and not installed, or has no such generator.
     """
-    if config.narrow:
-        named = zip(KINDS, (config.narrow, config.broad), strict=True)
-        return [
-            Question(kind, exercise)
-            for kind, names in named
-            for name in names
-            for exercise in exercises.reasoning_gym_exercises(
-                name, config.exercises, exercises.EVALUATION_SEED + seed
-            )
-        ]
-    known = exercises.corpus_questions(documents)
-    own = zip(KINDS, (exercises.NARROW, exercises.BROAD), strict=True)
+    generators: tuple[Iterable[str], ...] = (config.narrow, config.broad)
+    make = partial(exercises.reasoning_gym_exercises, seed=exercises.EVALUATION_SEED + seed)
+    if not config.narrow:
+        generators, known = (exercises.NARROW, exercises.BROAD), exercises.corpus_questions(documents)
+        make = partial(exercises.evaluation_exercises, seed=seed, known=known)
     return [
         Question(kind, exercise)
-        for kind, generators in own
-        for name in generators
-        for exercise in exercises.evaluation_exercises(name, config.exercises, seed, known)
+        for kind, names in zip(KINDS, generators, strict=True)
+        for name in names
+        for exercise in make(name, count=config.exercises)
     ]
 
 

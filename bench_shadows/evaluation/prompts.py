@@ -28,6 +28,7 @@ from bench_shadows.data.samples.scoring import score
 from bench_shadows.data.special_tokens import END_ID
 from bench_shadows.declared import Determines
 from bench_shadows.evaluation.answers import chance_rows, count_answers, last_question, loss_rows, match_rows
+from bench_shadows.evaluation.exercises import SPARE
 from bench_shadows.evaluation.harness import task_rows
 from bench_shadows.evaluation.likelihood import build_losses, sequence_losses
 from bench_shadows.evaluation.table import Row, row
@@ -37,8 +38,6 @@ from bench_shadows.model.loss import answer_weights
 
 VERSION = 2
 """Of what the suites ask of the same data and what they make of the answers; raised with every change to it."""
-SPARE = 2
-"""Tokens that are generated beyond the longest answer, so that a reply that goes on is seen to be another."""
 ENCODER = ("vision", "projector")
 """Parts of the parameters that lm-eval's tasks, which are text, do not need."""
 FORMS = {"": "held_out", "_repeated": "held_out_repeated"}

@@ -2,7 +2,7 @@
 
 In the spirit of LongTail-Swap (arXiv 2510.04268), built from the run's own held-out text, by rules instead of a
 language model. A pair is two held-out sentences of one domain, each with a word that is rare in the training text;
-the words are of one class (`word_classes`) and one frequency band, and change places:
+the words are of one class (`sentences.word_class`) and one frequency band, and change places:
 
     true      Is all thy comfort shut in Gloster's tomb?     Well, I will be so much a sinner ...
     swapped   Is all thy comfort shut in Gloster's sinner?   Well, I will be so much a tomb ...
@@ -23,9 +23,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.data.statistics import vocabulary
-from bench_shadows.evaluation.sentences import replaceable, replaced, sentences
+from bench_shadows.evaluation.sentences import replaceable, replaced, sentences, stem, word_class
 from bench_shadows.evaluation.table import Row, row
-from bench_shadows.evaluation.word_classes import stem, word_class
 from bench_shadows.progress import Progress
 
 BANDS = ((1, 2), (3, 7), (8, 20))
@@ -166,12 +165,7 @@ def rare_word_rows(pairs: Sequence[Pair], nats_Px4: np.ndarray) -> Iterator[Row]
         yield row("rare_words", task, "accuracy", chosen.mean() if len(chosen) else math.nan, len(chosen))
 
 
-def pairs_to_json(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """The pairs as they are kept on disk, to be read by people too."""
-    return [pair._asdict() for pair in pairs]
-
-
 def pairs_from_json(entries: Sequence[dict[str, Any]]) -> list[Pair]:
-    """The pairs that `pairs_to_json` gave."""
+    """Pairs from their fields, as JSON keeps them."""
     names = ("words", "counts", "true", "swapped")
     return [Pair(**{**entry, **{name: tuple(entry[name]) for name in names}}) for entry in entries]

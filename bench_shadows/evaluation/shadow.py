@@ -19,7 +19,7 @@ single exercise: that says nothing of a difference.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench_shadows.evaluation.table import Row
+from bench_shadows.evaluation.table import Row, row
 from bench_shadows.paper import BASELINE
 
 Gain = Callable[[float, float], float]
@@ -47,17 +47,8 @@ def shadow_rows(table: Sequence[Row]) -> Iterator[Row]:
             if mine[0] is None:
                 continue
             values = [entry["value"] for entry in (*base, *mine) if entry and entry["value"] is not None]
-            score = None
+            score = math.nan
             if condition != BASELINE and len(values) == 4 and any(values):
                 score = gain(values[0], values[2]) - gain(values[1], values[3])
-            yield {
-                "model": model,
-                "condition": condition,
-                "seed": seed,
-                "step": step,
-                "suite": "shadow",
-                "task": task,
-                "metric": "score",
-                "value": score,
-                "count": mine[0]["count"],
-            }
+            identity = {"model": model, "condition": condition, "seed": seed, "step": step}
+            yield identity | row("shadow", task, "score", score, mine[0]["count"])

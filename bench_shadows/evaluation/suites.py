@@ -22,14 +22,7 @@ from bench_shadows.data.rows.tokenizer import load_tokenizer
 from bench_shadows.data.statistics.statistics import frequency_deciles
 from bench_shadows.declared import Determines
 from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages
-from bench_shadows.evaluation.exercises import (
-    SPARE,
-    Question,
-    encode,
-    exercise_rows,
-    is_right,
-    make_questions,
-)
+from bench_shadows.evaluation.exercises import SPARE, Question, encode, exercise_rows, is_right, make_questions
 from bench_shadows.evaluation.harness import task_rows
 from bench_shadows.evaluation.likelihood import build_losses, likelihood_rows, sequence_losses
 from bench_shadows.evaluation.rare_words import (
@@ -37,7 +30,6 @@ from bench_shadows.evaluation.rare_words import (
     count_words,
     make_pairs,
     pairs_from_json,
-    pairs_to_json,
     rare_word_rows,
 )
 from bench_shadows.evaluation.table import Row
@@ -58,12 +50,7 @@ class Suites:
         self.config, self.data = config, folder / "data"
         self.tokenizer = load_tokenizer(self.data / "tokenizer.json", config.model.vocab_size)
         self.losses = build_losses(config)
-        self._suites: list[Suite] = [
-            self._likelihood(),
-            self._rare_words(),
-            self._canonical(),
-            self._exercises(),
-        ]
+        self._suites = [self._likelihood(), self._rare_words(), self._canonical(), self._exercises()]
 
     def rows(self, params: Mapping[str, Any], last: bool = False) -> Iterator[Row]:
         """The rows of one checkpoint (suite, task, metric, value, count), from its weights.
@@ -108,7 +95,7 @@ class Suites:
         pairs = make_pairs(texts, counts, wanted, self.config.data.seed)
         if len(pairs) < wanted:
             say(f"evaluate: the held-out text has {len(pairs)} of {wanted} pairs of rare words")
-        return pairs_to_json(pairs)
+        return [pair._asdict() for pair in pairs]
 
     def _canonical(self) -> Suite:
         passages = [Passage(**entry) for entry in self._made("canonical", self._make_passages)]
@@ -140,15 +127,12 @@ class Suites:
             return lambda params: iter(())
         made = self._made("exercises", self._make_questions)
         questions = [Question(entry["kind"], Exercise(**entry["exercise"])) for entry in made]
-        encoded = encode(questions, self.tokenizer)
-        fits = [len(one.whole) + SPARE <= self.config.data.seq_len for one in encoded]
-        if not all(fits):
-            say(
-                f"evaluate: {fits.count(False)} of {len(fits)} exercises are longer than a row of "
-                f"{self.config.data.seq_len} tokens and are left out"
-            )
-        asked = [one for one, good in zip(questions, fits, strict=True) if good]
-        encoded = [one for one, good in zip(encoded, fits, strict=True) if good]
+        pairs, seq_len = zip(questions, encode(questions, self.tokenizer), strict=True), self.config.data.seq_len
+        fitting = [(question, one) for question, one in pairs if len(one.whole) + SPARE <= seq_len]
+        asked, encoded = [question for question, _ in fitting], [one for _, one in fitting]
+        if long := len(questions) - len(asked):
+            what = f"{long} of {len(questions)} exercises are longer than a row of {seq_len} tokens"
+            say(f"evaluate: {what} and are left out")
         tokens = np.array([len(one.answer) for one in encoded], np.int64)
         generate, end = build_generate(self.config.model), self.tokenizer.end_of_text
 

@@ -8,17 +8,11 @@ import pyarrow as pa
 Row = dict[str, Any]
 
 SCHEMA = pa.schema(
-    [
-        ("model", pa.string()),
-        ("condition", pa.string()),
-        ("seed", pa.int64()),
-        ("step", pa.int64()),
-        ("suite", pa.string()),
-        ("task", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("count", pa.int64()),
-    ]
+    {
+        **{"model": pa.string(), "condition": pa.string(), "seed": pa.int64(), "step": pa.int64()},
+        **{"suite": pa.string(), "task": pa.string(), "metric": pa.string()},
+        **{"value": pa.float64(), "count": pa.int64()},
+    }
 )
 
 
@@ -27,11 +21,5 @@ def row(suite: str, task: str, metric: str, value: float, count: float) -> Row:
 
     Of nothing, and where the value is not finite, it is missing.
     """
-    known = count > 0 and math.isfinite(value)
-    return {
-        "suite": suite,
-        "task": task,
-        "metric": metric,
-        "value": float(value) if known else None,
-        "count": int(count),
-    }
+    known = float(value) if count > 0 and math.isfinite(value) else None
+    return {"suite": suite, "task": task, "metric": metric, "value": known, "count": int(count)}

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from bench_shadows.config import ModelConfig
+from bench_shadows.config import Config, ModelConfig
 from bench_shadows.diagnostics.safetensors import open_files, some
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import hash_file, hash_json
-from bench_shadows.model.huggingface import names_of
+from bench_shadows.model.decoder import Parameters
+from bench_shadows.model.huggingface import names_of, read_parameter
 from bench_shadows.progress import say
 
 SAME = ("llama", "mistral")
@@ -64,6 +66,26 @@ def open_pretrained(folder: Path, config: ModelConfig, seq_len: int) -> Mapping[
     return {name: np.asarray(tensor.map()) for name, tensor in files.tensors.items()}
 
 
+def read_weights(config: Config, shapes: Parameters) -> Parameters:
+    """Our parameters, float32, from `config.model.initial`: the start of continued pretraining.
+
+    Each device gets its part of each parameter by itself: no host holds more than that and one parameter's part.
+
+    Args:
+      shapes: jax.ShapeDtypeStruct with shardings, as the parameters are to lie.
+    Raises:
+      As `open_pretrained`, and DataError for a tensor that is missing or of another shape.
+    """
+    tensors = open_pretrained(Path(config.model.initial), config.model, config.data.seq_len)
+
+    def read(path: tuple[jax.tree_util.DictKey, ...], target: jax.ShapeDtypeStruct) -> jax.Array:
+        name = ".".join(key.key for key in path)
+        part = functools.partial(read_parameter, tensors, config.model, name)
+        return jax.make_array_from_callback(target.shape, target.sharding, part)
+
+    return jax.tree_util.tree_map_with_path(read, shapes)
+
+
 @functools.lru_cache(maxsize=1)
 def digest(folder: Path) -> str:
     """SHA-256 of the folder's weights; read once in a process."""
@@ -75,8 +97,7 @@ def check_architecture(folder: Path, config: ModelConfig, seq_len: int) -> None:
     if not (folder / "config.json").is_file():
         raise ConfigError(f"config.model.initial={folder}: expected a folder with config.json and .safetensors")
     theirs = open_files(folder).config
-    reasons = list(_not_ours(theirs, seq_len))
-    if reasons:
+    if reasons := list(_not_ours(theirs, seq_len)):
         raise ConfigError(f"config.model.initial={folder}: not a network of ours: {'; '.join(reasons)}")
     wanted = {ours: _value(theirs, name) for ours, name in _FIELDS.items()}
     wanted["vocab_size"] = max(wanted["vocab_size"], config.vocab_size)  # more rows than it has are added
@@ -98,11 +119,8 @@ def _not_ours(theirs: Mapping[str, Any], seq_len: int) -> Iterator[str]:
         reason = next((why for name, why in _DIFFERENT.items() if str(kind).startswith(name)), "")
         yield f"model_type is {kind!r}{f', and {reason}' if reason else ''}; expected one of {', '.join(SAME)}"
         return
-    missing = [
-        name for name in ("hidden_size", "num_attention_heads", "vocab_size") if not _is_size(theirs.get(name))
-    ]
-    missing += [name for name in ("num_hidden_layers", "intermediate_size") if not _is_size(theirs.get(name))]
-    if missing:
+    sizes = ("hidden_size", "num_attention_heads", "vocab_size", "num_hidden_layers", "intermediate_size")
+    if missing := [name for name in sizes if type(theirs.get(name)) is not int or theirs[name] <= 0]:
         yield f"config.json has no {', '.join(missing)}"
         return
     for name in ("attention_bias", "mlp_bias", "quantization_config"):
@@ -119,10 +137,6 @@ def _not_ours(theirs: Mapping[str, Any], seq_len: int) -> Iterator[str]:
     window = theirs.get("sliding_window", 4096 if kind == "mistral" else None)
     if window is not None and seq_len > window:
         yield f"sliding_window is {window}, less than the rows' {seq_len} tokens"
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and value > 0
 
 
 def _value(theirs: Mapping[str, Any], name: str) -> Any:

@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.data.rows.loader import batches
 from bench_shadows.data.rows.plans import load_plan, plan_path
-from bench_shadows.diagnostics.monitor import Monitor
+from bench_shadows.diagnostics.monitor import Look, Monitor
 from bench_shadows.errors import RunError
+from bench_shadows.json_lines import read_objects
 from bench_shadows.progress import Progress, say
 from bench_shadows.training.checkpoints.checkpoints import Checkpoints, checkpoint_folder
 from bench_shadows.training.compile.compile_cache import use_compile_cache
@@ -28,7 +29,7 @@ from bench_shadows.training.fingerprint import run_fingerprint
 from bench_shadows.training.logs.events import Events
 from bench_shadows.training.logs.goodput import WallTime
 from bench_shadows.training.logs.metrics import MetricsLog
-from bench_shadows.training.logs.monitoring import open_monitor
+from bench_shadows.training.logs.step_lines import StepLines
 from bench_shadows.training.step import State, abstract_state, initial_state
 
 
@@ -132,6 +133,27 @@ def open_run(
             fed = feed(stream, accumulation, mesh)
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         yield Run(name, config, start, state, fed, monitor, log, progress, checkpoints, wall)
+
+
+@contextlib.contextmanager
+def open_monitor(config: Config, folder: Path, after: int, events: Events) -> Iterator[Monitor]:
+    """The monitor that `config.diagnostics` wants for a run that goes on after step `after`.
+
+    Looks up to there are read again from the run's folder, so that the signatures are those of the whole run.
+    """
+    every, matrices = config.diagnostics.monitor_every, config.diagnostics.monitor_matrices
+    if not every:
+        yield Monitor(every=0)
+        return
+    with StepLines(folder / "monitor.jsonl", after) as lines:
+
+        def write(look: Look) -> None:
+            lines.write(look.as_json())
+            events.add(look.step, look.scalars())
+
+        history = [Look.from_json(line) for line in read_objects(lines.path, "step")]
+        with Monitor(every, matrices, config.steps, write, history) as monitor:
+            yield monitor
 
 
 def _first_state(config: Config, seed: int, mesh: Mesh, checkpoints: Checkpoints) -> tuple[int, State | None]:

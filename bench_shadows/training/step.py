@@ -23,6 +23,7 @@ from bench_shadows.data.rows.loader import Batch
 from bench_shadows.model.decoder import Decoder, Parameters, parameters, with_parameters
 from bench_shadows.model.loss import cross_entropy, next_tokens
 from bench_shadows.model.network import build_network
+from bench_shadows.model.pretrained import read_weights
 from bench_shadows.training.devices.sharding import (
     accumulation_steps,
     attention_over,
@@ -34,7 +35,6 @@ from bench_shadows.training.devices.sharding import (
     state_shardings,
     value_and_grad_over,
 )
-from bench_shadows.training.initial import read_weights
 from bench_shadows.training.noise_scale import noise, weighted_square
 from bench_shadows.training.optimizer import build_optimizer
 from bench_shadows.training.spikes import Watched, spike_metrics, watch

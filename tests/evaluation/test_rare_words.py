@@ -1,6 +1,7 @@
 """Pairs are sentences as they stand whose rare words can change places; accuracy is the share told apart."""
 
 import itertools
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -18,11 +19,9 @@ from bench_shadows.evaluation.rare_words import (
     count_words,
     make_pairs,
     pairs_from_json,
-    pairs_to_json,
     rare_word_rows,
 )
-from bench_shadows.evaluation.sentences import replaceable, replaced, sentences
-from bench_shadows.evaluation.word_classes import word_class
+from bench_shadows.evaluation.sentences import replaceable, replaced, sentences, word_class
 
 # Whose thing is whose: "the tailor came to look for his violin", "the sailor ... for his kettle", ...
 NOUNS = "violin kettle pistol lantern donkey helmet necklace dagger teapot sofa temple sword".split()  # noqa: SIM905
@@ -54,7 +53,7 @@ def test_a_pair_changes_two_rare_words_of_one_class_and_band_and_nothing_else() 
 def test_pairs_follow_the_seed_alone_and_survive_the_disk() -> None:
     assert pairs() == pairs()
     assert pairs(seed=1) != pairs()
-    assert pairs_from_json(pairs_to_json(pairs())) == pairs()
+    assert pairs_from_json(json.loads(json.dumps([pair._asdict() for pair in pairs()]))) == pairs()
     assert len(pairs(wanted=6)) == 2  # a third of them for each band, and here one band has words
 
 

@@ -16,7 +16,7 @@ from etils import epath
 from bench_shadows import files
 from bench_shadows.errors import RunError
 
-_READ_BYTES = 2**22
+_READ_BYTES = 2**23
 _STREAMS = 8  # of a bucket at the same time; one stream of it is slower than a network
 
 
@@ -92,8 +92,5 @@ def _system(path: epath.Path) -> tuple[fsspec.AbstractFileSystem, str]:
 
 
 def _hash(system: fsspec.AbstractFileSystem, name: str) -> str:
-    digest = hashlib.sha256()
     with system.open(name, "rb", block_size=_READ_BYTES, cache_type="readahead") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

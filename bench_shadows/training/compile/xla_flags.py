@@ -18,34 +18,17 @@ import mmap
 import os
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import NamedTuple
 
 from bench_shadows.progress import say
 
-
-class Flag(NamedTuple):
-    """One flag of XLA."""
-
-    name: str
-    value: str
-    reason: str
-    """And the source."""
-
-
-GPU = (
-    Flag(
-        "xla_gpu_enable_latency_hiding_scheduler",
-        "true",
-        "the next layer's weights are gathered while this layer computes; off by default, on in NVIDIA's images "
-        "(docs.nvidia.com/jax-toolbox/environment-variables, docs.jax.dev/en/latest/gpu_performance_tips.html)",
-    ),
-    Flag(
-        "xla_gpu_enable_pipelined_all_gather",
-        "true",
-        "across turns of the loop over layers, too: without it a gather cannot begin before its turn does "
-        "(docs.nvidia.com/jax-toolbox/performance-profiling/gpu-performance)",
-    ),
-)
+GPU = {
+    # The next layer's weights are gathered while this layer computes; off by default, on in NVIDIA's images
+    # (docs.nvidia.com/jax-toolbox/environment-variables, docs.jax.dev/en/latest/gpu_performance_tips.html).
+    "xla_gpu_enable_latency_hiding_scheduler": "true",
+    # Across turns of the loop over layers, too: without it a gather cannot begin before its turn does
+    # (docs.nvidia.com/jax-toolbox/performance-profiling/gpu-performance).
+    "xla_gpu_enable_pipelined_all_gather": "true",
+}
 
 GPU_MEMORY_FRACTION = "0.9"
 """Of a GPU, taken by JAX at the start; its default is 0.75. The rest is NCCL's, cuDNN's and CUDA's own."""
@@ -63,15 +46,15 @@ def set_flags(environment: MutableMapping[str, str] = os.environ) -> None:
     environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", GPU_MEMORY_FRACTION)
     given = environment.get("XLA_FLAGS", "").split()
     named = {word.lstrip("-").partition("=")[0] for word in given}
-    wanted = [flag for flag in GPU if flag.name not in named]
-    known = known_names([flag.name for flag in wanted], "jaxlib")
-    added = [f"--{flag.name}={flag.value}" for flag in wanted if flag.name in known]
+    wanted = [name for name in GPU if name not in named]
+    known = known_names(wanted, "jaxlib")
+    added = [f"--{name}={GPU[name]}" for name in wanted if name in known]
     environment["XLA_FLAGS"] = " ".join([*added, *given])
     if added:
         say(f"XLA_FLAGS: {' '.join(added)} (compile/xla_flags.py has the reasons; a value of yours wins)")
-    for flag in wanted:
-        if flag.name not in known:
-            say(f"XLA_FLAGS: this jaxlib does not know {flag.name}; it is left out")
+    for name in wanted:
+        if name not in known:
+            say(f"XLA_FLAGS: this jaxlib does not know {name}; it is left out")
 
 
 def known_names(names: list[str], package: str) -> set[str]:

@@ -23,20 +23,12 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from bench_shadows.json_lines import read_objects
 from bench_shadows.training.logs.step_lines import StepLines
 
 CAUSES = ("restore", "compile", "open", "checkpoint", "again", "stopped")
-
-
-class _Done(NamedTuple):
-    """A line of metrics.jsonl, as far as it matters here."""
-
-    step: int
-    time: float
-    seconds: float
 
 
 class WallTime(contextlib.AbstractContextManager["WallTime"]):
@@ -52,22 +44,21 @@ class WallTime(contextlib.AbstractContextManager["WallTime"]):
         self._path = folder / "goodput.jsonl"
         self._lines: StepLines | None = None
         self._records = list(read_objects(self._path, "event", "step", "time", "wall_seconds", "lost_seconds"))
-        lines = read_objects(folder / "metrics.jsonl", "step", "time", "step_seconds")
-        self._done = [_Done(line["step"], line["time"], line["step_seconds"]) for line in lines]
+        self._done = list(read_objects(folder / "metrics.jsonl", "step", "time", "step_seconds"))
         self._productive, self._lost, self._wall_before = 0.0, dict.fromkeys(CAUSES, 0.0), 0.0
         if self._records:
             last = self._records[-1]
             self._wall_before = self._began - last["time"] + last["wall_seconds"]
             self._lost |= {cause: last["lost_seconds"][cause] for cause in CAUSES}
         elif self._done:
-            self._wall_before = self._began - min(line.time - line.seconds for line in self._done)
+            self._wall_before = self._began - min(line["time"] - line["step_seconds"] for line in self._done)
 
     def begin(self, step: int) -> None:
         """Training goes on from `step`; to be called before the later lines of metrics.jsonl are cut."""
         self._step = step
-        self._productive = sum(line.seconds for line in self._done if line.step <= step)
-        self._lost["again"] += sum(line.seconds for line in self._done if self._is_lost(line, step))
-        signs = [line["time"] for line in self._records] + [line.time for line in self._done]
+        self._productive = sum(line["step_seconds"] for line in self._done if line["step"] <= step)
+        self._lost["again"] += sum(line["step_seconds"] for line in self._done if self._is_lost(line, step))
+        signs = [line["time"] for line in (*self._records, *self._done)]
         self._lost["stopped"] += max(0.0, self._began - max(signs, default=self._began))
         self._records, self._done = [], []
         self._lines = StepLines(self._path, after=math.inf)
@@ -116,11 +107,11 @@ class WallTime(contextlib.AbstractContextManager["WallTime"]):
     def _wall(self) -> float:
         return self._wall_before + time.monotonic() - self._clock
 
-    def _is_lost(self, line: _Done, step: int) -> bool:
+    def _is_lost(self, line: dict[str, Any], step: int) -> bool:
         """Behind `step`, and not counted by a process that was killed before it had cut the line."""
         starts = [record for record in self._records if record["event"] == "start"]
-        counted = bool(starts) and line.time < starts[-1]["time"] and line.step > starts[-1]["step"]
-        return line.step > step and not counted
+        counted = starts and line["time"] < starts[-1]["time"] and line["step"] > starts[-1]["step"]
+        return line["step"] > step and not counted
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Writes the last totals, where training began."""

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,13 +23,6 @@ _ADVICE = (
     "Checkpoints before it are kept, but the same command comes to the same step: look at these rows, lower "
     "train.peak_learning_rate (a run of its own, with another --out)"
 )
-
-
-class _Pending(NamedTuple):
-    step: int
-    rate: float
-    rows: np.ndarray | jax.Array
-    on_device: dict[str, jax.Array]
 
 
 class MetricsLog(contextlib.AbstractContextManager["MetricsLog"]):
@@ -51,14 +44,14 @@ class MetricsLog(contextlib.AbstractContextManager["MetricsLog"]):
         self, folder: Path, config: Config, after: int, row_ids: np.ndarray, events: Events, wall: WallTime
     ):
         self._config, self._row_ids, self._events, self._wall = config, row_ids, events, wall
-        self._pending: _Pending | None = None
+        self._pending: tuple[int, float, np.ndarray | jax.Array, dict[str, jax.Array]] | None = None
         self._lines = StepLines(folder / "metrics.jsonl", after)
         self._spikes = StepLines(folder / "spikes.jsonl", after)
 
     def add(self, step: int, rate: float, rows: np.ndarray | jax.Array, on_device: dict[str, jax.Array]) -> str:
         """Takes a step's metrics and writes those of the step before; returns a note about that one."""
         note = self.flush()
-        self._pending = _Pending(step, rate, rows, on_device)
+        self._pending = step, rate, rows, on_device
         return note
 
     def flush(self) -> str:

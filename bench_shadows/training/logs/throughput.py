@@ -1,6 +1,7 @@
 """How much arithmetic a token costs, and which share of the device's peak a run reaches."""
 
 from bench_shadows.config import Config, ModelConfig, VisionConfig
+from bench_shadows.parameters import layer_weights
 
 PEAK_BFLOAT16 = {
     "TPU v4": 275e12,
@@ -28,11 +29,9 @@ def flops_per_token(model: ModelConfig, seq_len: int, causal: bool = True) -> fl
     does not), and 12 * layers * heads * head_dim * seq_len for attention's two products, halved where a position
     that is masked is not counted (`causal`, our convention for MFU). PaLM, arXiv 2204.02311, appendix B.
     """
-    width, heads = model.hidden_size, model.num_heads * model.head_dim
-    attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
-    layer = attention + 3 * width * model.intermediate_size
-    weights = model.num_layers * layer + model.vocab_size * width
-    scores = 12 * model.num_layers * heads * seq_len
+    attention, feed_forward = layer_weights(model)
+    weights = model.num_layers * (attention + 3 * feed_forward) + model.vocab_size * model.hidden_size
+    scores = 12 * model.num_layers * model.num_heads * model.head_dim * seq_len
     return 6.0 * weights + scores / (2 if causal else 1)
 
 
@@ -42,11 +41,9 @@ def recomputed_flops_per_token(model: ModelConfig, seq_len: int, remat: str) -> 
     `full` repeats a layer but for its last product, whose result nothing needs; `attention` the gate's and up's
     products; `gate` the up's.
     """
-    width, heads = model.hidden_size, model.num_heads * model.head_dim
-    attention = 2 * width * heads + 2 * width * model.num_kv_heads * model.head_dim
-    feed_forward = width * model.intermediate_size
+    attention, feed_forward = layer_weights(model)
     weights = {"full": attention + 2 * feed_forward, "attention": 2 * feed_forward, "gate": feed_forward}
-    scores = 2 * heads * seq_len if remat == "full" else 0
+    scores = 2 * model.num_heads * model.head_dim * seq_len if remat == "full" else 0
     return model.num_layers * (2.0 * weights.get(remat, 0) + scores)
 
 

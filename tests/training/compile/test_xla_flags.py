@@ -33,12 +33,12 @@ def start(flags: str) -> int:
 
 
 def test_xla_takes_every_flag_of_ours_and_dies_of_an_unknown_one() -> None:
-    assert start(" ".join(f"--{flag.name}={flag.value}" for flag in GPU)) == 0
+    assert start(" ".join(f"--{name}={value}" for name, value in GPU.items())) == 0
     assert start("--xla_gpu_no_such_flag=true") != 0
 
 
 def test_flags_that_jaxlib_does_not_know_are_found() -> None:
-    names = [flag.name for flag in GPU]
+    names = list(GPU)
     assert known_names([*names, "xla_gpu_no_such_flag", "xla_gpu_enable_latency"], "jaxlib") == set(names)
     assert known_names(names, "no_such_package") == set()
 
@@ -75,7 +75,7 @@ def test_a_flag_that_this_xla_does_not_know_is_left_out_and_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(xla_flags, "_has_gpu", lambda: True)
-    monkeypatch.setattr(xla_flags, "GPU", (xla_flags.Flag("xla_gpu_no_such_flag", "true", ""), *GPU))
+    monkeypatch.setattr(xla_flags, "GPU", {"xla_gpu_no_such_flag": "true", **GPU})
     environment: dict[str, str] = {}
     set_flags(environment)
     assert "no_such_flag" not in environment["XLA_FLAGS"]

@@ -18,8 +18,8 @@ from bench_shadows.errors import RunError
 from bench_shadows.training import opening
 from bench_shadows.training.checkpoints.checkpoints import restore_params
 from bench_shadows.training.logs.events import Events
-from bench_shadows.training.logs.monitoring import open_monitor
 from bench_shadows.training.loop import train
+from bench_shadows.training.opening import open_monitor
 
 
 def watched(every: int, matrices: int = 3) -> Config:
