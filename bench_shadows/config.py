@@ -5,6 +5,7 @@ Each field declares what it determines (`declared.Determines`): from that alone 
 
 import dataclasses
 import functools
+import json
 import operator
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -323,13 +324,7 @@ class Config:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """A config (or a part of it) as plain JSON values."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-    return plain(dataclasses.asdict(config))
+    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def config_hash(*parts: Any) -> str:

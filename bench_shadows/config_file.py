@@ -6,6 +6,7 @@ have names, others are paths), reads it, applies the command line's overrides (`
 and returns a frozen `Config`.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import importlib.util
@@ -168,15 +169,10 @@ def _parse(hint: Any, text: str, where: str) -> Any:
     if typing.get_origin(hint) is tuple:
         items = [item.strip() for item in text.strip("()[]").split(",") if item.strip()]
         return tuple(_parse(typing.get_args(hint)[0], item, where) for item in items)
-    if hint is bool and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        if hint is int:
-            return int(text)
-        if hint is float:
-            return float(text)
-    except ValueError:
-        pass
-    if hint is str or typing.get_origin(hint) is Literal:
-        return _check(hint, text, where)
-    raise ConfigError(f"{where}: expected {_describe(hint)}, got {text!r}")
+    value: Any = text
+    if hint is bool:
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    elif hint in (int, float):
+        with contextlib.suppress(ValueError):
+            value = hint(text)
+    return _check(hint, value, where)

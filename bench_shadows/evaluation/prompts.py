@@ -76,11 +76,7 @@ class PromptSuites:
         self._chance = list(chance_rows(self._held_out.names, self._held_out.samples, training))
 
     def rows(self, params: Mapping[str, Any], last: bool) -> Iterator[Row]:
-        """The rows of one checkpoint (suite, task, metric, value, count), from its weights.
-
-        Args:
-          last: whether it is its run's last one, which is asked for replies.
-        """
+        """As `kinds.kind.Suites` has it; the last checkpoint of a run is asked for replies, too."""
         on_device, held_out = jax.device_put(params), self._held_out
         mine = np.flatnonzero(held_out.measured)
         names = [held_out.names[index] for index in mine]

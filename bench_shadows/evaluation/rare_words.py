@@ -92,14 +92,11 @@ def make_pairs(texts: Iterable[Text], counts: Counter[str], wanted: int, seed: i
                 band, kind = band_of(counts[word]), word_class(word, text.language)
                 if band and kind:
                     groups[band, text.language, text.domain, kind].append((sentence, word))
-    by_band: dict[str, list[tuple[tuple[str, ...], tuple[str, str]]]] = defaultdict(list)
-    for key, members in sorted(groups.items()):
-        by_band[key[0]] += [(key, member) for member in members]
     pairs: list[Pair] = []
     taken: set[str] = set()
     uses: Counter[str] = Counter()
     for number, band in enumerate(map(_name, BANDS)):
-        candidates = by_band[band]
+        candidates = [(key, one) for key in sorted(groups) if key[0] == band for one in groups[key]]
         left = (wanted - len(pairs)) // (len(BANDS) - number)
         pairs += _pairs_of([candidates[i] for i in draw.permutation(len(candidates))], counts, left, taken, uses)
     return pairs

@@ -21,7 +21,7 @@ _CHINESE_PROSE = re.compile(r"[\u4e00-\u9fff，、；：“”《》（）…]+[
 _CHINESE_CHARACTERS = range(10, 41)
 # Adjectives and adverbs stand too freely: with most of them "a ... feeling" and "she wept ..." stay sentences.
 _PARTS = ("NOUN", "VERB")
-_CHINESE = {"n": "noun", "v": "verb"}
+_CHINESE_PARTS = {"n": "noun", "v": "verb"}
 _SHORTEST = 4  # letters of an English word; shorter ones are abbreviations and remains of contractions
 
 
@@ -76,8 +76,8 @@ def word_class(word: str, language: str) -> str | None:
     """
     if language == "en":
         return _english(word)[0]
-    if language == "zh" and len(word) > 1 and (tag := _jieba_tags().get(word)) in _CHINESE:
-        return f"{_CHINESE[tag]} {len(word)}"
+    if language == "zh" and len(word) > 1 and (tag := _jieba_tags().get(word)) in _CHINESE_PARTS:
+        return f"{_CHINESE_PARTS[tag]} {len(word)}"
     return None
 
 

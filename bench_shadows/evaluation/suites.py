@@ -53,11 +53,7 @@ class Suites:
         self._suites = [self._likelihood(), self._rare_words(), self._canonical(), self._exercises()]
 
     def rows(self, params: Mapping[str, Any], last: bool = False) -> Iterator[Row]:
-        """The rows of one checkpoint (suite, task, metric, value, count), from its weights.
-
-        Args:
-          last: whether it is its run's last one, which is asked lm-eval's tasks, too.
-        """
+        """As `kinds.kind.Suites` has it; the last checkpoint of a run is asked lm-eval's tasks, too."""
         on_device = jax.device_put(params)
         rows = itertools.chain.from_iterable(suite(on_device) for suite in self._suites)
         tasks = self.config.evaluation.tasks if last else ()

@@ -140,6 +140,11 @@ class Layer(nnx.Module):
         return x_BxTxD + self.mlp(self.post_attention_layernorm(x_BxTxD))
 
 
+def stacked(make: Callable[[nnx.Rngs], Any], count: int, rngs: nnx.Rngs) -> Any:
+    """Layers with their weights stacked on axis 0, each of them born with keys of its own."""
+    return nnx.split_rngs(splits=count)(nnx.vmap(make))(rngs)
+
+
 def _as_it_is(layer: Any, stack: str) -> Any:
     return layer
 
@@ -171,13 +176,7 @@ class Decoder(nnx.Module):
         self.config, self.scan_layers, self.remat, self.gather = config, scan_layers, remat, gather
         self.compute_dtype = jnp.dtype(compute_dtype)
         self.embed_tokens = Embedding(config, rngs)
-
-        @nnx.split_rngs(splits=config.num_layers)
-        @nnx.vmap
-        def stack(rngs: nnx.Rngs) -> Layer:
-            return Layer(config, attend, rngs)
-
-        self.layers = stack(rngs)
+        self.layers = stacked(lambda rngs: Layer(config, attend, rngs), config.num_layers, rngs)
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         if not config.tie_embeddings:
             self.lm_head = Linear(config.hidden_size, config.vocab_size, rngs)

@@ -17,7 +17,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from bench_shadows.config import VisionConfig
 from bench_shadows.model.attention import RESIDUALS, einsum_attention
-from bench_shadows.model.decoder import Linear
+from bench_shadows.model.decoder import Linear, stacked
 
 PIXEL_MEAN, PIXEL_STD = 1.0, 0.25
 """Of pixels between 0 and 1: white becomes 0, what is on it -4 to 0 (our choice).
@@ -108,13 +108,7 @@ class VisionEncoder(nnx.Module):
         init = nnx.initializers.normal(0.5)
         shape = config.image_tokens, config.hidden_size
         self.position_embedding = nnx.Param(init(rngs.params(), shape, jnp.float32))
-
-        @nnx.split_rngs(splits=config.num_layers)
-        @nnx.vmap
-        def stack(rngs: nnx.Rngs) -> VisionLayer:
-            return VisionLayer(config, rngs)
-
-        self.layers = stack(rngs)
+        self.layers = stacked(lambda rngs: VisionLayer(config, rngs), config.num_layers, rngs)
 
 
 class Projector(nnx.Module):

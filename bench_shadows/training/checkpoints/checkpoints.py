@@ -144,23 +144,17 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             wait_for_all(f"the digests of {path}")
 
     def _is_sound(self, step: int) -> bool:
-        fault = find_fault(self._folder / str(step))
-        if fault:
+        if fault := find_fault(self._folder / str(step)):
             say(f"checkpoint not used: {fault}")
-        return fault is None
+        return not fault
 
     def _check_made_from(self, step: int) -> None:
         path = self._folder / str(step)
         # A checkpointer would wait for the other hosts.
         meta = ocp.JsonCheckpointHandler().restore(path / "meta", ocp.args.JsonRestore())
-        before = meta["made_from"]
-        differing = [
-            f"{name} is {then!r} there and {now!r} now" for name, then, now in differences(before, self._made_from)
-        ]
-        if differing:
-            raise RunError(
-                f"{path}: made from something else: {'; '.join(differing)}. Undo the change or name another folder"
-            )
+        changes = differences(meta["made_from"], self._made_from)
+        if found := "; ".join(f"{name} is {then!r} there and {now!r} now" for name, then, now in changes):
+            raise RunError(f"{path}: made from something else: {found}. Undo the change or name another folder")
 
     def _remove(self, step: int) -> None:
         """Its digests first, so that a half-removed checkpoint is not taken for one."""
@@ -215,8 +209,7 @@ def find_fault(folder: epath.PathLike) -> str | None:
 def sound_digest(folder: epath.PathLike, step: int) -> str:
     """One hash of a whole checkpoint, after every file was checked; raises RunError naming what is wrong."""
     path = store.place(folder) / str(step)
-    fault = find_fault(path)
-    if fault:
+    if fault := find_fault(path):
         raise RunError(f"{fault}; run the train stage again: it goes on from the checkpoint before")
     return hash_json(store.read_json(path / DIGESTS))
 

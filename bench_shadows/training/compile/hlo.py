@@ -6,9 +6,6 @@ import math
 import re
 from collections.abc import Iterator
 
-import ml_dtypes
-import numpy as np
-
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
@@ -49,9 +46,7 @@ def collectives(hlo: str) -> list[Collective]:
     bodies = dict(_computations(hlo))
     partitions = _DEVICES.search(hlo)
     devices = int(partitions[1]) if partitions else 1
-    counts: collections.Counter[tuple[str, str]] = collections.Counter()
-    sizes: collections.Counter[tuple[str, str]] = collections.Counter()
-    sent: collections.Counter[tuple[str, str]] = collections.Counter()
+    totals: dict[tuple[str, str], list[int]] = collections.defaultdict(lambda: [0, 0, 0])
     channels: set[str] = set()
     for name, times in _runs(bodies).items():
         for line in bodies[name]:
@@ -68,11 +63,9 @@ def collectives(hlo: str) -> list[Collective]:
                 kind, arrays = "reduce-scatter", _ARRAY.findall(root.partition("=")[2].partition("(%")[0])
             for dtype in {dtype for dtype, _ in arrays}:
                 size = sum(_bytes(*array) for array in arrays if array[0] == dtype)
-                counts[kind, dtype] += times
-                sizes[kind, dtype] += times * size
-                sent[kind, dtype] += times * _sent(kind, size, _group(line, devices))
-    found_all = [Collective(*key, counts[key], sizes[key], sent[key]) for key in counts]
-    return sorted(found_all, key=lambda collective: -collective.sent)
+                for place, once in enumerate((1, size, _sent(kind, size, _group(line, devices)))):
+                    totals[kind, dtype][place] += times * once
+    return sorted((Collective(*key, *total) for key, total in totals.items()), key=lambda one: -one.sent)
 
 
 def _sent(kind: str, size: int, group: int) -> int:
@@ -129,6 +122,5 @@ def _runs(bodies: dict[str, list[str]]) -> dict[str, int]:
 
 
 def _bytes(dtype: str, shape: str) -> int:
-    sizes = {"pred": 1, "bf16": np.dtype(ml_dtypes.bfloat16).itemsize}
-    size = sizes.get(dtype) or (1 if dtype.startswith("f8") else int(re.sub(r"\D", "", dtype)) // 8)
+    size = 1 if dtype == "pred" or dtype.startswith("f8") else int(re.sub(r"\D", "", dtype)) // 8
     return size * math.prod(int(n) for n in shape.split(",") if n)

@@ -189,23 +189,23 @@ def on_first_host(what: str, work: Callable[[], Result], quiet: bool = False) ->
         return result
     if not quiet:
         say(f"host {host()}: waits for host 0: {what}")
-    try:
+    with _waiting(f"host 0: {what}", WAIT_SECONDS):
         return json.loads(client.blocking_key_value_get(key, WAIT_SECONDS * 1000))
-    except RuntimeError as error:
-        raise RunError(
-            f"waited {duration(WAIT_SECONDS)} for host 0: {what} ({_one_line(error)}). {_AGAIN}"
-        ) from error
 
 
 def wait_for_all(what: str, seconds: float = WAIT_SECONDS) -> None:
     """Returns when all hosts have come here; raises RunError, naming those that have not, after `seconds`."""
     if hosts() > 1:
-        try:
+        with _waiting(f"all hosts: {what}", seconds):
             _jax_state().client.wait_at_barrier(_once(f"bench_shadows/all/{what}"), int(seconds * 1000))
-        except RuntimeError as error:
-            raise RunError(
-                f"waited {duration(seconds)} for all hosts: {what} ({_one_line(error)}). {_AGAIN}"
-            ) from error
+
+
+@contextlib.contextmanager
+def _waiting(what: str, seconds: float) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise RunError(f"waited {duration(seconds)} for {what} ({_one_line(error)}). {_AGAIN}") from error
 
 
 def first_host_says(step: int, flag: bool) -> bool:
@@ -245,16 +245,14 @@ def preemption(step: int) -> bool:
     return multihost_utils.reached_preemption_sync_point(next(_calls))
 
 
-@contextlib.contextmanager
-def watched(what: str, stall_minutes: float) -> Iterator[None]:
+def watched(what: str, stall_minutes: float) -> contextlib.AbstractContextManager[None]:
     """Around a run on several hosts, from restoring to its last save: ends all where no step comes for so long.
 
     What comes before the first step, or behind the last, must not take longer either.
 
     SIGTERM is JAX's meanwhile, which tells the other hosts; a handler of one's own would keep it from them.
     """
-    with _watch.over(what, 60 * stall_minutes) if hosts() > 1 else contextlib.nullcontext():
-        yield
+    return _watch.over(what, 60 * stall_minutes) if hosts() > 1 else contextlib.nullcontext()
 
 
 # ---- ending
