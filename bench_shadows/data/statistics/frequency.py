@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from bench_shadows.data.statistics.resampling import Estimate
+
 ZIPF_RANKS = np.unique(np.geomspace(10, 1000, 24).round().astype(int))
 """Ranks that the Zipf slope is fitted over, evenly spaced in ln(rank): every part of the range weighs the same."""
 _AT_ONCE = 2**23  # counts in memory at once, 64 MB
@@ -70,6 +72,13 @@ def resampled_measures(counts_KxV: np.ndarray, halves_RxK: np.ndarray) -> dict[s
     if not parts:
         return {}
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def estimates(counts_KxV: np.ndarray, halves_RxK: np.ndarray) -> dict[str, Estimate]:
+    """`measures` of all K groups together, missing ones None, and of every resample."""
+    whole = measures(counts_KxV.sum(axis=0)[None])
+    resampled = resampled_measures(counts_KxV, halves_RxK)
+    return {name: (finite(float(value[0])), resampled.get(name, np.empty(0))) for name, value in whole.items()}
 
 
 def finite(value: float) -> float | int | None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from bench_shadows.data.statistics.resampling import Estimate, ratio
+
 LENGTH = 3
 
 
@@ -49,7 +51,7 @@ def grams(sequences: Iterable[tuple[np.ndarray, int | np.ndarray]], types: int) 
     return Grams(np.concatenate(keys), np.concatenate(groups))
 
 
-def distinct_share(found: Grams, halves_RxK: np.ndarray) -> tuple[float | None, np.ndarray]:
+def distinct_share(found: Grams, halves_RxK: np.ndarray) -> Estimate:
     """Different trigrams / trigrams, and the same of every resample [R]."""
     if not found.keys.size:
         return None, np.empty(0)
@@ -70,15 +72,11 @@ def distinct_share(found: Grams, halves_RxK: np.ndarray) -> tuple[float | None, 
     return len(different) / len(found.keys), seen / np.maximum(totals, 1)
 
 
-def novelty(found: Grams, before: np.ndarray, halves_RxK: np.ndarray) -> tuple[float | None, np.ndarray]:
+def novelty(found: Grams, before: np.ndarray, halves_RxK: np.ndarray) -> Estimate:
     """Share of the trigrams that are not among `before` (different keys, ascending), and of every resample [R].
 
     Only the text whose novelty is measured is resampled; the other one is what it is.
     """
-    if not found.keys.size:
-        return None, np.empty(0)
-    new = ~np.isin(found.keys, before)
-    groups = halves_RxK.shape[1]
-    totals = np.bincount(found.groups, minlength=groups)
-    novel = np.bincount(found.groups, new, minlength=groups)
-    return float(new.mean()), (halves_RxK @ novel) / np.maximum(halves_RxK @ totals, 1)
+    new, groups = ~np.isin(found.keys, before), halves_RxK.shape[1]
+    every = np.bincount(found.groups, minlength=groups)
+    return ratio(np.bincount(found.groups, new, minlength=groups), every, halves_RxK)

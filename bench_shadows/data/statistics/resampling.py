@@ -10,6 +10,9 @@ less of the text. On 60 simulated texts of 90,000 words in 300 documents the int
 (`tests/data/statistics/test_resampling.py` repeats it, smaller).
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 
 RESAMPLES = 400
@@ -21,6 +24,23 @@ SEED = 0
 
 Interval = list[float]
 """[low, high]: JSON."""
+Estimate = tuple[float | None, np.ndarray]
+"""A measure, and the same of every resample [R]."""
+
+
+class Dealt(NamedTuple):
+    """Items in groups, and resamples of the groups."""
+
+    groups: np.ndarray
+    """The group of each item, int64 [n]."""
+    halves: np.ndarray
+    """float64 [R, K], as `half_samples` gives them; K is at least 1."""
+
+    @classmethod
+    def of(cls, units: np.ndarray) -> "Dealt":
+        """Items by the number of the unit that each belongs to, int [n]."""
+        groups = deal(units)
+        return cls(groups, half_samples(int(groups.max(initial=0)) + 1))
 
 
 def deal(units: np.ndarray) -> np.ndarray:
@@ -75,11 +95,22 @@ def at_equal_size(resampled: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return resampled * np.exp(-power * size)
 
 
-def intervals(values: dict[str, float | None], resampled: dict[str, np.ndarray]) -> dict[str, Interval]:
+def intervals(found: Mapping[str, Estimate]) -> dict[str, Interval]:
     """{measure: interval} of all measures that have a value and resamples."""
-    found = {
-        name: interval(value, resampled[name])
-        for name, value in values.items()
-        if value is not None and name in resampled
-    }
-    return {name: pair for name, pair in found.items() if pair is not None}
+    pairs = {name: interval(value, samples) for name, (value, samples) in found.items() if value is not None}
+    return {name: pair for name, pair in pairs.items() if pair is not None}
+
+
+def ratio(above_K: np.ndarray, below_K: np.ndarray, halves_RxK: np.ndarray) -> Estimate:
+    """One sum over groups as a share of another one; None of nothing."""
+    total = below_K.sum()
+    value = float(above_K.sum() / total) if total else None
+    return value, (halves_RxK @ above_K) / np.maximum(halves_RxK @ below_K, 1)
+
+
+def shares(table_KxC: np.ndarray, halves_RxK: np.ndarray) -> list[tuple[float, Interval | None]]:
+    """Each column's share of a table that is not all zero, with its interval."""
+    samples = halves_RxK @ table_KxC
+    samples /= np.maximum(samples.sum(axis=1, keepdims=True), 1)
+    found = table_KxC.sum(axis=0) / table_KxC.sum()
+    return [(share, interval(share, column)) for share, column in zip(found.tolist(), samples.T, strict=True)]

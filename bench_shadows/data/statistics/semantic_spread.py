@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bench_shadows.data.statistics.resampling import Estimate
+
 PIECE_WORDS = 200
 PIECES = 768
 """At most, evenly spaced; the Gram matrix has so many rows."""
@@ -42,7 +44,7 @@ def inverse_document_frequency(terms_NxB: np.ndarray) -> np.ndarray:
 
 def spread(
     terms_NxB: np.ndarray, idf_B: np.ndarray, units_N: np.ndarray, groups_N: np.ndarray, halves_RxK: np.ndarray
-) -> tuple[float | None, np.ndarray]:
+) -> Estimate:
     """1 / mean squared cosine over pairs of pieces of different documents, and the same of every resample [R].
 
     Args:
@@ -55,7 +57,7 @@ def spread(
     if not apart.any():
         return None, np.empty(0)
     squares = (vectors @ vectors.T).astype(np.float64) ** 2 * apart
-    member_NxK = (groups_N[:, None] == np.arange(max(halves_RxK.shape[1], 1))).astype(np.float64)
+    member_NxK = (groups_N[:, None] == np.arange(halves_RxK.shape[1])).astype(np.float64)
     pairs, total = (
         ((halves_RxK @ (member_NxK.T @ found @ member_NxK)) * halves_RxK).sum(axis=1) for found in (apart, squares)
     )

@@ -14,8 +14,8 @@ import numpy as np
 from bench_shadows.data.rows.plans import describe, plan_hash
 from bench_shadows.data.rows.row_store import RowStore
 from bench_shadows.data.statistics import ngrams
-from bench_shadows.data.statistics.frequency import entropy_nats, finite, measures, resampled_measures, top_share
-from bench_shadows.data.statistics.resampling import Interval, deal, half_samples, interval, intervals
+from bench_shadows.data.statistics.frequency import entropy_nats, estimates, top_share
+from bench_shadows.data.statistics.resampling import Dealt, Estimate, half_samples, intervals, ratio, shares
 
 DECILES = 10
 
@@ -96,36 +96,24 @@ def phase_statistics(
       neighbours); domain_shares {domain: share of the positions}; intervals {measure: [low, high]}, 95 %, over
       runs of neighbouring rows (`resampling`); what the plan alone decides has none. Null where there is nothing.
     """
-    stride = -(-len(plan) * store.seq_len // COUNTED_TOKENS) or 1
-    counted = plan[::stride]
-    groups = deal(counted // NEIGHBOURS)
-    halves = half_samples(int(groups.max(initial=-1)) + 1)
-    counts_KxV = _count_by_group(store, counted, groups, max(1, halves.shape[1]), vocab_size)
-    counts = counts_KxV.sum(axis=0)
-    values = {name: finite(float(found[0])) for name, found in measures(counts[None]).items()}
-    resampled = resampled_measures(counts_KxV, halves)
+    counted = plan[:: -(-len(plan) * store.seq_len // COUNTED_TOKENS) or 1]
+    groups, halves = Dealt.of(counted // NEIGHBOURS)
+    counts_KxV = _count_by_group(store, counted, groups, halves.shape[1], vocab_size)
+    measured = estimates(counts_KxV, halves)
+    measured["compression_ratio"] = _compression_ratio(store, plan, text_of, seed)
     decile_KxD = np.stack([np.bincount(deciles - 1, part, minlength=DECILES) for part in counts_KxV])
-    decile_RxD = halves @ decile_KxD if len(halves) else np.empty((0, DECILES))
-    decile_RxD /= np.maximum(decile_RxD.sum(axis=1, keepdims=True), 1)
-    shares = decile_KxD.sum(axis=0) / counts.sum() if counts.sum() else None
-    values["compression_ratio"], resampled["compression_ratio"] = _compression_ratio(store, plan, text_of, seed)
+    of_deciles = shares(decile_KxD, halves) if decile_KxD.any() else []
+    pairs = {f"decile_shares.{number}": pair for number, (_, pair) in enumerate(of_deciles, 1) if pair is not None}
     described = describe(plan)
-    found = intervals(values, resampled)
-    if shares is not None and len(halves):
-        found |= {
-            f"decile_shares.{number}": pair
-            for number in range(1, DECILES + 1)
-            if (pair := interval(float(shares[number - 1]), decile_RxD[:, number - 1])) is not None
-        }
     return {
         "tokens": len(plan) * store.seq_len,
         **described,
         "duplicate_rows_share": 1 - described["distinct_rows"] / len(plan) if len(plan) else None,
         "positions_counted": len(counted),
-        **values,
-        "decile_shares": [float(share) for share in shares] if shares is not None else None,
+        **{name: value for name, (value, _) in measured.items()},
+        "decile_shares": [share for share, _ in of_deciles] or None,
         "domain_shares": {name: n / len(plan) for name, n in store.domain_counts(plan).items()},
-        "intervals": found,
+        "intervals": intervals(measured) | pairs,
     }
 
 
@@ -146,7 +134,7 @@ def _count_by_group(
 
 def _compression_ratio(
     store: RowStore, plan: np.ndarray, text_of: Callable[[np.ndarray], str], seed: int
-) -> tuple[float | None, np.ndarray]:
+) -> Estimate:
     """zlib bytes / bytes of blocks of neighbouring rows, and the same of every half of the blocks."""
     rows = np.sort(plan)
     size = min(len(rows), max(1, _SAMPLE_TOKENS // _SAMPLE_BLOCKS // store.seq_len))
@@ -156,10 +144,7 @@ def _compression_ratio(
     texts = [text_of(store.read(rows[start : start + size]).ravel()).encode() for start in np.sort(starts)]
     raw = np.array([len(text) for text in texts], dtype=np.float64)
     compressed = np.array([len(zlib.compress(text, 6)) for text in texts], dtype=np.float64)
-    if not raw.sum():
-        return None, np.empty(0)
-    halves = half_samples(_SAMPLE_BLOCKS)
-    return float(compressed.sum() / raw.sum()), (halves @ compressed) / np.maximum(halves @ raw, 1)
+    return ratio(compressed, raw, half_samples(_SAMPLE_BLOCKS))
 
 
 def condition_statistics(
@@ -202,48 +187,44 @@ def condition_statistics(
         own = {run: plan for run, plan in plans.items() if run.endswith(f"-{seed}")}
         for run, extra in _trigram_statistics(store, own, phase_positions, vocab_size).items():
             phases = statistics[run]["phases"]
-            statistics[run]["phases"] = {
-                name: {**phases[name], **values, "intervals": phases[name]["intervals"] | found}
-                for name, (values, found) in extra.items()
-            }
+            for name, found in extra.items():
+                values = {measure: value for measure, (value, _) in found.items()}
+                phases[name] = {
+                    **phases[name],
+                    **values,
+                    "intervals": phases[name]["intervals"] | intervals(found),
+                }
     return statistics
 
 
 def _trigram_statistics(
     store: RowStore, plans: Mapping[str, np.ndarray], phase_positions: int, vocab_size: int
-) -> dict[str, dict[str, tuple[dict[str, float | None], dict[str, Interval]]]]:
-    """{run: {phase: (measures, intervals)}} of the runs of one seed; equal phases are looked at once."""
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """{run: {phase: {measure: estimate}}} of the runs of one seed; equal plans are looked at once."""
 
-    def read(plan: np.ndarray) -> ngrams.Grams:
+    def read(plan: np.ndarray) -> tuple[ngrams.Grams, np.ndarray]:
+        """The trigrams of a phase, and the resamples of their groups."""
         some = np.sort(plan[:: -(-len(plan) * store.seq_len // TRIGRAM_TOKENS) or 1])
-        groups = deal(some // NEIGHBOURS)
-        return ngrams.grams([(store.read(some), groups)], vocab_size)
+        groups, halves = Dealt.of(some // NEIGHBOURS)
+        return ngrams.grams([(store.read(some), groups)], vocab_size), halves
 
-    def measured(key: str, pair: tuple[float | None, np.ndarray]) -> tuple[dict, dict]:
-        return {key: pair[0]}, intervals({key: pair[0]}, {key: pair[1]})
-
-    def halves(found: ngrams.Grams) -> np.ndarray:
-        return half_samples(int(found.groups.max(initial=-1)) + 1)
-
-    statistics: dict[str, dict[str, Any]] = {}
+    statistics: dict[str, dict[str, dict[str, Estimate]]] = {}
     done: dict[str, str] = {}  # hash of a plan -> a run that has it
-    second: ngrams.Grams | None = None  # the same for every run of a seed
+    second: tuple[ngrams.Grams, np.ndarray] | None = None  # the same for every run of a seed
     baseline: np.ndarray | None = None
     for run, plan in sorted(plans.items()):  # A first
         key = plan_hash(plan)
         if key not in done:
-            first = read(plan[:phase_positions])
+            first, halves = read(plan[:phase_positions])
+            found = {"distinct_trigrams": ngrams.distinct_share(first, halves)}
             different = first.distinct
-            if second is None:
-                second = read(plan[phase_positions:])
             if run.startswith("A-"):
                 baseline = different
-            values, found = measured("distinct_trigrams", ngrams.distinct_share(first, halves(first)))
-            if baseline is not None and baseline is not different:
-                more = measured("trigrams_not_in_A", ngrams.novelty(first, baseline, halves(first)))
-                values, found = values | more[0], found | more[1]
-            new = measured("trigrams_not_in_first", ngrams.novelty(second, different, halves(second)))
-            statistics[run] = {"first": (values, found), "second": new}
+            elif baseline is not None:
+                found["trigrams_not_in_A"] = ngrams.novelty(first, baseline, halves)
+            second = second or read(plan[phase_positions:])
+            new = ngrams.novelty(second[0], different, second[1])
+            statistics[run] = {"first": found, "second": {"trigrams_not_in_first": new}}
             done[key] = run
         statistics[run] = statistics[done[key]]
     return statistics

@@ -11,13 +11,13 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from bench_shadows.data.statistics import ngrams, resampling, semantic_spread
-from bench_shadows.data.statistics.frequency import finite, measures, resampled_measures
+from bench_shadows.data.statistics.frequency import estimates
 from bench_shadows.data.statistics.vocabulary import Vocabulary, split
 from bench_shadows.progress import Progress
 
@@ -29,8 +29,6 @@ CODE_LANGUAGES = 12
 """Programming languages that are named; the others are one."""
 TOTALS = ("characters", "words", "types", "hapaxes")
 """Measures that grow with the text: compared by their ratio, the others by their difference."""
-
-Values = dict[str, float | int | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +43,30 @@ class Text:
     words: np.ndarray
 
 
-@dataclasses.dataclass
-class Measured:
-    """The measures of some texts: values, and float64 [R] for every resample."""
+@dataclasses.dataclass(frozen=True)
+class _Yardstick:
+    """What all texts of a run are measured by: of every word, by its number."""
 
-    values: Values
-    resampled: dict[str, np.ndarray]
+    zipf: Mapping[str, np.ndarray]
+    """Language -> its frequency (`Vocabulary.zipf`)."""
+    buckets: np.ndarray
+    """Its bucket in `semantic_spread`, int64 [words]."""
+    idf: np.ndarray
+    """Of the buckets, in the first half."""
+
+
+class Measured(NamedTuple):
+    """The measures of some texts, by name."""
+
+    found: dict[str, resampling.Estimate]
     grams: ngrams.Grams
+    halves: np.ndarray
 
     def as_json(self) -> dict[str, Any]:
         """The values with their intervals; how much text there is was decided by the budget and has none."""
-        found = resampling.intervals(self.values, self.resampled)
-        kept = {name: pair for name, pair in found.items() if name not in ("characters", "words")}
-        return {**self.values, "intervals": kept}
+        pairs = resampling.intervals(self.found)
+        kept = {name: pair for name, pair in pairs.items() if name not in ("characters", "words")}
+        return {**{name: value for name, (value, _) in self.found.items()}, "intervals": kept}
 
 
 def document_statistics(path: Path) -> dict[str, Any]:
@@ -80,11 +89,11 @@ def document_statistics(path: Path) -> dict[str, Any]:
     buckets = np.array(
         [zlib.crc32(word.encode()) % semantic_spread.BUCKETS for word in vocabulary.words()], dtype=np.int64
     )
-    idf = _idf([text.words for text in sides.get("first", [])], buckets)
+    yardstick = _Yardstick(zipf, buckets, _idf([text.words for text in sides.get("first", [])], buckets))
     parts = {}
     for part in ("all", *_largest(sides.get("first", []))):
         chosen = {name: [text for text in found if part in ("all", text.part)] for name, found in sides.items()}
-        parts[part] = _part(chosen, vocabulary, zipf, buckets, idf)
+        parts[part] = _part(chosen, yardstick)
     return {
         "level": resampling.LEVEL,
         "resamples": resampling.RESAMPLES,
@@ -153,123 +162,88 @@ def _idf(documents: Sequence[np.ndarray], buckets: np.ndarray) -> np.ndarray:
     )
 
 
-def _part(
-    sides: Mapping[str, Sequence[Text]],
-    vocabulary: Vocabulary,
-    zipf: Mapping[str, np.ndarray],
-    buckets: np.ndarray,
-    idf: np.ndarray,
-) -> dict[str, Any]:
+def _part(sides: Mapping[str, Sequence[Text]], yardstick: _Yardstick) -> dict[str, Any]:
     """Every split's measures of one part of the text, and what rewriting changed."""
     measured: dict[str, Measured] = {}
-    halves: dict[str, np.ndarray] = {}
     for name, texts in sides.items():
-        if not texts:
-            continue
-        # A rewritten document is in the group of the one that it was made from: their difference is paired.
-        whole = sides["first"] if name == "rewritten" else texts
-        units = np.array([text.unit for text in whole])
-        group_of = dict(zip(units.tolist(), resampling.deal(units).tolist(), strict=True))
-        groups = np.array([group_of[text.unit] for text in texts])
-        halves[name] = resampling.half_samples(max(group_of.values()) + 1)
-        measured[name] = _measure(texts, groups, halves[name], vocabulary, zipf, buckets, idf)
+        if texts:
+            # A rewritten document is in the group of the one that it was made from: their difference is paired.
+            units = np.array([text.unit for text in (sides["first"] if name == "rewritten" else texts)])
+            groups, halves = resampling.Dealt.of(units)
+            group_of = dict(zip(units.tolist(), groups.tolist(), strict=True))
+            measured[name] = _measure(texts, np.array([group_of[text.unit] for text in texts]), halves, yardstick)
     for name, before in (("rewritten", "first"), ("second", "first"), ("second", "rewritten")):
         if name in measured and before in measured:
-            found = ngrams.novelty(measured[name].grams, measured[before].grams.distinct, halves[name])
-            key = f"trigrams_not_in_{before}"
-            measured[name].values[key], measured[name].resampled[key] = found
+            mine = measured[name]
+            found = ngrams.novelty(mine.grams, measured[before].grams.distinct, mine.halves)
+            mine.found[f"trigrams_not_in_{before}"] = found
     result = {name: found.as_json() for name, found in measured.items()}
     if "rewritten" in measured and "first" in measured:
-        result["rewritten_against_first"] = _against(measured["rewritten"], measured["first"])
+        result["rewritten_against_first"] = _against(measured["rewritten"].found, measured["first"].found)
     return result
 
 
-def _measure(
-    texts: Sequence[Text],
-    groups: np.ndarray,
-    halves: np.ndarray,
-    vocabulary: Vocabulary,
-    zipf: Mapping[str, np.ndarray],
-    buckets: np.ndarray,
-    idf: np.ndarray,
-) -> Measured:
-    count = max(halves.shape[1], int(groups.max()) + 1)
+def _measure(texts: Sequence[Text], groups: np.ndarray, halves: np.ndarray, yardstick: _Yardstick) -> Measured:
+    count = halves.shape[1]
     lengths = np.array([len(text.words) for text in texts])
     words = np.concatenate([text.words for text in texts])
-    group_of_word = np.repeat(groups, lengths)
     types, number = np.unique(words, return_inverse=True)
-    counts_KxV = np.bincount(group_of_word * len(types) + number, minlength=count * len(types))
-    counts_KxV = counts_KxV.reshape(count, len(types))
-    values: Values = {"documents": len(texts)}
-    resampled: dict[str, np.ndarray] = {}
-
-    def add(name: str, value: float | None, samples: np.ndarray) -> None:
-        values[name], resampled[name] = value, samples
-
-    def ratio(name: str, above: np.ndarray, below: np.ndarray) -> None:
-        """A share of sums over groups [K]."""
-        total = below.sum()
-        samples = (halves @ above) / np.maximum(halves @ below, 1) if len(halves) else np.empty(0)
-        add(name, float(above.sum() / total) if total else None, samples)
-
+    cells = np.repeat(groups, lengths) * len(types) + number
+    counts_KxV = np.bincount(cells, minlength=count * len(types)).reshape(count, len(types))
     characters = np.bincount(groups, [len(text.text) for text in texts], minlength=count)
-    add("characters", int(characters.sum()), halves @ characters)
-    add("words", len(words), halves @ counts_KxV.sum(axis=1))
-    found = resampled_measures(counts_KxV, halves)
+    found: dict[str, resampling.Estimate] = {
+        "documents": (len(texts), np.empty(0)),
+        "characters": (int(characters.sum()), halves @ characters),
+        "words": (len(words), halves @ counts_KxV.sum(axis=1)),
+        **estimates(counts_KxV, halves),
+    }
     # A run's budget fixes how much text there is: how many types a longer half has is not their uncertainty.
-    for name in ("types", "hapaxes") if found else ():
-        found[name] = resampling.at_equal_size(found[name], resampled["words"])
-    for name, value in measures(counts_KxV.sum(axis=0)[None]).items():
-        add(name, finite(float(value[0])), found.get(name, np.empty(0)))
+    for name in ("types", "hapaxes") if len(halves) else ():
+        value, samples = found[name]
+        found[name] = value, resampling.at_equal_size(samples, found["words"][1])
     known, frequency, all_words = (np.zeros(count) for _ in range(3))
     for text, group in zip(texts, groups, strict=True):
         if text.part != "code":  # names are no words of a language
-            scale = zipf[text.language][text.words]
+            scale = yardstick.zipf[text.language][text.words]
             present = np.isfinite(scale)
             known[group] += present.sum()
             frequency[group] += scale[present].sum()
             all_words[group] += len(scale)
-    ratio("mean_word_zipf", frequency, known)
+    found["mean_word_zipf"] = resampling.ratio(frequency, known, halves)
     if known.any():
-        ratio("unknown_words_share", all_words - known, all_words)
-    grams = ngrams.grams(
-        zip(
-            (text.words for text in texts if len(text.words) >= ngrams.LENGTH),
-            groups[lengths >= ngrams.LENGTH].tolist(),
-            strict=True,
-        ),
-        max(1, len(vocabulary)),
-    )
-    add("distinct_trigrams", *ngrams.distinct_share(grams, halves))
-    raw, compressed = _compressed(texts, groups, count)
-    ratio("compression_ratio", compressed, raw)
-    found_pieces = semantic_spread.pieces([text.words for text in texts])
-    if found_pieces:
-        of = np.array([number for number, _ in found_pieces])
-        terms = semantic_spread.term_counts(np.stack([piece for _, piece in found_pieces]), buckets)
+        found["unknown_words_share"] = resampling.ratio(all_words - known, all_words, halves)
+    long = lengths >= ngrams.LENGTH
+    sequences = [(texts[at].words, int(groups[at])) for at in np.flatnonzero(long)]
+    grams = ngrams.grams(sequences, max(1, len(yardstick.buckets)))
+    found["distinct_trigrams"] = ngrams.distinct_share(grams, halves)
+    found["compression_ratio"] = resampling.ratio(*_compressed(texts, groups, count), halves)
+    if pieces := semantic_spread.pieces([text.words for text in texts]):
+        of = np.array([number for number, _ in pieces])
+        terms = semantic_spread.term_counts(np.stack([piece for _, piece in pieces]), yardstick.buckets)
         units = np.array([text.unit for text in texts])[of]
-        add("semantic_spread", *semantic_spread.spread(terms, idf, units, groups[of], halves))
-    return Measured(values, resampled, grams)
+        found["semantic_spread"] = semantic_spread.spread(terms, yardstick.idf, units, groups[of], halves)
+    return Measured(found, grams, halves)
 
 
 def _compressed(texts: Sequence[Text], groups: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """UTF-8 bytes of each group's texts, and how many are left of them, float64 [K] each."""
+    """How many bytes zlib leaves of each group's texts, and their UTF-8 bytes, float64 [K] each."""
     joined: list[list[str]] = [[] for _ in range(count)]
     for text, group in zip(texts, groups, strict=True):
         joined[group].append(text.text)
     blobs = ["\n".join(group).encode() for group in joined]
-    raw = np.array([len(blob) for blob in blobs], dtype=np.float64)
-    return raw, np.array([len(zlib.compress(blob, 6)) if blob else 0 for blob in blobs], dtype=np.float64)
+    left = [len(zlib.compress(blob, 6)) if blob else 0 for blob in blobs]
+    return np.array(left, dtype=np.float64), np.array(list(map(len, blobs)), dtype=np.float64)
 
 
-def _against(after: Measured, before: Measured) -> dict[str, Any]:
+def _against(
+    after: Mapping[str, resampling.Estimate], before: Mapping[str, resampling.Estimate]
+) -> dict[str, Any]:
     """{measure: {ratio or difference, interval}}: what rewriting did, over the same resamples of documents."""
     found: dict[str, Any] = {}
-    for name, new in after.values.items():
-        old = before.values.get(name)
+    for name, (new, news) in after.items():
+        old, olds = before.get(name, (None, news))
         if name == "documents" or old is None or new is None:
             continue
-        news, olds = after.resampled[name], before.resampled[name]
         same = news.shape == olds.shape
         if name in TOTALS and old:
             samples = news / np.where(olds > 0, olds, np.nan) if same else np.empty(0)
@@ -283,23 +257,16 @@ def _against(after: Measured, before: Measured) -> dict[str, Any]:
 def _code_languages(texts: Sequence[Text]) -> dict[str, Any]:
     """{language: {"share", "interval"}} of the code's characters, the commonest first, the rest as `others`."""
     code = [text for text in texts if text.part == "code"]
+    if not code:
+        return {}
     totals: Counter[str] = Counter()
     for text in code:
         totals[text.language] += len(text.text)
-    if not totals:
-        return {}
     named = [language for language, _ in totals.most_common(CODE_LANGUAGES)]
     columns = [*named, "others"] if len(totals) > len(named) else named
-    groups = resampling.deal(np.array([text.unit for text in code]))
-    halves = resampling.half_samples(int(groups.max()) + 1)
-    table = np.zeros((max(halves.shape[1], 1), len(columns)))
+    groups, halves = resampling.Dealt.of(np.array([text.unit for text in code]))
+    table = np.zeros((halves.shape[1], len(columns)))
     for text, group in zip(code, groups, strict=True):
-        column = named.index(text.language) if text.language in named else len(named)
-        table[group, column] += len(text.text)
-    samples = halves @ table
-    samples /= np.maximum(samples.sum(axis=1, keepdims=True), 1)
-    shares = table.sum(axis=0) / table.sum()
-    return {
-        name: {"share": float(share), "interval": resampling.interval(float(share), samples[:, column])}
-        for column, (name, share) in enumerate(zip(columns, shares, strict=True))
-    }
+        table[group, named.index(text.language) if text.language in named else len(named)] += len(text.text)
+    pairs = zip(columns, resampling.shares(table, halves), strict=True)
+    return {name: {"share": share, "interval": interval} for name, (share, interval) in pairs}

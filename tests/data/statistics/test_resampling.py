@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench_shadows.data.statistics.frequency import measures, resampled_measures
+from bench_shadows.data.statistics.frequency import estimates, measures
 from bench_shadows.data.statistics.resampling import (
     FEWEST_GROUPS,
     GROUPS,
@@ -37,7 +37,7 @@ def test_intervals_of_many_texts_contain_the_truth_and_are_no_wider_than_they_mu
         counts = corpus(random)
         value = {name: float(one[0]) for name, one in measures(counts.sum(axis=0)[None]).items()}
         values.append(value)
-        found.append(intervals(value, resampled_measures(member @ counts, halves)))
+        found.append(intervals(estimates(member @ counts, halves)))
     for name in ("types", "hapaxes", "unigram_entropy_bits", "top_1000_share"):
         measured = np.array([value[name] for value in values])
         low, high = np.array([one[name] for one in found]).T
