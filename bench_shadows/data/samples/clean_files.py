@@ -22,12 +22,11 @@ import pyarrow.parquet as pq
 
 from bench_shadows import __version__
 from bench_shadows.data.corpus.counts import Counts
-from bench_shadows.data.corpus.sources import jsonl, storage
-from bench_shadows.data.corpus.sources.json_lists import elements
+from bench_shadows.data.corpus.sources import json_lists, jsonl, parquet, storage
 from bench_shadows.data.corpus.sources.part import BadRecordError, Part
 from bench_shadows.data.corpus.workers import LOCAL
 from bench_shadows.data.samples import sample_files
-from bench_shadows.data.samples.repetition import Cleaned, Rules, deduplicate
+from bench_shadows.data.samples.repetition import Rules, deduplicate
 from bench_shadows.data.samples.repetition_report import Account
 from bench_shadows.errors import DataError, RunError
 from bench_shadows.files import atomic_path, hash_json, read_json, remove, write_json
@@ -37,7 +36,6 @@ REPORT = "duplicates.json"
 PIECES, SMALLEST, LARGEST = 8, 2**24, 2**27
 """A file is cut into so many pieces, of so many bytes at least and at most: a gigabyte keeps eight processes busy,
 which hold less than a gigabyte together."""
-_BATCH = 256  # rows of a Parquet file that are held at once
 _WORK = ".work"
 
 
@@ -141,7 +139,7 @@ def _pieces(file: storage.File, out: Path, rules: Rules, limit: int) -> Iterator
 
 
 def _clean_all(pieces: Sequence[_Piece]) -> None:
-    sizes = {piece.out: dict(piece.part.facts)["bytes"] / 1e6 for piece in pieces}
+    sizes = {piece.out: piece.part.identity()["bytes"] / 1e6 for piece in pieces}
     missing = [piece for piece in pieces if not piece.counted.exists()]
     left = sum(sizes[piece.out] for piece in missing)
     with Progress("dedupe-prompts", sum(sizes.values()), "MB", done=sum(sizes.values()) - left) as progress:
@@ -189,16 +187,27 @@ class _Samples:
     def __init__(self, piece: _Piece):
         self.rules, self.account, self.counts = piece.rules, Account(), Counts(piece.limit)
 
-    def take(self, sample: Any, where: str) -> Cleaned:
-        """A sample without repetitions; raises BadRecordError for what is none."""
+    def take(self, sample: Any, where: str) -> Any:
+        """The same object where nothing is repeated; raises BadRecordError for what is no sample."""
         if not isinstance(sample, dict):
             raise BadRecordError("not an object", f"a {type(sample).__name__}")
         cleaned = deduplicate(sample, self.rules)
         self.account.add(cleaned, where, self.rules)
-        return cleaned
+        return cleaned.sample
 
-    def as_json(self) -> dict[str, Any]:
-        return {**self.account.as_json(), "counts": self.counts.as_json()}
+    def written(self, sample: Any, content: bytes, where: str) -> bytes | None:
+        """What is written instead of `content`, the sample as it is; None leaves it out."""
+        try:
+            cleaned = self.take(sample, where)
+        except BadRecordError as error:
+            self.counts.leave_out(where, *error.args)
+            return None
+        if cleaned is sample:
+            return content
+        try:
+            return json.dumps(cleaned, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # half a surrogate pair, as the file had it escaped
+            return json.dumps(cleaned).encode()
 
 
 def clean_piece(piece: _Piece, seen: Callable[[float], None]) -> None:
@@ -207,7 +216,7 @@ def clean_piece(piece: _Piece, seen: Callable[[float], None]) -> None:
     write = {"json": _clean_lines, "list": _clean_list, "parquet": _clean_parquet}[piece.part.format]
     with _option_named(), atomic_path(piece.out) as temporary:
         write(piece.part, temporary, samples, seen)
-    write_json(piece.counted, samples.as_json())
+    write_json(piece.counted, {**samples.account.as_json(), "counts": samples.counts.as_json()})
 
 
 @contextlib.contextmanager
@@ -221,69 +230,43 @@ def _option_named() -> Iterator[None]:
 
 
 def _clean_lines(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
-    name = storage.shown(part.paths[0])
-    with pa.output_stream(str(path), compression=storage.compression(name), buffer_size=2**20) as file:
-        number, end = 0, part.begin
-        try:
-            for number, line in enumerate(jsonl.lines(part), start=1):
-                where, end = (
-                    f"{name}@{line.offset}" if part.begin else f"{name}:{number}",
-                    line.offset + line.length,
-                )
-                seen(line.length / 1e6)
-                try:
-                    if line.content is not None and not line.content.strip():
-                        file.write(line.content + b"\n")
-                        continue
-                    sample = jsonl.parsed(line)
-                    cleaned = samples.take(sample, where)
-                except BadRecordError as error:
-                    samples.counts.leave_out(where, *error.args)
-                    continue
-                content = line.content or b""
-                file.write((content if cleaned.sample is sample else _encoded(cleaned.sample)) + b"\n")
-        except storage.READ_ERRORS as error:
-            where = f"{name}@{end}" if part.begin else f"{name}:{number + 1}"
-            samples.counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
+    compression = storage.compression(storage.shown(part.paths[0]))
+    with pa.output_stream(str(path), compression=compression, buffer_size=2**20) as file:
+        for where, line, value in jsonl.located(part, samples.counts):
+            seen(len(line) / 1e6)
+            content = samples.written(value, line, where) if line.strip() else line
+            if content is not None:
+                file.write(content + b"\n")
 
 
 def _clean_list(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
     """Elements of a JSON list, without its brackets, one a line."""
-    name, number, joint = storage.shown(part.paths[0]), sample_files.first_record(part), b""
+    joint = b""
     with open(path, "wb") as file:
-        try:
-            for element in elements(part.paths[0], part.begin, part.end):
-                where, number = f"{name}[{number}]", number + 1
-                seen(len(element.text) / 1e6)
-                try:
-                    cleaned = samples.take(element.value, where)
-                except BadRecordError as error:
-                    samples.counts.leave_out(where, *error.args)
-                    continue
-                same = cleaned.sample is element.value
-                file.write(joint + (element.text.encode() if same else _encoded(cleaned.sample)))
+        for where, element in json_lists.located(part, samples.counts):
+            seen(len(element.text) / 1e6)
+            content = samples.written(element.value, element.text.encode(), where)
+            if content is not None:
+                file.write(joint + content)
                 joint = b",\n"
-        except (*storage.READ_ERRORS, ValueError) as error:
-            details = storage.one_line(error)
-            samples.counts.leave_out(f"{name}[{number}]", "the rest of the file cannot be read", details)
 
 
 def _clean_parquet(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:
     """Only columns with text are decoded, and only those that change are made anew."""
-    name, number = storage.shown(part.paths[0]), sample_files.first_record(part)
+    name, number = storage.shown(part.paths[0]), part.first
     try:
         with (
-            sample_files.open_parquet(part) as (source, groups),
+            parquet.opened(part) as (source, groups),
             pq.ParquetWriter(path, source.schema_arrow, compression="zstd") as file,
         ):
             readable = [field.name for field in source.schema_arrow if _has_text(field.type)]
             its_rows = sum(source.metadata.row_group(group).num_rows for group in groups)
-            for batch in source.iter_batches(batch_size=_BATCH, row_groups=groups):
+            for batch in source.iter_batches(parquet.batch_rows(source.metadata), groups):
                 rows = batch.select(readable).to_pylist()
-                after = [samples.take(row, f"{name}:{number + i}").sample for i, row in enumerate(rows, 1)]
+                after = [samples.take(row, f"{name}:{number + i}") for i, row in enumerate(rows, 1)]
                 number += len(rows)
                 file.write_batch(_replaced(batch, rows, after))
-                seen(dict(part.facts)["bytes"] / 1e6 * len(rows) / its_rows)
+                seen(part.identity()["bytes"] / 1e6 * len(rows) / its_rows)
     except (*storage.READ_ERRORS, UnicodeDecodeError) as error:
         raise DataError(f"{name}:{number + 1}: cannot be read: {storage.one_line(error)}") from error
 
@@ -301,13 +284,6 @@ def _has_text(kind: pa.DataType) -> bool:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return True
     return any(_has_text(kind.field(number).type) for number in range(kind.num_fields))
-
-
-def _encoded(sample: Any) -> bytes:
-    try:
-        return json.dumps(sample, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half a surrogate pair, as the file had it escaped
-        return json.dumps(sample).encode()
 
 
 # ---- what is told

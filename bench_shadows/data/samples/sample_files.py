@@ -1,25 +1,19 @@
 """Files of samples: JSON lines, lists in a .json, both also compressed, and Parquet."""
 
-import contextlib
 import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
-
-from bench_shadows.config import FieldsConfig
 from bench_shadows.data.corpus.counts import Counts
-from bench_shadows.data.corpus.sources import jsonl, storage
+from bench_shadows.data.corpus.sources import json_lists, jsonl, parquet, storage
 from bench_shadows.data.corpus.sources.files import domain_of
-from bench_shadows.data.corpus.sources.json_lists import elements, opens_a_list
 from bench_shadows.data.corpus.sources.part import Part, Record
 from bench_shadows.errors import DataError
 from bench_shadows.progress import Progress
 
 EXPECTED = ".jsonl, .json or .parquet"
-_BATCH = 64  # rows of a Parquet file that are held at once: they may hold images
 
 
 def form(file: storage.File) -> str | None:
@@ -33,7 +27,7 @@ def form(file: storage.File) -> str | None:
 def whole(file: storage.File) -> Part:
     """A file of samples as one part."""
     kind = form(file) or ""
-    if kind == "json" and opens_a_list(file.path):
+    if kind == "json" and json_lists.opens_a_list(file.path):
         kind = "list"
     facts = (("bytes", file.bytes), ("modified_ns", file.modified_ns))
     return Part(file.name, kind, (file.path,), facts=facts, domain=domain_of(file))
@@ -45,7 +39,7 @@ def pieces(part: Part, size: int) -> Iterator[Part]:
     JSON lines are cut at any byte, Parquet at its row groups; a JSON list, which has no marks, is read through.
     The facts of a piece are its `bytes`, and `first`, the number of its first record in a list or in Parquet.
     """
-    total = dict(part.facts)["bytes"]
+    total = part.identity()["bytes"]
     if total <= size or storage.compression(part.name):
         places = [_Place(0)]
     elif part.format == "json":
@@ -78,7 +72,7 @@ def _list_places(part: Part, total: int, size: int) -> Iterator[_Place]:
     yield (last := _Place(0))
     with Progress(f"{part.name}: cut into pieces", total / 1e6, "MB") as progress:
         try:
-            for number, element in enumerate(elements(part.paths[0])):
+            for number, element in enumerate(json_lists.elements(part.paths[0])):
                 if element.place - last.byte >= size:
                     progress.add((element.place - last.byte) / 1e6)
                     yield (last := _Place(element.place, element.place, number))
@@ -90,7 +84,7 @@ def _list_places(part: Part, total: int, size: int) -> Iterator[_Place]:
 def _row_groups(part: Part, size: int) -> Iterator[_Place]:
     yield (last := _Place(0))
     try:
-        with open_parquet(part) as (file, groups):
+        with parquet.opened(part) as (file, groups):
             rows = byte = 0
             for number in groups:
                 if byte - last.byte >= size:
@@ -120,52 +114,5 @@ def parts(source: str) -> list[Part]:
 
 def records(part: Part, counts: Counts) -> Iterator[Record]:
     """Yields what a piece holds; what cannot be read is counted with its place."""
-    if part.format == "json":
-        yield from jsonl.records(part, FieldsConfig(), counts)
-    elif part.format == "list":
-        yield from _elements(part, counts)
-    else:
-        yield from _rows(part, counts)
-
-
-def _elements(part: Part, counts: Counts) -> Iterator[Record]:
-    [path] = part.paths
-    name, number = storage.shown(path), first_record(part)
-    try:
-        for element in elements(path, part.begin, part.end):
-            yield Record(f"{name}[{number}]", name, element.value)
-            number += 1
-    except (*storage.READ_ERRORS, ValueError) as error:
-        where = f"{name}[{number}]"
-        counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
-
-
-def _rows(part: Part, counts: Counts) -> Iterator[Record]:
-    [path] = part.paths
-    name, number = storage.shown(path), first_record(part)
-    try:
-        with open_parquet(part) as (file, groups):
-            for batch in file.iter_batches(batch_size=_BATCH, row_groups=groups):
-                for index in range(len(batch)):  # a cell that is not UTF-8 costs its row, not the batch
-                    number += 1
-                    where = f"{name}:{number}"
-                    try:
-                        yield Record(where, name, batch.slice(index, 1).to_pylist()[0])
-                    except UnicodeDecodeError as error:
-                        counts.leave_out(where, "not UTF-8", str(error))
-    except (*storage.READ_ERRORS, UnicodeDecodeError) as error:
-        where = f"{name}:{number + 1}"
-        counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
-
-
-def first_record(part: Part) -> int:
-    """The number of a piece's first record in its file, from 0."""
-    return dict(part.facts).get("first", 0)
-
-
-@contextlib.contextmanager
-def open_parquet(part: Part) -> Iterator[tuple[pq.ParquetFile, range]]:
-    """A Parquet file and the row groups of a piece of it."""
-    system, inside = storage.connect(part.paths[0])
-    with pq.ParquetFile(system.open_input_file(inside), pre_buffer=False) as file:
-        yield file, range(part.begin, file.metadata.num_row_groups if part.end is None else part.end)
+    reader = {"json": jsonl.records, "list": json_lists.records, "parquet": parquet.records}[part.format]
+    return reader(part, None, counts)

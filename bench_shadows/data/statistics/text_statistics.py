@@ -213,7 +213,7 @@ def _measure(texts: Sequence[Text], groups: np.ndarray, halves: np.ndarray, yard
     if known.any():
         found["unknown_words_share"] = resampling.ratio(all_words - known, all_words, halves)
     long = lengths >= ngrams.LENGTH
-    sequences = [(texts[at].words, int(groups[at])) for at in np.flatnonzero(long)]
+    sequences = [(texts[at].words, int(groups[at])) for at in np.flatnonzero(long).tolist()]
     grams = ngrams.grams(sequences, max(1, len(yardstick.buckets)))
     found["distinct_trigrams"] = ngrams.distinct_share(grams, halves)
     found["compression_ratio"] = resampling.ratio(*_compressed(texts, groups, count), halves)

@@ -48,10 +48,10 @@ def test_text_in_parquet_is_read_however_it_is_laid_out(tmp_path: Path, type_: p
 def test_large_rows_of_parquet_are_read_few_at_a_time(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["x" * 2**20] * 32}), tmp_path / "large.parquet")
     pq.write_table(pa.table({"text": ["x"] * 32}), tmp_path / "small.parquet")
-    assert parquet._batch_rows(pq.read_metadata(tmp_path / "small.parquet")) == 32 * 32
+    assert parquet.batch_rows(pq.read_metadata(tmp_path / "small.parquet")) == 32 * 32
     text = "".join(map(chr, np.random.default_rng(0).integers(32, 1000, 2**19)))
     pq.write_table(pa.table({"text": [text + str(n) for n in range(8)]}), tmp_path / "large.parquet")
-    assert parquet._batch_rows(pq.read_metadata(tmp_path / "large.parquet")) <= 5
+    assert parquet.batch_rows(pq.read_metadata(tmp_path / "large.parquet")) <= 5
 
 
 @settings(deadline=None)

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from bench_shadows.config import FieldsConfig
+from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.sources import storage
-from bench_shadows.data.corpus.sources.part import LONGEST_RECORD
+from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, Part, Record
 
 _SPACE = " \t\r\n"
 _CHUNK = 2**18
@@ -27,6 +29,24 @@ def opens_a_list(path: str) -> bool:
     """Whether a file's first character that is no white space is a bracket."""
     with storage.open_stream(path) as stream:
         return stream.read(4096).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+
+
+def records(part: Part, fields: FieldsConfig | None, counts: Counts) -> Iterator[Record]:
+    """Yields the elements of a piece of a file as records."""
+    name = storage.shown(part.paths[0])
+    for where, element in located(part, counts):
+        yield Record(where, name, element.value)
+
+
+def located(part: Part, counts: Counts) -> Iterator[tuple[str, Element]]:
+    """(place, element) of a piece of a file; where it cannot be read on, that is counted."""
+    name, number = storage.shown(part.paths[0]), part.first
+    try:
+        for number, element in enumerate(elements(part.paths[0], part.begin, part.end), part.first):
+            yield f"{name}[{number}]", element
+            number += 1
+    except (*storage.READ_ERRORS, ValueError) as error:
+        counts.leave_out(f"{name}[{number}]", "the rest of the file cannot be read", storage.one_line(error))
 
 
 def elements(path: str, begin: int = 0, end: int | None = None) -> Iterator[Element]:

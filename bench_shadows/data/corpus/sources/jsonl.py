@@ -30,13 +30,20 @@ class Line(NamedTuple):
     """None where it is too long to be held."""
 
 
-def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record]:
-    """Yields the records of a part of a file, and counts the lines that are none; blank lines are not records.
+def records(part: Part, fields: FieldsConfig | None, counts: Counts) -> Iterator[Record]:
+    """Yields the records of a part of a file, and counts the lines that are none; blank lines are not records."""
+    name = storage.shown(part.paths[0])
+    for where, content, value in located(part, counts):
+        if content.strip():
+            yield Record(where, name, value)
 
-    A record is known by its line, in the later pieces of a large file by the offset of its first byte.
+
+def located(part: Part, counts: Counts) -> Iterator[tuple[str, bytes, Any]]:
+    """(place, line, its value) of every line that can be read, None of a blank one; counts the others.
+
+    The place is the line's number, in the later pieces of a large file the offset of its first byte.
     """
-    [path] = part.paths
-    name = storage.shown(path)
+    name = storage.shown(part.paths[0])
     number, end = 0, part.begin
     try:
         for number, line in enumerate(lines(part), start=1):
@@ -47,16 +54,17 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
                 counts.leave_out(where, "the rest of the file cannot be read", details)
                 return
             try:
-                if line.content is None or line.content.strip():
-                    yield Record(where, name, parsed(line))
+                value = None if line.content is not None and not line.content.strip() else _parsed(line)
             except BadRecordError as error:
                 counts.leave_out(where, *error.args)
+            else:
+                yield where, line.content or b"", value
     except storage.READ_ERRORS as error:  # what came before the damage was read
         where = f"{name}@{end}" if part.begin else f"{name}:{number + 1}"
         counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
 
 
-def parsed(line: Line) -> Any:
+def _parsed(line: Line) -> Any:
     """The value of a line; raises BadRecordError(reason, details)."""
     if line.content is None:
         raise BadRecordError("line too long", f"{line.length:,} bytes, at most {LONGEST_RECORD:,} are read")

@@ -1,5 +1,6 @@
 """Parquet: one record a row, read a few rows at a time; only the columns that the config names."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 
@@ -15,29 +16,34 @@ BATCH_BYTES = 2**22  # decoded at once, as far as the row groups' sizes tell
 BATCH_ROWS = 1024
 
 
-def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record]:
-    """Yields the rows of a Parquet file as mappings of the fields that it has.
+@contextlib.contextmanager
+def opened(part: Part) -> Iterator[tuple[pq.ParquetFile, range]]:
+    """A Parquet file and the row groups of a piece of it."""
+    system, inside = storage.connect(part.paths[0])
+    with pq.ParquetFile(system.open_input_file(inside), pre_buffer=False, buffer_size=2**16) as file:
+        yield file, range(part.begin, file.metadata.num_row_groups if part.end is None else part.end)
+
+
+def records(part: Part, fields: FieldsConfig | None, counts: Counts) -> Iterator[Record]:
+    """Yields the rows of a piece of a Parquet file as mappings of the fields that it has; without `fields` of all.
 
     A file without the column of the text, or with one of another type, is one bad record; so is the rest of a
     damaged file.
     """
-    [path] = part.paths
-    name, number = storage.shown(path), 0
+    name, number = storage.shown(part.paths[0]), part.first
     try:
-        system, inside = storage.connect(path)
-        with pq.ParquetFile(system.open_input_file(inside), pre_buffer=False, buffer_size=2**16) as file:
-            wanted, wrong = _columns(file.schema_arrow, fields)
+        with opened(part) as (file, groups):
+            wanted, wrong = _columns(file.schema_arrow, fields) if fields else (None, None)
             if wrong:
                 reason, details = wrong
                 counts.leave_out(f"{name}:1", reason, f"{details}; the file is left out")
                 return
-            for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=wanted):
+            for batch in file.iter_batches(batch_rows(file.metadata), groups, columns=wanted):
                 for index in range(len(batch)):  # a cell that is not UTF-8 costs its row, not the batch
                     number += 1
                     where = f"{name}:{number}"
-                    row = batch.slice(index, 1)
                     try:
-                        yield Record(where, name, row.to_pylist()[0])
+                        yield Record(where, name, batch.slice(index, 1).to_pylist()[0])
                     except UnicodeDecodeError as error:
                         counts.leave_out(where, "not UTF-8", str(error))
     except (*storage.READ_ERRORS, UnicodeDecodeError) as error:  # names in a damaged footer need not be UTF-8
@@ -81,7 +87,7 @@ def _is_text(type_: pa.DataType) -> bool:
     return any(test(type_) for test in (*tests, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null))
 
 
-def _batch_rows(metadata: pq.FileMetaData) -> int:
+def batch_rows(metadata: pq.FileMetaData) -> int:
     """Rows of about `BATCH_BYTES`, by the row group that has the largest."""
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     row_bytes = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1.0)

@@ -31,6 +31,11 @@ class Part:
     ignored: tuple[tuple[str, int], ...] = ()
     """Files of the folder that are no source: (ending, how many), told by the folder's first part."""
 
+    @property
+    def first(self) -> int:
+        """The number of a piece's first record in its file, from 0, where its reader counts records."""
+        return self.identity().get("first", 0)
+
     def identity(self) -> dict[str, Any]:
         """JSON values that change when the data changes: bytes and modified_ns of files, versions of sets."""
         return dict(self.facts)
