@@ -77,7 +77,7 @@ def _make(settings: SampleSettings, vocab_size: int, folder: Path, engine: Engin
     drawn = _drawn(settings, folder / "drawn", engine)
     counts = Counts(settings.data.bad_records_limit)
     for one in drawn.counts:
-        counts.merge(Counts.from_json(counts.limit, one))
+        counts.merge(one)
     numbers, left_out = split_samples(settings.data, drawn)
     for split, some in numbers.items():
         if not some:

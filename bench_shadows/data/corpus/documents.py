@@ -67,10 +67,9 @@ def read_part(part: Part, config: DataConfig, counts: Counts) -> Iterator[Docume
 
     Raises DataError where there are more bad records than config.bad_records_limit.
     """
-    for ending, number in part.ignored:
-        counts.ignore(ending, number)
+    counts.ignored.update(dict(part.ignored))
     for made in builtin_documents() if part.format == "builtin" else _documents(part, config.fields, counts):
-        counts.read(part.name)
+        counts.documents[part.name] += 1
         yield made
 
 

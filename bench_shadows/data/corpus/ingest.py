@@ -124,10 +124,9 @@ def read_into_store(job: _Job, seen: Callable[[float], None]) -> None:
 
 def _counted(jobs: Sequence[_Job], documents: Store) -> dict[str, Any]:
     """What reading all parts counted; DataError where that is too many bad records or no document."""
-    limit = jobs[0].config.bad_records_limit
-    counts = Counts(limit)
+    counts = Counts(jobs[0].config.bad_records_limit)
     for part in documents.parts:
-        counts.merge(Counts.from_json(limit, part["counts"]))
+        counts.merge(part["counts"])
     if not len(documents):
         raise DataError(
             f"config.data.sources: {', '.join(jobs[0].config.sources)} hold no usable document; "

@@ -73,16 +73,16 @@ def _kind_and_language(
             raise BadRecordError("unknown language", f"{named[:40]!r} of kind {kind}")
         return kind, known
     if kind != "code":
-        counts.detect("language")
+        counts.detected["language"] += 1
         return kind, detect.natural_language(text)
     language = language or detect.code(text, certain=True).language
-    counts.detect("programming language" + (" not found" if language == detect.UNKNOWN else ""))
+    counts.detected["programming language" + (" not found" if language == detect.UNKNOWN else "")] += 1
     return kind, language
 
 
 def _detected_kind(text: str, never_code: bool, counts: Counts) -> tuple[str, str]:
     """(kind, programming language if that came with it)."""
-    counts.detect("kind")
+    counts.detected["kind"] += 1
     if detect.is_exercise(text):
         return "exercise", ""
     found = None if never_code else detect.code(text)

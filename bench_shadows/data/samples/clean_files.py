@@ -293,9 +293,9 @@ def _report(pieces: Sequence[_Piece], limit: int, ignored: Counter[str]) -> dict
     account, counts = Account(), Counts(limit)
     for piece in pieces:
         found = read_json(piece.counted)
-        account.merge(Account.from_json(found))
+        account.merge(found)
         with _option_named():
-            counts.merge(Counts.from_json(limit, found["counts"]))
+            counts.merge(found["counts"])
     return {
         **account.report(),
         "bad_records": counts.bad,

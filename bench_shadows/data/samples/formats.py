@@ -66,7 +66,7 @@ def read_samples(part: Part, settings: SampleSettings, counts: Counts) -> Iterat
         except BadRecordError as error:
             counts.leave_out(record.where, *error.args)
         else:
-            counts.read(record.source)
+            counts.documents[record.source] += 1
             yield sampled
 
 

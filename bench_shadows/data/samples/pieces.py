@@ -91,8 +91,7 @@ def write_piece(piece: Piece, seen: Callable[[float], None]) -> None:
     if piece.folder.exists():
         return
     counts = Counts(piece.settings.data.bad_records_limit)
-    for ending, number in piece.part.ignored:
-        counts.ignore(ending, number)
+    counts.ignored.update(dict(piece.part.ignored))
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
     with atomic_path(piece.folder) as temporary:
         temporary.mkdir(parents=True)
@@ -133,7 +132,7 @@ def _samples(piece: Piece, counts: Counts) -> Iterator[Sampled]:
     size, seed = settings.vision.image_size, settings.data.seed
     made = builtin_samples(prompts, size, seed, piece.split, part.end or 0, first=part.begin)
     for number, (sample, image) in enumerate(made, part.begin):
-        counts.read(part.name)
+        counts.documents[part.name] += 1
         yield Sampled(f"{part.name}[{number}]", dict(sample), image)
 
 

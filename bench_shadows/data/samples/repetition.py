@@ -149,7 +149,9 @@ class _Line(NamedTuple):
 
 def _copies(found: Sequence[Text], rules: Rules) -> tuple[list[Repeat], dict[Path, str]]:
     """Copies that go, and the texts of the fields without them."""
-    lines = [_lines(text.value, rules) for text in found]
+    lines = [
+        (_lines if len(text.value) <= _REMEMBERED else _lines.__wrapped__)(text.value, rules) for text in found
+    ]
     places: dict[str, list[Text]] = {}
     for text, its_lines in zip(found, lines, strict=True):
         for key in {key for line in its_lines for key in (line.fragment, *line.fragments) if key is not None}:
@@ -198,31 +200,17 @@ def _units(
                 yield piece, fragment if goes(fragment) else None
 
 
-def _lines(text: str, rules: Rules) -> tuple[_Line, ...]:
-    return _remembered_lines(text, rules) if len(text) <= _REMEMBERED else tuple(_cut(text, rules))
-
-
-@functools.lru_cache(maxsize=512)
-def _remembered_lines(text: str, rules: Rules) -> tuple[_Line, ...]:
-    """A sample's fields are looked at again until nothing is found; most of them have not changed."""
-    return tuple(_cut(text, rules))
-
-
-def _cut(text: str, rules: Rules) -> Iterator[_Line]:
-    pieces: list[str] = []
+@functools.lru_cache(maxsize=512)  # fields are looked at again until nothing is found; most have not changed
+def _lines(text: str, rules: Rules) -> list[_Line]:
+    lines: list[list[str]] = [[]]
     for piece in split(text):
         if _IS_PLACEHOLDER.match(piece):
-            if pieces:
-                yield _line(pieces, rules)
-                pieces = []
-            yield _Line(None, (piece,), (None,))
-            continue
-        pieces.append(piece)
-        if "\n" in piece[len(piece.rstrip()) :]:
-            yield _line(pieces, rules)
-            pieces = []
-    if pieces:
-        yield _line(pieces, rules)
+            lines += [[piece], []]
+        else:
+            lines[-1].append(piece)
+            if "\n" in piece[len(piece.rstrip()) :]:
+                lines.append([])
+    return [_line(pieces, rules) for pieces in lines if pieces]
 
 
 def _line(pieces: Sequence[str], rules: Rules) -> _Line:

@@ -77,36 +77,29 @@ class Measure:
             self.fragments_after.update(map(_named, again))
         self._forget_rare()
 
-    def merge(self, other: "Measure") -> None:
-        """Adds what another process counted."""
-        for field in dataclasses.fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+    def merge(self, other: Mapping[str, Any]) -> None:
+        """Adds what `as_json` gave of another process."""
+        for name, theirs in other.items():
+            mine = getattr(self, name)
             if isinstance(mine, Counter):
                 mine.update(theirs)
             else:
-                setattr(self, field.name, mine + theirs)
+                setattr(self, name, mine + theirs)
         self._forget_rare()
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values, the same whatever order they were counted in."""
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
-            name: dict(sorted(item.items())) if isinstance(item, Counter) else item for name, item in found.items()
+            name: dict(sorted(item.items())) if isinstance(item, Counter) else item
+            for name, item in vars(self).items()
         }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Measure":
-        """What `as_json` gave."""
-        counters: dict[str, Any] = {name: Counter(item) for name, item in value.items() if isinstance(item, dict)}
-        return cls(**{**value, **counters})
-
     def _forget_rare(self) -> None:
-        for field in dataclasses.fields(self):
-            counter = getattr(self, field.name)
+        for name, counter in vars(self).items():
             if isinstance(counter, Counter) and len(counter) > 2 * self.LIMIT:
                 kept = Counter(dict(counter.most_common(self.LIMIT)))
                 kept[OTHER] += counter.total() - kept.total()
-                setattr(self, field.name, kept)
+                setattr(self, name, kept)
 
 
 def _named(repeat: Repeat) -> str:
@@ -139,28 +132,21 @@ class Account:
             self._shown |= new
             self.examples.append(_example(cleaned, where, rules))
 
-    def merge(self, other: "Account") -> None:
-        """Adds what another process counted; its examples come behind."""
-        self.measure.merge(other.measure)
-        self.examples = (self.examples + other.examples)[:EXAMPLES]
+    def merge(self, other: Mapping[str, Any]) -> None:
+        """Adds what `as_json` gave of another process; its examples come behind."""
+        self.measure.merge(other["measure"])
+        self.examples = (self.examples + other["examples"])[:EXAMPLES]
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
+        """Plain JSON values."""
         return {"measure": self.measure.as_json(), "examples": self.examples}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Account":
-        """What `as_json` gave."""
-        return cls(Measure.from_json(value["measure"]), list(value["examples"]))
 
     def report(self) -> dict[str, Any]:
         """What duplicates.json tells: the measure, fragments and templates by how common they are, examples."""
         measure = self.measure
-        told = measure.as_json()
-        for name in ("fragment_samples", "fragments_after", "templates_after"):
-            told.pop(name)
+        untold = ("fragment_samples", "fragments_after", "templates_after")
         return {
-            **told,
+            **{name: value for name, value in measure.as_json().items() if name not in untold},
             "templates": [
                 {"template": name, "samples": count, "samples_after": measure.templates_after[name]}
                 for name, count in _common(measure.templates)

@@ -1,35 +1,24 @@
 """Prompts that a pipeline writes into several fields of a sample (paper, section 6.1)."""
 
 import random
-from collections.abc import Callable
+from typing import Any
 
 from bench_shadows.data.samples.sample import Sample, has_image, prompt
 
-
-def _system(sample: Sample, instruction: str) -> Sample:
-    return {**sample, "system": " ".join(filter(None, (sample.get("system"), instruction)))}
-
-
-def _metadata(sample: Sample, instruction: str) -> Sample:
-    return {**sample, "metadata": {**(sample.get("metadata") or {}), "instruction": instruction}}
-
-
-def _caption(sample: Sample, instruction: str) -> Sample:
-    return {**sample, "caption": "\n".join(filter(None, (instruction, sample.get("caption"))))}
-
-
-def _ocr(sample: Sample, instruction: str) -> Sample:
-    return {**sample, "ocr": "\n".join(filter(None, (sample.get("ocr"), instruction)))}
-
-
-TEMPLATES: dict[str, Callable[[Sample, str], Sample]] = {
-    "system": _system,
-    "metadata": _metadata,
-    "caption": _caption,
-    "ocr": _ocr,
-}
-"""Field -> how a pipeline writes the instruction into it: after what stands there, or before a caption."""
+TEMPLATES = ("system", "metadata", "caption", "ocr")
+"""Fields that a pipeline writes the instruction into."""
 _WITHOUT_IMAGE = ("system", "metadata")
+
+
+def _written(sample: Sample, field: str, instruction: str) -> Sample:
+    """The sample with the instruction in one more field: after what the field has, or before a caption."""
+    value: Any = sample.get(field)
+    if field == "metadata":
+        value = {**(value or {}), "instruction": instruction}
+    else:
+        both = (instruction, value) if field == "caption" else (value, instruction)
+        value = (" " if field == "system" else "\n").join(filter(None, both))
+    return {**sample, field: value}  # type: ignore[typeddict-item, return-value]
 
 
 def repeated(sample: Sample, chance: float) -> Sample:
@@ -43,6 +32,6 @@ def repeated(sample: Sample, chance: float) -> Sample:
     if rng.random() >= chance or not instruction:
         return sample
     fields = TEMPLATES if has_image(sample) else _WITHOUT_IMAGE
-    for field in rng.sample(list(fields), rng.randint(1, min(3, len(fields)))):
-        sample = TEMPLATES[field](sample, instruction)
+    for field in rng.sample(fields, rng.randint(1, min(3, len(fields)))):
+        sample = _written(sample, field, instruction)
     return sample

@@ -233,7 +233,7 @@ def test_a_measure_adds_up_over_parts() -> None:
     for number, sample in enumerate([LLAVA, {"prompt": "Count them."}, {"answer": "3"}, LLAVA]):
         for measure in (halves[number % 2], whole):
             measure.add(deduplicate(sample, RULES), RULES)
-    halves[0].merge(halves[1])
+    halves[0].merge(halves[1].as_json())
     assert halves[0] == whole
     assert (whole.samples, whole.repeating, whole.repeating_after, whole.without_text) == (4, 2, 0, 1)
     assert whole.fields_repeating["system"] == 2

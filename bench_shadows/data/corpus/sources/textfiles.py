@@ -31,7 +31,7 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
             continue
         language = CODE_ENDINGS.get(storage.content_ending(name))
         if language and not text.strip():
-            counts.ignore("empty code file", 1)  # every project has some, such as __init__.py
+            counts.ignored["empty code file"] += 1  # every project has some, such as __init__.py
             continue
         known = {"kind": "code", "language": language} if language else {}
         yield Record(name, name, {"text": text.replace("\r\n", "\n"), **known})
