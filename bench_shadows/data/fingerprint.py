@@ -9,7 +9,7 @@ from bench_shadows.declared import DATA
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_file, read_json, write_json
 
-VERSION = 4
+VERSION = 5
 """Of what the prepare stage makes from the same inputs; raised with every change to it."""
 HASHED_BYTES = 2**35
 """Sources of more bytes are known by sizes and times alone: reading all of them would take longer than minutes."""
