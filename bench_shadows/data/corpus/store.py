@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
+from bench_shadows.data.corpus.array_records import ArrayRecords, by_file, writer
 from bench_shadows.data.corpus.deduplicate import PERMUTATIONS, digest, sketches
 from bench_shadows.data.corpus.document import FIELDS, Document
 from bench_shadows.errors import RunError
@@ -32,13 +32,9 @@ COLUMNS = pa.schema(
     {"domain": pa.string(), "language": pa.string(), "kind": pa.string()}
     | {"bytes": pa.int64(), "characters": pa.int64(), "digest": pa.binary(16)}
 )
-_RECORDS = (
-    "group_size:1,zstd:1"  # a third of the text's size at 70 MB/s; level 3 gains 5 % more and takes twice as long
-)
-_RANDOM = "readahead_buffer_size:0,max_parallelism:0"
 _fields = operator.attrgetter(*FIELDS)
 _CHUNK_DOCUMENTS, _CHUNK_CHARACTERS = 1024, 2**20  # sketched and written at once
-_OPEN_READERS = 64  # of the most recently read parts: a corpus has more parts than a process may open files
+_MAPPED = 64  # sketches of the most recently read parts
 
 
 def write_part(
@@ -55,7 +51,7 @@ def write_part(
     totals = dict.fromkeys(("documents", "bytes", "characters"), 0)
     with atomic_path(folder) as temporary:
         temporary.mkdir(parents=True)
-        writer = ArrayRecordWriter(str(temporary / "documents.array_record"), _RECORDS)
+        records = writer(temporary / "documents.array_record")
         with (
             pa.OSFile(str(temporary / "columns.arrow"), "wb") as file,
             pa.ipc.new_file(file, COLUMNS) as columns,
@@ -63,14 +59,14 @@ def write_part(
         ):
             for chunk in _chunks(documents):
                 for document in chunk:
-                    writer.write(json.dumps(_fields(document), ensure_ascii=False).encode())
+                    records.write(json.dumps(_fields(document), ensure_ascii=False).encode())
                 batch = _columns(chunk)
                 columns.write_batch(batch)
                 sketch_file.write(sketches([document.text for document in chunk]).tobytes())
                 added = [len(chunk), *(sum(batch.column(name).to_pylist()) for name in ("bytes", "characters"))]
                 totals = {name: total + more for (name, total), more in zip(totals.items(), added, strict=True)}
                 seen(added[1] / 1e6)
-        writer.close()
+        records.close()
         write_json(temporary / "part.json", {**totals, "counts": counted()})
 
 
@@ -111,42 +107,19 @@ class Store:
             raise RunError(
                 f"a part of the corpus cannot be read ({error}); delete its folder, prepare again"
             ) from error
-        self._reader = functools.lru_cache(_OPEN_READERS)(self._open)
-        self._sketches = functools.lru_cache(_OPEN_READERS)(self._map)
+        self._records = ArrayRecords([folder / "documents.array_record" for folder in self.folders], self.starts)
+        self._sketches = functools.lru_cache(_MAPPED)(self._map)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
-
-    def _open(self, part: int) -> ArrayRecordReader:
-        return ArrayRecordReader(str(self.folders[part] / "documents.array_record"), _RANDOM)
 
     def _map(self, part: int) -> np.ndarray:
         shape = (self.parts[part]["documents"], PERMUTATIONS)
         return np.memmap(self.folders[part] / "sketches.bin", dtype="<u4", mode="r", shape=shape)
 
-    def _by_part(self, numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields (part, positions in `numbers` that lie in it, their numbers within the part)."""
-        owner = np.searchsorted(self.starts, numbers, side="right") - 1
-        for part in np.unique(owner).tolist():
-            [positions] = np.nonzero(owner == part)
-            yield part, positions, numbers[positions] - self.starts[part]
-
     def read(self, numbers: Sequence[int] | np.ndarray) -> list[Document]:
         """Documents by number, in that order."""
-        wanted = np.asarray(numbers, dtype=np.int64)
-        if wanted.size and not 0 <= wanted.min() <= wanted.max() < len(self):
-            raise IndexError(f"documents {wanted.min()}..{wanted.max()} of {len(self)}")
-        documents: list[Any] = [None] * len(wanted)
-        for part, positions, inside in self._by_part(wanted):
-            try:
-                records = self._reader(part).read(inside.tolist())
-            except Exception as error:  # array_record raises what its C++ part raises
-                raise RunError(
-                    f"{self.folders[part]}: documents cannot be read ({error}); delete the folder, prepare again"
-                ) from error
-            for position, record in zip(positions.tolist(), records, strict=True):
-                documents[position] = Document(*json.loads(record))
-        return documents
+        return [Document(*json.loads(record)) for record in self._records.read(numbers)]
 
     def texts(self, numbers: Sequence[int] | np.ndarray) -> list[str]:
         """Texts by number, in that order."""
@@ -155,7 +128,7 @@ class Store:
     def sketches(self, numbers: np.ndarray) -> np.ndarray:
         """MinHash sketches by number, uint32 [len(numbers), PERMUTATIONS]."""
         found = np.empty((len(numbers), PERMUTATIONS), dtype=np.uint32)
-        for part, positions, inside in self._by_part(numbers):
+        for part, positions, inside in by_file(self.starts, numbers):
             found[positions] = self._sketches(part)[inside]
         return found
 

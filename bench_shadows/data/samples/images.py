@@ -7,24 +7,20 @@
 An image is stored once, for both conditions. The folder is written under a temporary name and renamed.
 """
 
-import functools
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
+from bench_shadows.data.corpus.array_records import ArrayRecords, writer
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, hash_file, read_json, write_json
 
 DESCRIPTION = "images.json"
 SHARD_BYTES = 256 * 2**20
 """Pixels of one shard."""
-_RECORDS = "group_size:1,zstd:1"
-_OPEN_SHARDS = 256  # fewer than a process may open files
-_RANDOM = "readahead_buffer_size:0,max_parallelism:0"
 
 
 def write_images(folder: Path | str, images: Iterable[np.ndarray], image_of: np.ndarray, size: int) -> None:
@@ -41,13 +37,13 @@ def write_images(folder: Path | str, images: Iterable[np.ndarray], image_of: np.
         count, stream = 0, iter(images)
         for first in stream:
             files.append(f"images-{len(files):05d}.array_record")
-            writer = ArrayRecordWriter(str(temporary / files[-1]), _RECORDS)
+            records = writer(temporary / files[-1])
             for image in itertools.chain([first], itertools.islice(stream, per_file - 1)):
                 if image.shape != (size, size, 3) or image.dtype != np.uint8:
                     raise ValueError(f"image {count}: {image.dtype} {image.shape}, not uint8 {(size, size, 3)}")
-                writer.write(image.tobytes())
+                records.write(image.tobytes())
                 count += 1
-            writer.close()
+            records.close()
         if len(image_of) and int(image_of.max()) >= count:
             raise ValueError(f"a row shows image {int(image_of.max())}, there are {count}")
         np.save(temporary / "image_of.npy", image_of.astype(np.int32), allow_pickle=False)
@@ -69,13 +65,13 @@ class RowImages:
             self.description: dict[str, Any] = read_json(self.folder / DESCRIPTION)
             self.size: int = self.description["size"]
             self.count: int = self.description["count"]
-            self._per_file: int = self.description["images_per_file"]
-            self._paths = [self.folder / name for name in self.description["files"]]
+            paths = [self.folder / name for name in self.description["files"]]
+            starts = np.arange(len(paths) + 1) * self.description["images_per_file"]
             self.image_of: np.ndarray = np.load(self.folder / "image_of.npy", allow_pickle=False)
-            if missing := [path for path in self._paths if not path.is_file()]:
+            if missing := [path for path in paths if not path.is_file()]:
                 raise FileNotFoundError(f"{missing[0].name} is missing")
-            self._reader = functools.lru_cache(_OPEN_SHARDS)(self._open)
-            found = sum(self._reader(shard).num_records() for shard in range(len(self._paths)))
+            self._records = ArrayRecords(paths, starts)
+            found = self._records.count()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{self.folder}: not a folder of images ({error}); delete it and prepare again"
@@ -83,24 +79,12 @@ class RowImages:
         if found != self.count:
             raise RunError(f"{self.folder}: {self.count} images expected, {found} found; delete it, prepare again")
 
-    def _open(self, shard: int) -> ArrayRecordReader:
-        try:
-            return ArrayRecordReader(str(self._paths[shard]), _RANDOM)
-        except Exception as error:  # array_record raises what its C++ part raises
-            raise RunError(f"{self._paths[shard]}: cannot be read ({error}); prepare again") from error
-
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The images of rows, in that order, uint8 [len(rows), S, S, 3]; zeros for a row without one."""
         wanted = self.image_of[np.asarray(rows, np.int64) % max(1, len(self.image_of))]
         pixels = np.zeros((len(wanted), self.size, self.size, 3), np.uint8)
-        shards, inside = np.divmod(wanted, self._per_file)
-        for shard in np.unique(shards[wanted >= 0]).tolist():
-            [mine] = np.nonzero((shards == shard) & (wanted >= 0))
-            try:
-                data = b"".join(self._reader(shard).read(inside[mine].tolist()))
-                pixels[mine] = np.frombuffer(data, np.uint8).reshape(len(mine), *pixels.shape[1:])
-            except Exception as error:  # array_record raises what its C++ part raises
-                raise RunError(f"{self._paths[shard]}: cannot be read ({error}); prepare again") from error
+        data = b"".join(self._records.read(wanted[wanted >= 0]))
+        pixels[wanted >= 0] = np.frombuffer(data, np.uint8).reshape(-1, *pixels.shape[1:])
         return pixels
 
     def verify(self) -> None:

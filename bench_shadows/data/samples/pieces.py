@@ -9,7 +9,6 @@ A piece is a folder that is written once, whole:
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
 from bench_shadows.config import PromptsConfig
+from bench_shadows.data.corpus.array_records import ArrayRecords, writer
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.sources.part import Part
 from bench_shadows.data.samples import sample_files
@@ -39,7 +38,6 @@ FILE_PIECE = 2**22
 """Bytes of the user's files that one process reads at once: some thousand samples, with their images."""
 BUILTIN_PIECE = 1000
 """Samples of the built-in corpus that one process draws at once."""
-_RECORDS, _RANDOM = "group_size:1,zstd:1", "readahead_buffer_size:0,max_parallelism:0"
 _ROUGH = 1e-3  # megabytes that a sample counts as, besides its pixels: about what drawing one takes
 
 
@@ -95,8 +93,7 @@ def write_piece(piece: Piece, seen: Callable[[float], None]) -> None:
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
     with atomic_path(piece.folder) as temporary:
         temporary.mkdir(parents=True)
-        texts = ArrayRecordWriter(str(temporary / "samples.array_record"), _RECORDS)
-        pixels = ArrayRecordWriter(str(temporary / "images.array_record"), _RECORDS)
+        texts, pixels = writer(temporary / "samples.array_record"), writer(temporary / "images.array_record")
         total, told = piece.megabytes, 0.0
         for sampled in _samples(piece, counts):
             texts.write(json.dumps([sampled.where, sampled.sample], ensure_ascii=False).encode())
@@ -153,46 +150,29 @@ class NumberedSamples:
     """The samples of several pieces, numbered from 0."""
 
     def __init__(self, folders: Sequence[Path], image_size: int):
-        self._folders, self._size = folders, image_size
+        self._size = image_size
         described = [read_json(folder / "piece.json") for folder in folders]
-        self._starts = np.cumsum([0, *(one["samples"] for one in described)])
         self.counts = [one["counts"] for one in described]
-        tables = [pq.read_table(folder / "columns.parquet", schema=COLUMNS) for folder in folders]
-        table = pa.concat_tables(tables)
+        starts = np.cumsum([0, *(one["samples"] for one in described)])
+        table = pa.concat_tables([pq.read_table(folder / "columns.parquet", schema=COLUMNS) for folder in folders])
         self.splits: list[str] = table["split"].to_pylist()
         self.domains: list[str] = table["domain"].to_pylist()
         self.has_image = np.array(table["image"].to_pylist(), bool)
         self.identities: list[bytes] = table["identity"].to_pylist()
-        self._image_number = np.cumsum(self.has_image) - 1
-        self._reader = functools.lru_cache(64)(self._open)
+        self._image_number = np.cumsum([0, *self.has_image])  # of a sample, and how many images there are
+        self._samples = ArrayRecords([folder / "samples.array_record" for folder in folders], starts)
+        image_starts = self._image_number[starts]
+        self._images = ArrayRecords([folder / "images.array_record" for folder in folders], image_starts)
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def _open(self, piece: int, name: str) -> ArrayRecordReader:
-        return ArrayRecordReader(str(self._folders[piece] / name), _RANDOM)
+        return len(self.splits)
 
     def samples(self, numbers: Sequence[int] | np.ndarray) -> list[tuple[str, dict[str, Any]]]:
         """(place, sample) of each number."""
-        return [(where, sample) for where, sample in map(json.loads, self._read(numbers, "samples.array_record"))]
+        return [(where, sample) for where, sample in map(json.loads, self._samples.read(numbers))]
 
     def images(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
         """The images of samples that have one, uint8 [S, S, 3]."""
         for begin in range(0, len(numbers), 256):
-            for record in self._read(numbers[begin : begin + 256], "images.array_record"):
+            for record in self._images.read(self._image_number[numbers[begin : begin + 256]]):
                 yield np.frombuffer(record, np.uint8).reshape(self._size, self._size, 3)
-
-    def _read(self, numbers: Sequence[int] | np.ndarray, name: str) -> list[bytes]:
-        wanted = np.asarray(numbers, np.int64)
-        owner = np.searchsorted(self._starts, wanted, side="right") - 1
-        found: list[Any] = [b""] * len(wanted)
-        for piece in np.unique(owner).tolist():
-            [mine] = np.nonzero(owner == piece)
-            inside = wanted[mine] - self._starts[piece]
-            if name.startswith("images"):
-                before = self._image_number[self._starts[piece]] - self.has_image[self._starts[piece]] + 1
-                inside = self._image_number[wanted[mine]] - before
-            records = self._reader(piece, name).read(inside.tolist())
-            for place, record in zip(mine.tolist(), records, strict=True):
-                found[place] = record
-        return found
