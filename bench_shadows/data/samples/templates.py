@@ -1,7 +1,7 @@
 """Prompts that a pipeline writes into several fields of a sample (paper, section 6.1)."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 from bench_shadows.data.samples.sample import Sample, has_image, prompt
 
@@ -18,7 +18,7 @@ def _written(sample: Sample, field: str, instruction: str) -> Sample:
     else:
         both = (instruction, value) if field == "caption" else (value, instruction)
         value = (" " if field == "system" else "\n").join(filter(None, both))
-    return {**sample, field: value}  # type: ignore[typeddict-item, return-value]
+    return cast(Sample, dict(sample) | {field: value})
 
 
 def repeated(sample: Sample, chance: float) -> Sample:
