@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench_shadows.diagnostics import change, power_law, rank, spectrum
+from bench_shadows.diagnostics.modification import DEEP_CHANGE, DEEP_CORRELATION
 from bench_shadows.diagnostics.weights import Stack, Weights
 from bench_shadows.files import atomic_path
 from bench_shadows.paper import IN_RANGE
@@ -26,6 +27,8 @@ Row = dict[str, Any]
 SMALLEST_DIMENSION = 8  # below it no alpha, as in WeightWatcher; its upper limits (15,000; 50,000) we do not keep
 FITS_AT_ONCE = 32  # spectra in one call of the fit, so that every size of spectrum is one program
 SMALLEST_PROGRAM = 128  # shorter spectra are filled up to it: compiling costs more than zeros do
+
+UNKNOWN_ORIENTATION = "rows and columns cannot be told apart"  # of a square matrix that is far away both ways
 
 _IDENTITY = [
     ("model", pa.string()),
@@ -206,7 +209,9 @@ def _stack_change(weights: Weights, stack: Stack, reference: Weights) -> tuple[d
     for other in (other for other in reference.stacks if other.key == stack.key):
         places = {layer: place for place, layer in enumerate(other.layers)}
         shared = [i for i, layer in enumerate(stack.layers) if layer in places]
-        turned = other.inputs_first != stack.inputs_first  # one [in, out], the other [out, in]
+        # One [in, out], the other [out, in]; where one is not known, by the shape.
+        known = None not in (stack.inputs_first, other.inputs_first)
+        turned = other.inputs_first != stack.inputs_first if known else other.shape != stack.shape
         fits = (other.shape[::-1] if turned else other.shape) == stack.shape
         for i in shared:
             status[i] = "ok" if fits else f"shape {stack.shape} against {other.shape} in the reference"
@@ -218,9 +223,28 @@ def _stack_change(weights: Weights, stack: Stack, reference: Weights) -> tuple[d
                     current[np.array(shared)],
                     before[np.array([places[stack.layers[i]] for i in shared])],
                 )
-            for field, values in change.changes(current, before)._asdict().items():
+            moved = change.changes(current, before)._asdict()
+            if not known and stack.shape[0] == stack.shape[1]:
+                moved, told = _either_way(moved, change.changes(current, before.swapaxes(1, 2))._asdict())
+                for i, is_told in zip(shared, told, strict=True):
+                    status[i] = "ok" if is_told else UNKNOWN_ORIENTATION
+            for field, values in moved.items():
                 metrics[field][shared] = values
     return metrics, status
+
+
+def _either_way(
+    one: dict[str, np.ndarray], two: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], list[bool]]:
+    """Of the changes of square matrices as they are and transposed the smaller, and which of them tell anything.
+
+    A matrix that is far from its reference both ways may be another one, or the same in a third order: nothing is
+    said of it.
+    """
+    better = two["relative_change"] < one["relative_change"]
+    chosen = {field: np.where(better, two[field], one[field]) for field in one}
+    far = (chosen["relative_change"] >= DEEP_CHANGE) & (np.abs(chosen["correlation"]) < DEEP_CORRELATION)
+    return {field: np.where(far, np.nan, values) for field, values in chosen.items()}, list(~far)
 
 
 def _identified(stack: Stack, identity: Identity) -> Iterable[Row]:

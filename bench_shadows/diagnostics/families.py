@@ -93,8 +93,8 @@ class Place:
     module: str
     layer: int | None
     shape: tuple[int, int]
-    inputs_first: bool = False
-    """[in, out], as JAX keeps kernels and GPT-2 its weights; torch's linear layers are [out, in]."""
+    inputs_first: bool | None = False
+    """[in, out], as JAX keeps kernels and GPT-2 weights; torch has [out, in]. None: not known."""
     cut: Cut | None = None
     """Of the outputs' axis, where several matrices are fused in one tensor."""
     expert: int | None = None

@@ -148,7 +148,8 @@ def read_header(file: Path) -> dict[str, Tensor]:
             fail(f"its header of {length:,} bytes does not fit its {size:,} bytes (at most {LONGEST_HEADER:,})")
         text = opened.read(length)
     try:
-        header = json.loads(text, object_pairs_hook=_unique)
+        # As UTF-8: json would guess UTF-16 and 32 too, which the reference implementation refuses.
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         fail(f"its header is not JSON ({short(error)})")
     if not isinstance(header, dict):
@@ -281,7 +282,7 @@ def _read_json(path: Path) -> Any:
     if path.stat().st_size > LONGEST_JSON:
         raise RunError(f"{path}: {path.stat().st_size:,} bytes are too many for a file of settings")
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: not JSON ({short(error)}); fetch it again") from error
 

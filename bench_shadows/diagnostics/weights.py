@@ -40,8 +40,8 @@ class Stack:
     shape: tuple[int, int]
     """Rows and columns as stored."""
     dtype: str
-    inputs_first: bool = False
-    """[in, out], as JAX keeps kernels; torch's linear layers are [out, in]."""
+    inputs_first: bool | None = False
+    """[in, out], as JAX keeps kernels; torch's linear layers are [out, in]. None: it cannot be told."""
     cut: Cut | None = None
     """Of the outputs' axis, where several matrices are fused in one tensor."""
     expert: int | None = None
@@ -51,6 +51,16 @@ class Stack:
     def key(self) -> tuple[str, str]:
         """What the same matrices of another checkpoint are found by."""
         return self.component, self.module
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A tensor of which no matrix is read."""
+
+    tensor: str
+    reason: str
+    parameters: int
+    """Entries of the tensor as it is stored."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,19 @@ class Weights:
     """config.json of the checkpoint's folder."""
     files: tuple[Path, ...] = ()
     """Files that the values are read from; empty for live trees."""
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What is not read, why, and how many parameters of the checkpoint that is."""
+        return tuple(
+            LeftOut(name, reason, math.prod(self.tensors[name].shape)) for name, reason in self.skipped.items()
+        )
+
+    @property
+    def read_parameters(self) -> int:
+        """Entries of the tensors that matrices are read from, each tensor once."""
+        names = {name for stack in self.stacks for name in stack.tensors}
+        return sum(math.prod(self.tensors[name].shape) for name in names)
 
     def read(self, stack: Stack) -> Array:
         """[L, rows, columns] of a stack, in its stored dtype; on the host, or on the device for a live tree.
