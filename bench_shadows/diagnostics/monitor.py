@@ -23,18 +23,22 @@ module), on one device or sharded. With several processes all of them call, and 
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.change import changes
+from bench_shadows.diagnostics.layouts import View
+from bench_shadows.diagnostics.safetensors import some
 from bench_shadows.diagnostics.signatures import Finding, Row, find
 from bench_shadows.diagnostics.weights import Stack, Weights, open_tree
 from bench_shadows.progress import say
@@ -95,7 +99,10 @@ class Monitor:
       write: gets each look, in order, on the thread that calls the monitor; for instance
         `lambda look: writer.write_scalars(look.step, look.scalars())`.
       history: looks of an earlier process of the same run.
+      layout: axes of tensors that cannot be told, such as `{"blocks.*": "L*"}` for layers on the first axis;
+        see `families.sort_tensors`.
 
+    The first look says in one line which matrices are watched, and what of the tree is left out.
     A signature is said on standard error when it appears. A look that fails (for want of memory, say) has the
     reason as the status of its rows: a monitor does not end a training. An exception of `write` does.
     """
@@ -107,18 +114,20 @@ class Monitor:
         steps: int | None = None,
         write: Callable[[Look], None] = lambda look: None,
         history: Sequence[Look] = (),
+        layout: Mapping[str, str] | None = None,
     ):
         self.history = list(history)
         self._every, self._matrices, self._steps, self._write = every, matrices, steps, write
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="monitor")
         self._pending: list[tuple[int, Future[list[Row]]]] = []
         self._turn: int | None = None
+        self._layout, self._introduced = layout, False
         self._kept: dict[Stack, Copy] = {}
 
     def __call__(self, step: int, params: Any) -> None:
         """After step `step` (0: before the first), with its parameters, which are copied from; waits for nothing.
 
-        Raises ValueError where the parameters have no matrix.
+        Raises ValueError where the parameters have no matrix, RunError where a stack can be read in two ways.
         """
         if not self._every:
             return
@@ -133,7 +142,10 @@ class Monitor:
         self._deliver(wait=True)
 
     def _look(self, step: int, turn: int, params: Any) -> None:
-        opened = open_tree(params)
+        opened = open_tree(params, layout=self._layout)
+        if not self._introduced and jax.process_index() == 0:
+            say(f"monitor: {introduction(opened)}")
+        self._introduced = True
         now, later = (chosen(opened.stacks, number, self._matrices) for number in (turn, turn + 1))
         copies = {matrix: (step, copy_matrix(opened, matrix)) for matrix in dict.fromkeys([*now, *later])}
         known = bool(self.history) and self.history[-1].step == step  # an earlier process looked here
@@ -166,6 +178,27 @@ class Monitor:
         self._thread.shutdown()
 
 
+def introduction(opened: Weights) -> str:
+    """One line of what a tree's matrices are: how many, in which modules and layers, and what is left out."""
+    components: dict[str, list[Stack]] = {}
+    for stack in opened.stacks:
+        components.setdefault(stack.component, []).append(stack)
+    parts = []
+    for component, stacks in components.items():
+        modules = Counter(stack.module for stack in stacks)
+        numbers = sorted({layer for stack in stacks for layer in stack.layers if layer is not None})
+        depth = f", layers {numbers[0]} to {numbers[-1]}" if numbers else ""
+        count = sum(len(stack.layers) for stack in stacks)
+        parts.append(f"{count} matrices of the {component} ({some(modules, 8)}{depth})")
+    left: Counter[str] = Counter()
+    for one in opened.left_out:
+        left[one.reason] += one.parameters
+    total = sum(left.values()) + opened.read_parameters
+    away = [f"{reason} {count / max(total, 1):.1%}" for reason, count in left.most_common()]
+    notes = "".join(f"; {notice}" for notice in opened.notices)
+    return f"{', '.join(parts) or 'no matrix'}; of its parameters left out: {some(away, 6) or 'nothing'}{notes}"
+
+
 def chosen(stacks: Sequence[Stack], turn: int, count: int) -> list[Stack]:
     """The matrices of look number `turn`, as stacks of one: all in turn, neighbours far apart in module and depth.
 
@@ -179,9 +212,7 @@ def chosen(stacks: Sequence[Stack], turn: int, count: int) -> list[Stack]:
     stride = next(s for s in range(round(_GOLDEN * size), 2 * size) if math.gcd(s, size) == 1)
     taken = min(count, size)
     picked = [places[(turn * taken + i) * stride % size] for i in range(taken)]
-    return [
-        replace(stack, layers=stack.layers[i : i + 1], tensors=stack.tensors[i : i + 1]) for stack, i in picked
-    ]
+    return [stack.one(i) for stack, i in picked]
 
 
 def copy_matrix(opened: Weights, matrix: Stack) -> jax.Array:
@@ -192,22 +223,35 @@ def copy_matrix(opened: Weights, matrix: Stack) -> jax.Array:
     leaf: Any = opened.tensors[matrix.tensors[0]]
     sharding = getattr(leaf, "sharding", None)
     gathered = NamedSharding(sharding.mesh, PartitionSpec()) if isinstance(sharding, NamedSharding) else None
-    place = matrix.layers[0] if matrix.expert is None else matrix.expert
-    return _copier(gathered)(leaf, np.int32(place or 0))
+    view = matrix.view
+    places = dict(view.picks) | ({} if view.stacked is None else {view.stacked: matrix.slots[0]})
+    copy = _copier(gathered, tuple(places))(leaf, tuple(map(np.int32, places.values())))
+    alone = View(view.axes, tuple((axis, 0) for axis, _ in view.picks), view.cut)
+    return copy if alone in (View("Lio"), View("Loi")) else _taker(alone)(copy)
 
 
 @functools.cache
-def _copier(sharding: NamedSharding | None) -> Callable[[Any, np.int32], jax.Array]:
-    def copy(leaf: jax.Array, place: jax.Array) -> jax.Array:
-        return leaf[None] if leaf.ndim == 2 else jax.lax.dynamic_index_in_dim(leaf, place)
+def _copier(sharding: NamedSharding | None, axes: tuple[int, ...]) -> Callable[..., Any]:
+    def copy(leaf: jax.Array, places: tuple[jax.Array, ...]) -> jax.Array:
+        for axis, place in zip(axes, places, strict=True):
+            leaf = jax.lax.dynamic_index_in_dim(leaf, place, axis)
+        return jnp.array(leaf)
 
     return jax.jit(copy, out_shardings=sharding)
+
+
+@functools.cache
+def _taker(view: View) -> Callable[[jax.Array], Any]:
+    return jax.jit(view.take)
 
 
 def measure(work: Sequence[tuple[Stack, Copy, Copy | None]]) -> list[Row]:
     """The rows of a look (see `Look`) from (matrix, its copy, its earlier copy or None); waits for the device."""
     # The copies as checkpoints of their own, read as any other; named by number, since layers may share a tensor.
-    matrices = [replace(matrix, tensors=(str(i),)) for i, (matrix, _, _) in enumerate(work)]
+    matrices = [
+        replace(matrix, tensors=(str(i),), view=View("Lio" if matrix.view.inputs_first else "Loi"), slots=(0,))
+        for i, (matrix, _, _) in enumerate(work)
+    ]
     now = _checkpoint(matrices, [array for _, (_, array), _ in work])
     before = _checkpoint(matrices, [earlier and earlier[1] for _, _, earlier in work])
     try:

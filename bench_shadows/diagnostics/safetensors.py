@@ -84,10 +84,13 @@ class Scaled:
     def __init__(self, values: np.ndarray, scale: np.ndarray, block: tuple[int, int]):
         self.values, self.scale, self.block, self.ndim = values, scale, block, values.ndim
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """One entry of the first axis."""
-        scale = self.scale[index] if self.scale.ndim == self.ndim else self.scale
-        return np.asarray(Scaled(self.values[index], scale, self.block))
+    def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
+        """Entries; where the first axis is a place, no other values are read."""
+        first, rest = index[0], index[1:]
+        if not isinstance(first, int):
+            return np.asarray(self)[index]
+        scale = self.scale[first] if self.scale.ndim == self.ndim else self.scale
+        return np.asarray(Scaled(self.values[first], scale, self.block))[rest]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         spread = _spread(np.asarray(self.scale, np.float32), self.values.shape, self.block)
@@ -126,7 +129,7 @@ def open_files(path: Path) -> Files:
     else:
         folder = path
         files, tensors, notices = _read_folder(folder)
-    config = _read_config(folder)
+    config = read_config(folder)
     tensors, more = _with_scales(tensors, config)
     return Files(tensors, files, config, (*notices, *more))
 
@@ -271,7 +274,8 @@ def _refuse_pickles(path: Path, names: list[str]) -> NoReturn:
     )
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a folder; empty where there is none."""
     if not (folder / "config.json").exists():
         return {}
     config = _read_json(_inside(folder, "config.json"))

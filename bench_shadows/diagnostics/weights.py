@@ -7,7 +7,7 @@ Embeddings, heads, norms, biases and everything else are skipped, and listed as 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import jax
 import numpy as np
 from etils import epath
 
-from bench_shadows.diagnostics import families, safetensors
-from bench_shadows.diagnostics.families import Cut, Place, Shaped
+from bench_shadows.diagnostics import families, flax_msgpack, safetensors, trees
+from bench_shadows.diagnostics.layouts import View
+from bench_shadows.diagnostics.names import Shaped
+from bench_shadows.diagnostics.places import Place
 from bench_shadows.errors import RunError
 
 STACK_BYTES = 128 << 20  # matrices of single layers are stacked up to this size
@@ -38,14 +40,19 @@ class Stack:
     tensors: tuple[str, ...]
     """Name of each matrix in the checkpoint (the same for all where the checkpoint stacks them)."""
     shape: tuple[int, int]
-    """Rows and columns as stored."""
+    """Rows and columns as stored, or as heads and widths are joined to them."""
     dtype: str
     inputs_first: bool | None = False
     """[in, out], as JAX keeps kernels; torch's linear layers are [out, in]. None: it cannot be told."""
-    cut: Cut | None = None
-    """Of the outputs' axis, where several matrices are fused in one tensor."""
-    expert: int | None = None
-    """Place in the first axis of three-dimensional tensors."""
+    view: View = field(default_factory=View)
+    """How each matrix is taken out of its tensor."""
+    slots: tuple[int, ...] = ()
+    """Place of each matrix on its tensor's axis of layers; empty where each has a tensor of its own."""
+
+    def one(self, i: int) -> "Stack":
+        """Its matrix i alone."""
+        part = slice(i, i + 1)
+        return replace(self, layers=self.layers[part], tensors=self.tensors[part], slots=self.slots[part])
 
     @property
     def key(self) -> tuple[str, str]:
@@ -113,36 +120,46 @@ class Weights:
 
     def _stacked(self, stack: Stack) -> Array:
         names = list(dict.fromkeys(stack.tensors))
-        first = self._load(names[:1])[names[0]]
-        if stack.expert is None and first.ndim == 3:
-            return first if stack.cut is None else np.stack([self._matrix(stack, part) for part in first])
-        matrix = self._matrix(stack, first)
-        result = np.empty((len(stack.layers), *stack.shape), matrix.dtype)
-        result[0] = matrix
+        tensor = self._load(names[:1])[names[0]]
+        if stack.slots:
+            axis = stack.view.stacked
+            whole = axis is not None and len(stack.slots) == tensor.shape[axis]
+            return stack.view.take(tensor, None if whole or len(stack.slots) > 1 else stack.slots[0])
+        first = np.asarray(stack.view.take(tensor))
+        result = np.empty((len(stack.layers), *stack.shape), first.dtype)
+        result[0] = first[0]
         for i, name in enumerate(names[1:], 1):  # so that the pages of one tensor at a time are in memory
-            result[i] = self._matrix(stack, self._load([name])[name])
+            result[i] = stack.view.take(self._load([name])[name])[0]
         return result
 
-    def _matrix(self, stack: Stack, array: Array) -> np.ndarray:
-        matrix = np.asarray(array if stack.expert is None else array[stack.expert])
-        return matrix if stack.cut is None else stack.cut.apply(matrix, axis=1 if stack.inputs_first else 0)
 
+def open_weights(
+    source: Path | str | Any, embeddings: bool = False, layout: Mapping[str, str] | None = None
+) -> Weights:
+    """The matrices of an Orbax item folder, .safetensors files, Flax's msgpack file, or a live tree of arrays.
 
-def open_weights(source: Path | str | Any, embeddings: bool = False) -> Weights:
-    """The matrices of an Orbax item folder, a .safetensors file or a folder of them, or a live tree of arrays."""
+    Args:
+      source: a path, or the tree.
+      embeddings: whether embeddings and output heads count as matrices.
+      layout: what cannot be told of the axes; see `families.sort_tensors`.
+
+    Raises RunError for what cannot be read, or has two readings.
+    """
     if not isinstance(source, str | Path):
-        return open_tree(source)
+        return open_tree(source, embeddings=embeddings, layout=layout)
     if "://" in str(source):
-        return open_orbax(source)
+        return open_orbax(source, embeddings, layout)
     path = Path(source)
     if not path.exists():
         raise RunError(f"{path}: no such checkpoint; name an Orbax `params` folder or .safetensors files")
     if path.is_dir() and (path / "_METADATA").is_file():
-        return open_orbax(path)
-    return open_safetensors(path, embeddings)
+        return open_orbax(path, embeddings, layout)
+    if path.is_file() and path.suffix == flax_msgpack.SUFFIX:
+        return open_msgpack(path, embeddings, layout)
+    return open_safetensors(path, embeddings, layout)
 
 
-def open_orbax(folder: Path | str) -> Weights:
+def open_orbax(folder: Path | str, embeddings: bool = False, layout: Mapping[str, str] | None = None) -> Weights:
     """An Orbax PyTree item (`<step>/params`); Orbax restores only the tensors that are read, onto the host."""
     import orbax.checkpoint as ocp  # slow to import, and only needed here
 
@@ -156,8 +173,9 @@ def open_orbax(folder: Path | str) -> Weights:
         raise RunError(
             f"{folder}: not an Orbax parameter folder ({type(error).__name__}: {reason}); name `<step>/params`"
         ) from error
-    leaves = {_name(path): leaf for path, leaf in _flatten(tree)}
-    size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves.values())
+    leaves = trees.named_leaves(tree, str(folder))
+    chosen, others = trees.parameters(leaves)
+    size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in chosen.values())
     kept: dict[str, Array] = {}
 
     def load(names: list[str]) -> dict[str, Array]:
@@ -168,25 +186,52 @@ def open_orbax(folder: Path | str) -> Weights:
         )
         restore = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
         restored = handler.restore(folder, args=ocp.args.PyTreeRestore(item=item, restore_args=restore))
-        return {_name(path): leaf for path, leaf in _flatten(restored) if leaf is not ocp.PLACEHOLDER}
+        found = trees.named_leaves(restored, str(folder))
+        return {name: leaf for name, leaf in found.items() if name in names}
 
     def load_small(names: list[str]) -> dict[str, Array]:
         if not kept:  # a restore costs milliseconds whatever its size: one for all, and for all comparisons
-            kept.update(load(list(leaves)))
+            kept.update(load(list(chosen)))
         return kept
 
     inside = () if remote else (path for path in folder.rglob("*") if path.is_file())
     files = tuple(sorted(inside))
-    return _collect(str(folder), leaves, load_small if size <= SMALL else load, files=files)
+    loader = load_small if size <= SMALL else load
+    return _collect(str(folder), leaves, loader, None, embeddings, files, (), layout, others, strict=True)
 
 
-def open_tree(tree: Any, name: str = "parameters") -> Weights:
-    """A live tree of arrays: nested dicts, an NNX state or module, Linen variables, an Equinox module."""
-    leaves = {_name(path): leaf for path, leaf in _flatten(tree) if hasattr(leaf, "shape")}
-    return _collect(name, leaves, lambda names: {key: leaves[key] for key in names})
+def open_tree(
+    tree: Any, name: str = "parameters", embeddings: bool = False, layout: Mapping[str, str] | None = None
+) -> Weights:
+    """A live tree of arrays: nested dicts, an NNX state or module, Linen variables, an Equinox or haliax module.
+
+    Of a training's state (`params` beside `opt_state`) only the parameters are read. Raises RunError for a tree
+    that can be read in two ways, with both.
+    """
+    leaves = trees.named_leaves(tree, name)
+    _, others = trees.parameters(leaves)
+
+    def load(names: list[str]) -> dict[str, Array]:
+        return {key: leaves[key] for key in names}
+
+    return _collect(name, leaves, load, None, embeddings, (), (), layout, others, strict=True)
 
 
-def open_safetensors(path: Path | str, embeddings: bool = False) -> Weights:
+def open_msgpack(path: Path | str, embeddings: bool = False, layout: Mapping[str, str] | None = None) -> Weights:
+    """A file of `flax.serialization.to_bytes`: its structure now, values memory-mapped when they are read."""
+    leaves = flax_msgpack.read_leaves(Path(path))
+    _, others = trees.parameters(leaves)
+    config = safetensors.read_config(Path(path).parent)
+
+    def load(names: list[str]) -> dict[str, Any]:
+        return {name: leaves[name].map() for name in names}
+
+    return _collect(str(path), leaves, load, config, embeddings, (Path(path),), (), layout, others, strict=True)
+
+
+def open_safetensors(
+    path: Path | str, embeddings: bool = False, layout: Mapping[str, str] | None = None
+) -> Weights:
     """One .safetensors file or a folder of shards: headers now, values memory-mapped when they are read.
 
     Raises RunError for what `safetensors.open_files` refuses.
@@ -197,57 +242,51 @@ def open_safetensors(path: Path | str, embeddings: bool = False) -> Weights:
         return {name: found.tensors[name].map() for name in names}
 
     return _collect(
-        str(path), found.tensors, load, found.config, embeddings, files=found.files, notices=found.notices
+        str(path),
+        found.tensors,
+        load,
+        found.config,
+        embeddings,
+        found.files,
+        found.notices,
+        layout,
+        {},
+        strict=False,
     )
-
-
-def _name(path: tuple[str, ...]) -> str:
-    return ".".join(path)
-
-
-def _flatten(tree: Any) -> list[tuple[tuple[str, ...], Any]]:
-    """(path, leaf) of a tree, wrappers of parameters (`.value` of NNX and Linen boxes) left out of the path."""
-
-    def part(key: Any) -> str:
-        return str(next(getattr(key, name) for name in ("key", "name", "idx") if hasattr(key, name)))
-
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return [(tuple(p for p in map(part, path) if p not in ("value", "raw_value")), leaf) for path, leaf in leaves]
 
 
 def _collect(
     name: str,
     leaves: Mapping[str, Shaped],
     load: Callable[[list[str]], Mapping[str, Array]],
-    config: Mapping[str, Any] | None = None,
-    embeddings: bool = False,
-    files: tuple[Path, ...] = (),
-    notices: tuple[str, ...] = (),
+    config: Mapping[str, Any] | None,
+    embeddings: bool,
+    files: tuple[Path, ...],
+    notices: tuple[str, ...],
+    layout: Mapping[str, str] | None,
+    others: Mapping[str, str],
+    strict: bool,
 ) -> Weights:
-    """Sorts tensors into stacks and skipped ones."""
-    found = families.sort_tensors(leaves, config, embeddings)
+    """Sorts tensors into stacks and skipped ones; `others` are no parameters, and why."""
+    chosen = {key: leaf for key, leaf in leaves.items() if key not in others}
+    try:
+        found = families.sort_tensors(chosen, config, embeddings, layout, strict)
+    except RunError as error:
+        raise RunError(f"{name}: {error}") from error
     groups: dict[tuple[Any, ...], list[Place]] = {}
     for place in found.places:
         dtype = str(np.dtype(leaves[place.tensor].dtype))
         alone = place.tensor if place.layers else None  # a tensor that is a stack is read as one
-        key = (
-            place.component,
-            place.module,
-            place.shape,
-            dtype,
-            place.inputs_first,
-            place.cut,
-            place.expert,
-            alone,
-        )
+        key = (place.component, place.module, place.shape, dtype, place.inputs_first, place.view, alone)
         groups.setdefault(key, []).append(place)
     stacks = []
-    for (component, module, shape, dtype, inputs_first, cut, expert, alone), places in groups.items():
+    for (component, module, shape, dtype, inputs_first, view, alone), places in groups.items():
         places.sort(key=lambda place: (-1 if place.layer is None else place.layer, place.tensor))
         layers: list[int | None] = [place.layer for place in places]
         tensors = [place.tensor for place in places]
+        slots: range = range(0)
         if alone:
-            layers = list(range(places[0].layers))
+            layers, slots = list(places[0].all_layers), range(places[0].layers)
             tensors = tensors * len(layers)
         fit = len(layers) if alone else max(1, STACK_BYTES // (math.prod(shape) * np.dtype(dtype).itemsize))
         for start in range(0, len(layers), fit):
@@ -261,18 +300,12 @@ def _collect(
                     shape,
                     dtype,
                     inputs_first,
-                    cut,
-                    expert,
+                    view,
+                    tuple(slots[part]),
                 )
             )
-    return Weights(
-        name,
-        tuple(stacks),
-        found.skipped,
-        load,
-        found.family,
-        (*notices, *found.notices),
-        leaves,
-        config or {},
-        files,
-    )
+    skipped = {
+        key: others.get(key) or found.skipped[key] for key in leaves if key in others or key in found.skipped
+    }
+    said = (*notices, *found.notices)
+    return Weights(name, tuple(stacks), skipped, load, found.family, said, leaves, config or {}, files)

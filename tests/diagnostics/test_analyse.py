@@ -86,7 +86,8 @@ def test_a_reference_that_lacks_or_reshapes_a_matrix_is_reported() -> None:
                 "wide": {"kernel": rng.normal(size=(3, 20, 30))},
                 "mlp": {"up_proj": {"kernel": rng.normal(size=(3, 32, 64))}},
             }
-        }
+        },
+        layout={"layers.*": "L*"},  # two layers of one where the others have three
     )
     changes = analyse.compare(after, diagnosed(after), before, diagnosed(before), "base", IDENTITY)
     status = {(row["module"], row["layer"]): row["status"] for row in changes}
@@ -104,7 +105,7 @@ def test_a_change_from_weights_that_are_not_finite_is_missing() -> None:
     good = np.random.default_rng(3).normal(size=(2, 16, 16))
     bad = good.copy()
     bad[1, 0, 0] = np.nan
-    after, before = open_tree({"layers": {"m": {"kernel": good}}}), open_tree({"layers": {"m": {"kernel": bad}}})
+    after, before = (open_tree({"layers": {"m": {"kernel": it}}}, layout={"layers.*": "L*"}) for it in (good, bad))
     ok, missing = analyse.compare(after, diagnosed(after), before, diagnosed(before), "init", IDENTITY)
     assert (ok["status"], ok["relative_change"]) == ("ok", 0.0)
     assert missing["status"] == "not finite"
