@@ -55,6 +55,7 @@ def audit(
     scores: Path | None = None,
     embeddings: bool = False,
     command: Sequence[str] = (),
+    layout: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Audits models and writes OUT with its page; goes on where an earlier audit of the same files stopped.
 
@@ -66,6 +67,7 @@ def audit(
       scores: a table of benchmark scores (CSV or YAML) for the page.
       embeddings: whether embeddings and output heads are analysed too.
       command: the command line, for the record.
+      layout: axes of tensors that cannot be told; see `sources.open_source`.
 
     Returns:
       The content of audit.json, which names everything by the words of the tables.
@@ -73,7 +75,7 @@ def audit(
     Raises:
       ConfigError: for a combination that cannot be. RunError: for a checkpoint that cannot be read.
     """
-    result = measure(models, out, reference, baseline_of, scores, embeddings, command)
+    result = measure(models, out, reference, baseline_of, scores, embeddings, command, layout)
     from bench_shadows.report.audit.page import write_audit  # draws: not needed before
 
     write_audit(out)
@@ -97,12 +99,13 @@ def measure(
     scores: Path | None = None,
     embeddings: bool = False,
     command: Sequence[str] = (),
+    layout: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything of `audit` but the page."""
     began = time.monotonic()
     if scores is not None:
         read_scores(scores)  # what is wrong with it is said before hours of work
-    sources, pairs = _open_all(models, reference, baseline_of, embeddings)
+    sources, pairs = _open_all(models, reference, baseline_of, embeddings, layout)
     out.mkdir(parents=True, exist_ok=True)
     with exclusive(out / ".lock", f"an audit in {out}"):
         use_compile_cache()
@@ -161,7 +164,11 @@ def peak_memory() -> int:
 
 
 def _open_all(
-    models: Sequence[str], reference: str | None, baseline_of: Sequence[tuple[str, str]], embeddings: bool
+    models: Sequence[str],
+    reference: str | None,
+    baseline_of: Sequence[tuple[str, str]],
+    embeddings: bool,
+    layout: Mapping[str, str] | None,
 ) -> tuple[list[Source], list[Pair]]:
     """Every model and reference once, in the order given, and the pairs that are measured."""
     given = list(dict.fromkeys(models))
@@ -177,7 +184,7 @@ def _open_all(
     opened: dict[Path, Source] = {}
     places: dict[str, Path] = {}
     for name in dict.fromkeys([*given, *(base for _, base in wanted)]):
-        source = open_source(name, embeddings)
+        source = open_source(name, embeddings, layout)
         places[name] = source.path.resolve()
         opened.setdefault(places[name], source)
     sources = dict(zip(opened, with_unique_names(list(opened.values())), strict=True))

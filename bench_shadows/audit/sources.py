@@ -1,7 +1,8 @@
 """Where the models of an audit are: what a user names becomes weights that are open, with a name for the tables.
 
-A model is a folder of safetensors files, one such file, an Orbax checkpoint of ours (a run, its `checkpoints`, a
-step, or `<step>/params`), or a name on the Hugging Face hub where that can be reached.
+A model is a folder of safetensors files, one such file, Flax's msgpack file, an Orbax checkpoint (a run of ours, a
+folder of Orbax's CheckpointManager, a step, or an item of it), or a name on the Hugging Face hub where that can be
+reached.
 """
 
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bench_shadows.diagnostics.flax_msgpack import SUFFIX
 from bench_shadows.diagnostics.safetensors import some
 from bench_shadows.diagnostics.weights import Weights, open_weights
 from bench_shadows.errors import RunError
@@ -18,6 +20,8 @@ from bench_shadows.progress import say
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PLAIN_FOLDERS = ("model", "checkpoint", "final", "weights")  # names that say nothing
+_STEP = re.compile(r"(?:[A-Za-z]+[_-])?([0-9]{1,18})")  # of CheckpointManager, with a prefix or without
+_ITEMS = ("params", "default", "items", "state", "train_state", "model")  # in the order they are looked for
 _HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json")
 
 # What of config.json says how a model is built; of text and vision alike.
@@ -48,7 +52,7 @@ class Source:
     name: str
     """In the tables."""
     path: Path
-    format: Literal["safetensors", "orbax"]
+    format: Literal["safetensors", "orbax", "msgpack"]
     weights: Weights
 
     @property
@@ -64,16 +68,25 @@ class Source:
         return sum(path.stat().st_size for path in self.weights.files)
 
 
-def open_source(given: str, embeddings: bool = False) -> Source:
-    """The model that a user names. Raises RunError where there is none, or it cannot be trusted."""
+def open_source(given: str, embeddings: bool = False, layout: Mapping[str, str] | None = None) -> Source:
+    """The model that a user names. Raises RunError where there is none, or it cannot be trusted.
+
+    Args:
+      given: a path, or a name on the hub.
+      embeddings: whether embeddings and output heads are analysed too.
+      layout: axes of tensors that cannot be told, by patterns of names; see `families.sort_tensors`.
+    """
     path = Path(given)
     name = None
     if not path.exists():
         name, path = given, _from_hub(given)
     path = path.resolve() if path.name in ("", ".", "..") else path
     if params := _orbax_params(path):
-        return Source(given, _orbax_name(params), params, "orbax", open_weights(params))
-    return Source(given, name or _name(path), path, "safetensors", open_weights(path, embeddings))
+        weights = open_weights(params, embeddings, layout)
+        return Source(given, _orbax_name(params), params, "orbax", weights)
+    weights = open_weights(path, embeddings, layout)
+    packed = bool(weights.files) and all(file.suffix == SUFFIX for file in weights.files)
+    return Source(given, name or _name(path), path, "msgpack" if packed else "safetensors", weights)
 
 
 def with_unique_names(sources: Sequence[Source]) -> list[Source]:
@@ -134,26 +147,26 @@ def _name(path: Path) -> str:
 
 
 def _orbax_params(path: Path) -> Path | None:
-    """The parameters' folder of what may be a checkpoint of ours; None where it is none.
+    """The item that holds the parameters of what may be an Orbax checkpoint; None where it is none.
 
-    Raises RunError where there are several to choose from, or where a file differs from its digest.
+    Of a folder of steps the newest is taken. Raises RunError where there are several to choose from, or where a
+    file differs from its digest.
     """
-    if (path / "_METADATA").is_file():
-        params = path
-    elif (path / "params" / "_METADATA").is_file():
-        params = path / "params"
-    else:
+    params = _item(path)
+    if params is None:
         folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-        steps = sorted(
-            (int(step.name), step) for step in folder.glob("*") if step.name.isdecimal() and step.is_dir()
-        )
         if runs := sorted(run.name for run in (path / "runs").glob("*") if (run / "checkpoints").is_dir()):
             raise RunError(
                 f"{path}: a study of {len(runs)} runs ({some(runs, 8)}); name one, as {path}/runs/{runs[0]}"
             )
-        if not steps or not (steps[-1][1] / "params" / "_METADATA").is_file():
+        steps = sorted(
+            (int(match[1]), step)
+            for step in folder.glob("*")
+            if (match := _STEP.fullmatch(step.name)) and step.is_dir()
+        )
+        params = next((item for _, step in reversed(steps) if (item := _item(step)) is not None), None)
+        if params is None:
             return None
-        params = steps[-1][1] / "params"
     if (params.parent / "digests.json").is_file():
         from bench_shadows.training.checkpoints.checkpoints import find_fault
 
@@ -162,13 +175,26 @@ def _orbax_params(path: Path) -> Path | None:
     return params
 
 
+def _item(path: Path) -> Path | None:
+    """A folder of Orbax's itself, or the one in a step's folder that holds parameters."""
+    if (path / "_METADATA").is_file():
+        return path
+    found = sorted(folder.name for folder in path.glob("*") if (folder / "_METADATA").is_file())
+    known = [name for name in _ITEMS if name in found]
+    if len(found) > 1 and not known:
+        raise RunError(
+            f"{path}: a checkpoint of {len(found)} items ({some(found, 8)}); name one, as {path}/{found[0]}"
+        )
+    return path / (known or found)[0] if found else None
+
+
 def _orbax_name(params: Path) -> str:
     """`A-seed0 step 180` for a checkpoint of a run; else the names of its folders."""
     step, above = params.absolute().parent, params.absolute().parent.parent
-    if params.name == "params" and step.name.isdecimal():
+    if params.name in _ITEMS and (match := _STEP.fullmatch(step.name)):
         run = above.parent.name if above.name == "checkpoints" else above.name
-        return f"{run} step {step.name}"
-    return params.absolute().name if params.name != "params" else step.name
+        return f"{run} step {match[1]}"
+    return params.absolute().name if params.name not in _ITEMS else step.name
 
 
 # The hub ------------------------------------------------------------------------------------------------------

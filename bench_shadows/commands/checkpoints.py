@@ -19,6 +19,7 @@ def _audit(call: Call) -> None:
         baseline_of=options.baseline_of,
         scores=options.scores,
         embeddings=options.embeddings,
+        layout=dict(options.layout),
         command=call.words,
     )
     print(json.dumps(found, indent=1) if options.json else "\n".join(summary(options.out)))
@@ -52,8 +53,24 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
         "--scores", type=Path, help="benchmark scores (CSV or YAML: benchmark, group, model, score)"
     )
     parser.add_argument("--embeddings", action="store_true", help="analyse embeddings and output heads, too")
+    parser.add_argument(
+        "--layout",
+        action="append",
+        default=[],
+        type=_axes,
+        metavar="NAMES=AXES",
+        help="what the axes of tensors are, where it cannot be told: 'blocks.*=Lio' (L layers, E experts, "
+        "i inputs, o outputs), or L*, ?L* for layers on the first or second axis",
+    )
     parser.add_argument("--out", type=Path, default=Path("results/audit"), help="default: results/audit")
     parser.add_argument("--json", action="store_true", help="print audit.json")
+
+
+def _axes(text: str) -> tuple[str, str]:
+    names, equals, axes = text.rpartition("=")
+    if not (names and equals):
+        raise argparse.ArgumentTypeError(f"{text}: not NAMES=AXES")
+    return names, axes
 
 
 def _pair(text: str) -> tuple[str, str]:

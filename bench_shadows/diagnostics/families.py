@@ -61,7 +61,7 @@ def sort_tensors(
       strict: whether a stack with two readings is refused, or left out and said.
 
     Raises:
-      RunError: for a layout that fits no tensor, and for a tree with two readings where `strict`.
+      RunError: for axes that no tensor of that name can have, and for a tree with two readings where `strict`.
     """
     config = config or {}
     plain, wrapper = stripped(tensors)
@@ -73,6 +73,9 @@ def sort_tensors(
     wrapper = " and ".join(word for word in (wrapper, shorter) if word) or None
     known = list(_known(family, plain, tensors, reasons, said) if family else ())
     notices: list[str] = []
+    used = set(said.values())
+    if unused := [f"{pattern}={axes}" for pattern, axes in (layout or {}).items() if axes not in used]:
+        notices.append(f"the layout {some(unused)} fits no matrix or stack")
     if wrapper:
         notices.append(f"names are read without {wrapper} in them")
     try:
@@ -125,17 +128,16 @@ def _layouts(plain: Mapping[str, str], tensors: Mapping[str, Shaped], layout: Ma
         names = [
             name
             for name in tensors
-            if len(tensors[name].shape) >= 2 and any(fnmatch.fnmatchcase(n, pattern) for n in (name, plain[name]))
+            if len(tensors[name].shape) >= (3 if axes in WHOLE_AXIS else 2)
+            and any(fnmatch.fnmatchcase(n, pattern) for n in (name, plain[name]))
         ]
-        if not names:
-            raise RunError(f"layout {pattern}={axes}: no matrix or stack has such a name")
         if axes and axes not in WHOLE_AXIS:
             if not set(axes) <= LETTERS or not {"i", "o"} <= set(axes) or any(axes.count(x) > 1 for x in "LES"):
                 raise RunError(
                     f"layout {pattern}={axes}: a letter for each axis: i inputs, o outputs, L layers, E experts, "
                     "S parts, as in Lio; or L*, ?L* for the axis of layers alone"
                 )
-            if not any(len(tensors[name].shape) == len(axes) for name in names):
+            if names and not any(len(tensors[name].shape) == len(axes) for name in names):
                 shape = tuple(tensors[names[0]].shape)
                 raise RunError(f"layout {pattern}={axes}: {len(axes)} axes, but {names[0]} is {shape}")
             names = [name for name in names if len(tensors[name].shape) == len(axes)]

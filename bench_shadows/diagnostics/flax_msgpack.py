@@ -48,6 +48,15 @@ class Stored:
         return flat.reshape(self.shape)
 
 
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a user means: the one named, or `flax_model*.msgpack` of a folder without safetensors."""
+    if path.is_file():
+        return (path,) if path.suffix == SUFFIX else ()
+    if any(path.glob("*.safetensors")):
+        return ()
+    return tuple(sorted(path.glob(f"flax_model*{SUFFIX}")))
+
+
 def read_leaves(path: Path) -> dict[str, Stored]:
     """Every array of a file by its path joined with dots; raises RunError for a file that is not whole."""
     with open(path, "rb") as file:

@@ -42,7 +42,7 @@ _EMBEDDING = re.compile(
 )
 _HEAD = re.compile(
     r"(^|\.)(lm_head|embed_out|score|classifier|cls|vocab_projector|logits_dense|generator_lm_head)(\.|$)"
-    r"|(^|_model\.|^model\.)output\.(weight|kernel)$|^(model\.)?transformer\.ff_out\.weight$"
+    r"|(^|_model\.|^model\.)output\.(weight|kernel)$|(^|\.)head\.(weight|kernel)$|^(model\.)?transformer\.ff_out\.weight$"
 )
 _NORM = re.compile(
     r"(^|[._])norm|norm($|[._\d])|layernorm|(^|\.)ln_\w+\.|(^|\.)LayerNorm_?\d*(\.|$)", re.IGNORECASE

@@ -17,7 +17,7 @@ from etils import epath
 
 from bench_shadows.diagnostics import families, flax_msgpack, safetensors, trees
 from bench_shadows.diagnostics.layouts import View
-from bench_shadows.diagnostics.names import Shaped
+from bench_shadows.diagnostics.names import Shaped, no_two_alike
 from bench_shadows.diagnostics.places import Place
 from bench_shadows.errors import RunError
 
@@ -154,7 +154,7 @@ def open_weights(
         raise RunError(f"{path}: no such checkpoint; name an Orbax `params` folder or .safetensors files")
     if path.is_dir() and (path / "_METADATA").is_file():
         return open_orbax(path, embeddings, layout)
-    if path.is_file() and path.suffix == flax_msgpack.SUFFIX:
+    if flax_msgpack.files_of(path):
         return open_msgpack(path, embeddings, layout)
     return open_safetensors(path, embeddings, layout)
 
@@ -218,15 +218,18 @@ def open_tree(
 
 
 def open_msgpack(path: Path | str, embeddings: bool = False, layout: Mapping[str, str] | None = None) -> Weights:
-    """A file of `flax.serialization.to_bytes`: its structure now, values memory-mapped when they are read."""
-    leaves = flax_msgpack.read_leaves(Path(path))
+    """Files of `flax.serialization.to_bytes`: their structure now, values memory-mapped when they are read."""
+    files = flax_msgpack.files_of(Path(path))
+    found = [pair for file in files for pair in flax_msgpack.read_leaves(file).items()]
+    no_two_alike((name for name, _ in found), str(path))
+    leaves = dict(found)
     _, others = trees.parameters(leaves)
-    config = safetensors.read_config(Path(path).parent)
+    config = safetensors.read_config(files[0].parent)
 
     def load(names: list[str]) -> dict[str, Any]:
         return {name: leaves[name].map() for name in names}
 
-    return _collect(str(path), leaves, load, config, embeddings, (Path(path),), (), layout, others, strict=True)
+    return _collect(str(path), leaves, load, config, embeddings, files, (), layout, others, strict=True)
 
 
 def open_safetensors(
