@@ -41,7 +41,7 @@ _EMBEDDING = re.compile(
     re.IGNORECASE,
 )
 _HEAD = re.compile(
-    r"(^|\.)(lm_head|embed_out|score|classifier|cls|vocab_projector|logits_dense|generator_lm_head)(\.|$)"
+    r"(^|\.)(lm_head|embed_out|score|classifier|cls|vocab_projector|logits_dense|generator_lm_head|contact_head)(\.|$)"
     r"|(^|_model\.|^model\.)output\.(weight|kernel)$|(^|\.)head\.(weight|kernel)$|^(model\.)?transformer\.ff_out\.weight$"
 )
 _NORM = re.compile(
@@ -54,6 +54,7 @@ _SCALE = re.compile(
 _PATCH = re.compile(r"patch_embed|patch_conv", re.IGNORECASE)
 _BIAS = re.compile(r"(^|[._])bias(es)?$|_attention_bias|_proj_bias$", re.IGNORECASE)
 _CONVOLUTION = re.compile(r"conv(?!ert)", re.IGNORECASE)
+_DECAYS = re.compile(r"(^|\.)A_log$")  # of state-space models: a number for each channel and state
 _ADAPTER = re.compile(r"(^|\.)lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.|$)|(^|\.)lora_[ab](\.|$)")
 _OPTIMIZER = re.compile(
     r"(^|\.)(opt_states?|optimizer|optimizer_states?|optim|opt|param_states|exp_avg|exp_avg_sq|max_exp_avg_sq|"
@@ -133,6 +134,8 @@ def reason_left_out(name: str, leaf: Shaped, embeddings: bool) -> str | None:
         return "bias"
     if _ADAPTER.search(name):
         return "factor of an adapter (LoRA)"
+    if _DECAYS.search(name):
+        return "decays of a state-space model"
     if not floating(leaf):
         kind = str(leaf.dtype)
         packed = dimensions >= 2 and kind not in ("bool", "int64")
