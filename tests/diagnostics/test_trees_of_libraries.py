@@ -12,7 +12,7 @@ import pytest
 import zoo
 from flax import linen, nnx, serialization
 from flax.training.train_state import TrainState
-from test_zoo import nested, read
+from test_zoo import read
 
 from bench_shadows.audit.sources import open_source
 from bench_shadows.diagnostics import analyse
@@ -173,7 +173,7 @@ TREES = ("MaxText", "MaxText, not scanned", "levanter", "Gemma, scanned", "big_v
 def test_the_monitors_alphas_are_those_of_the_matrices_taken_out_by_hand(name: str) -> None:
     layout = zoo.LAYOUTS[name]
     model = zoo.matrices(layout.kv_heads, layout.gated)
-    tree = jax.tree.map(jnp.asarray, nested(layout.write(model)))
+    tree = jax.tree.map(jnp.asarray, zoo.nested(layout.write(model)))
     with Monitor(every=1, matrices=99) as watching:
         watching(1, tree)
     rows = {(row["module"], row["layer"]): row for row in watching.history[0].matrices}
@@ -204,8 +204,8 @@ def test_a_collapse_of_the_value_projection_is_found_under_its_own_name(
     model = zoo.matrices(layout.kv_heads, layout.gated)
     after = collapsed(model, "self_attn.v_proj", range(4, 6))
     with Monitor(every=1, matrices=99) as watching:
-        watching(1, nested(layout.write(model)))
-        watching(2, nested(layout.write(after)))
+        watching(1, zoo.nested(layout.write(model)))
+        watching(2, zoo.nested(layout.write(after)))
     first, second = watching.history
     assert not first.warnings
     assert [finding.signature for finding in second.warnings] == ["support collapse"]

@@ -1,7 +1,6 @@
 """One model, written as many libraries write it, is read as the same matrices: every one, and nothing else."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,18 +10,6 @@ from checkpoint_files import save_model
 from bench_shadows.diagnostics.weights import Weights, open_tree, open_weights
 
 ALIKE = {"embedding", "output head", "norm", "bias"}
-
-
-def nested(tensors: zoo.Tensors) -> dict[str, Any]:
-    """A tree of dicts from dotted names."""
-    tree: dict[str, Any] = {}
-    for name, tensor in tensors.items():
-        *above, last = name.split(".")
-        node = tree
-        for part in above:
-            node = node.setdefault(part, {})
-        node[last] = tensor
-    return tree
 
 
 def read(opened: Weights) -> dict[tuple[str, str, int | None], np.ndarray]:
@@ -58,7 +45,7 @@ def test_every_layout_gives_the_same_matrices(name: str, tmp_path: Path) -> None
     if layout.config:
         opened = open_weights(save_model(tmp_path, written, layout.config, shards=2))
     else:
-        opened = open_tree(nested(written))
+        opened = open_tree(zoo.nested(written))
     check(opened, layout, model)
 
 
@@ -66,7 +53,7 @@ def test_every_layout_gives_the_same_matrices(name: str, tmp_path: Path) -> None
 def test_trees_are_read_from_a_training_state_too(name: str) -> None:
     layout = zoo.LAYOUTS[name]
     model = zoo.matrices(layout.kv_heads, layout.gated)
-    tree = nested(layout.write(model))
+    tree = zoo.nested(layout.write(model))
     params = tree.get("params", tree.get("target", tree))
     moments = {"0": {"count": np.int32(3), "mu": params, "nu": params}}
     state = {"step": np.int32(3), "params": params, "opt_state": moments, "ema_params": params}

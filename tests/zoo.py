@@ -49,6 +49,18 @@ class Layout:
     component: str = "decoder"
 
 
+def nested(tensors: Tensors) -> dict[str, Any]:
+    """A tree of dicts from dotted names."""
+    tree: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        *above, last = name.split(".")
+        node = tree
+        for part in above:
+            node = node.setdefault(part, {})
+        node[last] = tensor
+    return tree
+
+
 def _layers(
     names: dict[str, str],
     fused: Callable[[Matrices, int], Tensors] | None = None,
