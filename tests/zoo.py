@@ -216,6 +216,20 @@ def levanter(model: Matrices) -> Tensors:
     }
 
 
+def levanter_inputs_first(model: Matrices) -> Tensors:
+    """haliax's own default: inputs first."""
+
+    def turned(name: str, tensor: np.ndarray) -> np.ndarray:
+        if not name.startswith("transformer.layers"):
+            return tensor
+        outputs = 1 if name.endswith(("o_proj.weight", "down_proj.weight")) else tensor.ndim - 2
+        return np.moveaxis(tensor, range(1, 1 + outputs), range(tensor.ndim - outputs, tensor.ndim))
+
+    return {
+        name: tensor if "norm" in name else turned(name, tensor).copy() for name, tensor in levanter(model).items()
+    }
+
+
 def big_vision(model: Matrices, scanned: bool = False) -> Tensors:
     """A ViT: Linen's attention and numbered modules, its blocks numbered or scanned."""
     names = {
@@ -383,6 +397,7 @@ LAYOUTS: dict[str, Layout] = {
     "MaxText, not scanned": Layout("MaxText", lambda model: maxtext(model, None)),
     "T5X": Layout("MaxText", _layers(T5X, transposed=True)),
     "levanter": Layout("levanter (haliax)", levanter),
+    "levanter, inputs first": Layout("levanter (haliax)", levanter_inputs_first),
     "EasyLM": Layout("EasyLM", _layers(EASYLM, transposed=True)),
     "big_vision": Layout("big_vision", big_vision, {}, 4, False, "vision"),
     "big_vision, scanned": Layout("big_vision", lambda model: big_vision(model, True), {}, 4, False, "vision"),

@@ -148,7 +148,7 @@ def fused_cuts(kind: str, count: int, outputs: int, inputs: int, sizes: Sizes) -
     """How a fused side is cut; None where the sizes do not give exactly that side.
 
     Args:
-      kind: of families.toml: `rows`, `heads`, `thirds`, `halves`, `alternating`, `gates`, `codegen`.
+      kind: of the families' tables: `rows`, `heads`, `thirds`, `halves`, `alternating`, `gates`, `codegen`.
       count: how many matrices are fused.
       outputs, inputs: the side that is cut, and the other one.
       sizes: the config's.

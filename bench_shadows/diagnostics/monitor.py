@@ -40,7 +40,7 @@ from bench_shadows.diagnostics.change import changes
 from bench_shadows.diagnostics.layouts import View
 from bench_shadows.diagnostics.safetensors import some
 from bench_shadows.diagnostics.signatures import Finding, Row, find
-from bench_shadows.diagnostics.weights import Stack, Weights, open_tree
+from bench_shadows.diagnostics.weights import Stack, TreeOpener, Weights
 from bench_shadows.progress import say
 
 SPECTRAL = ("alpha", "sigma", "ks_distance", "x_min_over_mean", "spikes", "effective_rank", "stable_rank")
@@ -121,7 +121,7 @@ class Monitor:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="monitor")
         self._pending: list[tuple[int, Future[list[Row]]]] = []
         self._turn: int | None = None
-        self._layout, self._introduced = layout, False
+        self._open, self._introduced = TreeOpener(layout), False
         self._kept: dict[Stack, Copy] = {}
 
     def __call__(self, step: int, params: Any) -> None:
@@ -142,7 +142,7 @@ class Monitor:
         self._deliver(wait=True)
 
     def _look(self, step: int, turn: int, params: Any) -> None:
-        opened = open_tree(params, layout=self._layout)
+        opened = self._open(params)
         if not self._introduced and jax.process_index() == 0:
             say(f"monitor: {introduction(opened)}")
         self._introduced = True

@@ -217,6 +217,27 @@ def open_tree(
     return _collect(name, leaves, load, None, embeddings, (), (), layout, others, strict=True)
 
 
+class TreeOpener:
+    """Opens live trees of one structure again and again: what their matrices are is found once.
+
+    It keeps no array of a tree that it opened.
+    """
+
+    def __init__(self, layout: Mapping[str, str] | None = None):
+        self._layout = layout
+        self._structure: tuple[Any, ...] | None = None
+        self._found: Weights | None = None
+
+    def __call__(self, tree: Any) -> Weights:
+        """As `open_tree`."""
+        leaves = trees.named_leaves(tree)
+        structure = tuple((name, tuple(leaf.shape), str(leaf.dtype)) for name, leaf in leaves.items())
+        if self._found is None or structure != self._structure:
+            opened = open_tree(tree, layout=self._layout)
+            self._structure, self._found = structure, replace(opened, tensors={}, _load=lambda names: {})
+        return replace(self._found, tensors=leaves, _load=lambda names: {key: leaves[key] for key in names})
+
+
 def open_msgpack(path: Path | str, embeddings: bool = False, layout: Mapping[str, str] | None = None) -> Weights:
     """Files of `flax.serialization.to_bytes`: their structure now, values memory-mapped when they are read."""
     files = flax_msgpack.files_of(Path(path))

@@ -120,7 +120,7 @@ def test_a_stop_between_two_looks_costs_the_changes_of_one(
 def test_looks_that_cannot_be_written_are_an_error_that_says_what_is_kept(tmp_path: Path) -> None:
     kernel = np.random.default_rng(0).normal(size=(2, 16, 16)).astype(np.float32)
     with Events(tmp_path, 0) as events, open_monitor(watched(2), tmp_path, 0, events) as monitor:
-        monitor(2, {"layers": {"up_proj": {"kernel": kernel}}})
+        monitor(2, {"layers": {"mlp": {"up_proj": {"kernel": kernel}}}})
         with files_no_larger_than(10), pytest.raises(RunError, match=r"monitor\.jsonl.*Checkpoints are kept"):
             monitor.flush()
 
