@@ -77,6 +77,8 @@ class DataConfig:
     of the text. Domains that are not named weigh 1."""
     tokenizer: str = field(ROWS, "bpe")
     """`bpe` trains one of `model.vocab_size` on the corpus; else a path to a tokenizer.json or .tiktoken file."""
+    end_of_text: str = field(ROWS, "")
+    """The token of that file that ends a document, `</s>`; empty: the first usual name that it has."""
     seq_len: int = field(ROWS | RUN, 4096)
     """Token ids in a row."""
     held_out_rows: int = field(ROWS, 256)

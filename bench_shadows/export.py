@@ -42,9 +42,9 @@ def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
         temporary.mkdir(parents=True)
         save_file(tensors, temporary / "model.safetensors", {"format": "pt"})
         tokenizer.save(temporary / "tokenizer.json")
-        ending = tokenizer.end_of_text_name
+        ending, start = tokenizer.end_of_text_name, tokenizer.start if tokenizer.before else None
         files = {
-            "config.json": (llava_config if sees else llama_config)(config, tokenizer.end_of_text, dtype),
+            "config.json": (llava_config if sees else llama_config)(config, tokenizer.end_of_text, dtype, start),
             "generation_config.json": {
                 "eos_token_id": tokenizer.end_of_text,
                 "pad_token_id": tokenizer.end_of_text,
@@ -54,6 +54,7 @@ def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "eos_token": ending,
                 "pad_token": ending,
+                **({"bos_token": tokenizer.start_name} if tokenizer.before else {}),
                 "model_max_length": config.data.seq_len,
             },
             **(_processors(config) if sees else {}),
@@ -65,8 +66,13 @@ def export(checkpoint: Path, out: Path, dtype: Dtype = "float32") -> Path:
     return out
 
 
-def llama_config(config: Config, end_of_text: int, dtype: Dtype = "float32") -> dict[str, Any]:
-    """config.json of transformers' LlamaForCausalLM for our decoder; its RoPE and SwiGLU are ours."""
+def llama_config(
+    config: Config, end_of_text: int, dtype: Dtype = "float32", start: int | None = None
+) -> dict[str, Any]:
+    """config.json of transformers' LlamaForCausalLM for our decoder; its RoPE and SwiGLU are ours.
+
+    `start` is the id that the tokenizer puts before a text; None: it puts none.
+    """
     model = config.model
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -86,15 +92,17 @@ def llama_config(config: Config, end_of_text: int, dtype: Dtype = "float32") -> 
         "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_theta},
         "max_position_embeddings": config.data.seq_len,
         "tie_word_embeddings": model.tie_embeddings,
-        "bos_token_id": None,
+        "bos_token_id": start,
         "eos_token_id": end_of_text,
         "dtype": dtype,
     }
 
 
-def llava_config(config: Config, end_of_text: int, dtype: Dtype = "float32") -> dict[str, Any]:
+def llava_config(
+    config: Config, end_of_text: int, dtype: Dtype = "float32", start: int | None = None
+) -> dict[str, Any]:
     """config.json of transformers' LlavaForConditionalGeneration with a SigLIP tower for our network."""
-    vision, text = config.vision, llama_config(config, end_of_text, dtype)
+    vision, text = config.vision, llama_config(config, end_of_text, dtype, start)
     return {
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": "llava",

@@ -91,6 +91,8 @@ def _data(config: Config) -> Iterator[str]:
         yield f"config.data.teacher.base_url: expected http:// or https://, got {base_url!r}"
     elif "@" in base_url.split("/")[2]:
         yield "config.data.teacher.base_url: a name or a key in it would be written to the run; set OPENAI_API_KEY"
+    if config.data.tokenizer == "bpe" and (name := config.data.end_of_text):
+        yield f"config.data.end_of_text={name}: `bpe` trains a tokenizer with its own; leave it empty"
     if config.data.tokenizer == "bpe" and config.model.vocab_size < 260:
         yield (
             "config.model.vocab_size: a byte-level BPE needs at least 260 (256 bytes and special tokens), "

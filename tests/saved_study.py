@@ -30,17 +30,22 @@ def with_model(config: Config = CONFIG, **fields: object) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **fields))  # type: ignore[arg-type]
 
 
-def write_study(folder: Path, config: Config = CONFIG, scale: float = 1.0) -> Path:
+def write_study(folder: Path, config: Config = CONFIG, scale: float = 1.0, tokenizer_json: str = "") -> Path:
     """Initial weights, `scale` times as large, as steps 3 and 5 of run A-seed0, whose folder is returned.
 
-    Larger ones make a network with likes and dislikes. In a study of prompts the run is baseline-seed0.
+    Larger ones make a network with likes and dislikes. In a study of prompts the run is baseline-seed0. The
+    tokenizer is trained unless a file is given.
     """
     write_json(folder / "config.json", to_dict(config))
-    draw = random.Random(0)
-    words = ["".join(draw.choices("abcdefghij", k=5)) for _ in range(300)]
-    special = SPECIAL_TOKENS if config.kind.name == "prompts" else (END,)
-    tokenizer = train_bpe([TEXT * 20, " ".join(words)], config.model.vocab_size, special_tokens=special)
-    tokenizer.save(folder / "data" / "tokenizer.json")
+    if tokenizer_json:
+        (folder / "data").mkdir()
+        (folder / "data" / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
+    else:
+        draw = random.Random(0)
+        words = ["".join(draw.choices("abcdefghij", k=5)) for _ in range(300)]
+        special = SPECIAL_TOKENS if config.kind.name == "prompts" else (END,)
+        tokenizer = train_bpe([TEXT * 20, " ".join(words)], config.model.vocab_size, special_tokens=special)
+        tokenizer.save(folder / "data" / "tokenizer.json")
     run = folder / "runs" / f"{config.kind.conditions[0]}-seed0"
     with Checkpoints(run / "checkpoints", {}, (3, 5)) as checkpoints:
         checkpoints.resume_step()

@@ -25,12 +25,13 @@ from bench_shadows.data.rows.sampled_corpus import (
     Drawn,
     Wanted,
     bytes_per_token,
+    check_unknown,
     draw_corpus,
     first_half,
     run_tokenizer,
 )
 from bench_shadows.data.rows.segments import DOCUMENTS, Filled, Filling, Packing, pack
-from bench_shadows.data.rows.tokenizer import load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_run_tokenizer
 from bench_shadows.data.statistics import statistics
 from bench_shadows.data.statistics.text_statistics import document_statistics
 from bench_shadows.errors import DataError
@@ -116,6 +117,9 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
 
     sets = {"first": first, "second": second, "rewritten": first, "held_out": held_out}
     _check_text(config, drawn, sets)
+    unknown = first.unknown + second.unknown + held_out.unknown
+    tokens = sum(filled.token_count(name) for name, filled in sets.items())
+    check_unknown(wanted.data.tokenizer, unknown.total(), tokens)
     _pack(wanted.data, folder, sets, tokenizer.end_of_text, engine)
     _write_documents(folder / "documents.parquet", [held_out, first, second])
     made = {name: row_store.RowSet(folder / "rows" / name).description for name in SETS}
@@ -129,6 +133,7 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
         ),
         "rows": {name: {key: value for key, value in made[name].items() if key != "sha256"} for name in SETS},
         "rewriting": first.rewriting(),
+        "unknown_tokens": dict(sorted(unknown.items())),
     }
     write_json(folder / "documents.json", description)
 
@@ -204,7 +209,7 @@ def _statistics(config: Config, folder: Path) -> None:
     if path.exists() and (folder / "token_counts.npy").exists() and plans.keys() == _described_runs(path):
         return
     store = row_store.RowStore.open(folder / "rows")
-    tokenizer = load_tokenizer(folder / "tokenizer.json", config.model.vocab_size)
+    tokenizer = load_run_tokenizer(config, folder)
     coverage = load_plan(plan_path(folder, "A", config.conditions.seeds[0]))
     say(f"statistics: what {len(plans)} plans show")
     counts = statistics.count_tokens(store, coverage, config.model.vocab_size)

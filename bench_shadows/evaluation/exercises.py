@@ -30,7 +30,7 @@ class Question(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A question as token ids, behind an end of text, as at the beginning of a document."""
+    """A question as token ids, as at the beginning of a document."""
 
     prompt: np.ndarray
     answer: np.ndarray
@@ -65,10 +65,9 @@ def make_questions(config: EvaluationConfig, documents: int, seed: int) -> list[
 
 def encode(questions: Sequence[Question], tokenizer: Tokenizer) -> list[Encoded]:
     """Token ids of prompts and answers, encoded apart."""
-    end = np.array([tokenizer.end_of_text], np.uint32)
-    prompts = tokenizer.encode_batch([question.exercise.prompt for question in questions])
-    answers = tokenizer.encode_batch([f" {question.exercise.answer}" for question in questions])
-    return [Encoded(np.concatenate([end, p]), a) for p, a in zip(prompts, answers, strict=True)]
+    prompts = tokenizer.encode_alone([question.exercise.prompt for question in questions])
+    answers = tokenizer.encode_behind([f" {question.exercise.answer}" for question in questions])
+    return [Encoded(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def is_right(exercise: Exercise, reply: str) -> bool:

@@ -60,8 +60,13 @@ class Checkpoint(TemplateLM):
 
     @property
     def eot_token_id(self) -> int:
-        """Ends a text, and stands before one that has no context."""
+        """Ends a text."""
         return self._tokenizer.end_of_text
+
+    @property
+    def prefix_token_id(self) -> int:
+        """Stands before a text that has no context: what a document begins with, or behind."""
+        return self._tokenizer.start
 
     @property
     def tokenizer_name(self) -> str:
@@ -69,8 +74,9 @@ class Checkpoint(TemplateLM):
         return "bench_shadows"
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Token ids of a text, nothing added."""
-        return self._tokenizer.encode_batch([string])[0].tolist()
+        """Token ids of a text, behind what the tokenizer's file puts there, unless told not to."""
+        own = self._tokenizer.encode_batch([string])[0].tolist()
+        return own if add_special_tokens is False else [*self._tokenizer.before, *own]
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation in nats, and whether greedy decoding says it."""
@@ -138,7 +144,8 @@ class Checkpoint(TemplateLM):
     def _continue(self, contexts: Sequence[str], wanted: dict[str, Any], progress: Progress) -> list[str]:
         """The texts behind contexts that are continued in the same way."""
         until, max_new, sampling = self._manner(wanted)
-        own = [ids.tolist()[max_new - self.max_length :] for ids in self._tokenizer.encode_batch(contexts)]
+        encoded = ([*self._tokenizer.before, *ids.tolist()] for ids in self._tokenizer.encode_batch(contexts))
+        own = [ids[max_new - self.max_length :] for ids in encoded]
         prompts = [ids or [self.prefix_token_id] for ids in own]
         keys = [hash_json(["generation", prompt, until, max_new]) for prompt in prompts]
         # What is drawn at random is drawn anew: equal requests want different answers.

@@ -99,18 +99,17 @@ def likelihood_rows(
     losses_NxT: np.ndarray,
     rows_NxT: np.ndarray,
     domains_N: np.ndarray,
-    token_bytes_V: np.ndarray,
+    bytes_NxT: np.ndarray,
     deciles_V: np.ndarray,
-    end_of_text: int,
 ) -> Iterator[Row]:
     """Rows (suite, task, metric, value, count) of evaluation.parquet from the losses of one checkpoint.
 
-    `losses_NxT` [N, T - 1] belong to the tokens `rows_NxT[:, 1:]`. The end-of-text token is left out: it stands
-    for no byte of text. bits_per_byte = sum of losses / ln 2 / bytes of the same tokens; `count` is tokens.
+    `losses_NxT` [N, T - 1] belong to the tokens `rows_NxT[:, 1:]`, which stand for `bytes_NxT[:, 1:]` bytes
+    (`Tokenizer.bytes_of`). Tokens that stand for no byte of text, such as the end of text, are left out of
+    everything. bits_per_byte = sum of losses / ln 2 / bytes of the same tokens; `count` is tokens.
     """
-    targets = rows_NxT[:, 1:]
-    text = targets != end_of_text
-    weights, lengths = text.astype(np.float64), token_bytes_V[targets] * text
+    targets, lengths = rows_NxT[:, 1:], bytes_NxT[:, 1:]
+    weights = (lengths > 0).astype(np.float64)
     losses = losses_NxT.astype(np.float64) * weights
 
     for domain in ["all", *sorted(set(domains_N.tolist()))]:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from bench_shadows.config import Config, determined
 from bench_shadows.data.rows.row_store import RowSet
-from bench_shadows.data.rows.tokenizer import load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_run_tokenizer
 from bench_shadows.data.samples.images import RowImages
 from bench_shadows.data.samples.scoring import score
 from bench_shadows.data.special_tokens import END_ID
@@ -66,7 +66,7 @@ class PromptSuites:
 
     def __init__(self, config: Config, folder: Path):
         self.config, data = config, folder / "data"
-        self.tokenizer = load_tokenizer(data / "tokenizer.json", config.model.vocab_size)
+        self.tokenizer = load_run_tokenizer(config, data)
         self._held_out = read_held_out(config, data)
         self._losses, self._generate = build_losses(config), build_generate(config.model, config.vision)
         training = count_answers(

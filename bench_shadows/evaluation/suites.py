@@ -18,7 +18,7 @@ from bench_shadows.data.corpus.builtin.builtin import exercise_documents
 from bench_shadows.data.corpus.builtin.exercises import Exercise
 from bench_shadows.data.corpus.document import FIELDS, Document
 from bench_shadows.data.rows.row_store import RowSet
-from bench_shadows.data.rows.tokenizer import load_tokenizer
+from bench_shadows.data.rows.tokenizer import load_run_tokenizer
 from bench_shadows.data.statistics.statistics import frequency_deciles
 from bench_shadows.declared import Determines
 from bench_shadows.evaluation.canonical import FORMS, Passage, canonical_rows, make_passages
@@ -48,7 +48,7 @@ class Suites:
 
     def __init__(self, config: Config, folder: Path):
         self.config, self.data = config, folder / "data"
-        self.tokenizer = load_tokenizer(self.data / "tokenizer.json", config.model.vocab_size)
+        self.tokenizer = load_run_tokenizer(config, self.data)
         self.losses = build_losses(config)
         self._suites = [self._likelihood(), self._rare_words(), self._canonical(), self._exercises()]
 
@@ -68,9 +68,9 @@ class Suites:
         rows_NxT = held_out.read(np.concatenate(list(domains.values())))
         domains_N = np.repeat(list(domains), [len(indices) for indices in domains.values()])
         deciles_V = frequency_deciles(np.load(self.data / "token_counts.npy"))
-        lengths_V, end = self.tokenizer.token_bytes, self.tokenizer.end_of_text
+        bytes_NxT = self.tokenizer.bytes_of(rows_NxT)
         return lambda params: likelihood_rows(
-            self.losses(params, rows_NxT), rows_NxT, domains_N, lengths_V, deciles_V, end
+            self.losses(params, rows_NxT), rows_NxT, domains_N, bytes_NxT, deciles_V
         )
 
     def _rare_words(self) -> Suite:
@@ -96,13 +96,16 @@ class Suites:
     def _canonical(self) -> Suite:
         passages = [Passage(**entry) for entry in self._made("canonical", self._make_passages)]
         sequences = {form: self._sequences([getattr(one, form) for one in passages]) for form in FORMS}
-        lengths_V, end = self.tokenizer.token_bytes, self.tokenizer.end_of_text
-        sizes = {form: sum(int(lengths_V[one[1:]].sum()) for one in found) for form, found in sequences.items()}
+        every = [*itertools.chain(*sequences.values())]
+        lengths = [self.tokenizer.bytes_of(one)[1:] for one in every]
+        sizes = [int(one.sum()) for one in lengths]
 
         def rows(params: Mapping[str, Any]) -> Iterator[Row]:
-            found = sequence_losses(self.losses, params, [*itertools.chain(*sequences.values())], end)
-            halves = found[: len(passages)], found[len(passages) :]
-            return canonical_rows(dict(zip(FORMS, halves, strict=True)), sizes)
+            found = sequence_losses(self.losses, params, every, self.tokenizer.end_of_text)
+            of_text = [losses[own > 0] for losses, own in zip(found, lengths, strict=True)]
+            count = len(passages)
+            bytes_ = {form: sum(some) for form, some in zip(FORMS, (sizes[:count], sizes[count:]), strict=True)}
+            return canonical_rows(dict(zip(FORMS, (of_text[:count], of_text[count:]), strict=True)), bytes_)
 
         return rows
 
@@ -151,11 +154,8 @@ class Suites:
         return [{"kind": one.kind, "exercise": one.exercise._asdict()} for one in questions]
 
     def _sequences(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Token ids behind an end of text, as at the beginning of a document, cut to the row's length."""
-        end = np.array([self.tokenizer.end_of_text], np.uint32)
-        return [
-            np.concatenate([end, ids])[: self.config.data.seq_len] for ids in self.tokenizer.encode_batch(texts)
-        ]
+        """Token ids as at the beginning of a document, cut to the row's length."""
+        return [ids[: self.config.data.seq_len] for ids in self.tokenizer.encode_alone(texts)]
 
     def _held_out(self) -> list[Document]:
         """The run's held-out documents; they stand first in documents.parquet."""

@@ -45,7 +45,7 @@ def test_a_model_of_one_nat_a_token_has_the_bits_per_byte_of_its_bytes() -> None
     losses = np.ones((2, 3))
     lengths = np.array([0, 1, 2, 4])  # bytes of tokens 0 (end of text) to 3
     deciles = np.array([10, 1, 5, 10])
-    table = likelihood_rows(losses, rows, np.array(["prose", "code"]), lengths, deciles, end_of_text=0)
+    table = likelihood_rows(losses, rows, np.array(["prose", "code"]), lengths[rows], deciles)
     values = {(row["task"], row["metric"]): (row["value"], row["count"]) for row in table}
     assert values["prose", "bits_per_byte"] == (pytest.approx(2 / math.log(2) / 6), 2)
     assert values["code", "bits_per_byte"] == (pytest.approx(3 / math.log(2) / 12), 3)
@@ -75,7 +75,7 @@ def test_loss_by_position_is_the_mean_over_the_text_tokens_of_its_range() -> Non
     rows = np.array([[1] * 20, [1] * 19 + [0]])
     losses = np.tile(np.arange(1.0, 20.0), (2, 1))  # a token with p tokens before it costs p nats
     ones, deciles = np.array([0, 1]), np.array([10, 1])
-    table = likelihood_rows(losses, rows, np.array(["prose", "prose"]), ones, deciles, end_of_text=0)
+    table = likelihood_rows(losses, rows, np.array(["prose", "prose"]), ones[rows], deciles)
     values = {row["task"]: (row["value"], row["count"]) for row in table if row["suite"] == "position"}
     assert values == {
         "1-7": (pytest.approx(4.0), 14),

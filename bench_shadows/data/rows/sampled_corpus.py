@@ -27,6 +27,8 @@ _CHARACTERS_PER_TOKEN = 2  # of a small vocabulary; where long documents are cut
 _SHORTEST_PART = 1000  # characters of a part of a cut document
 _ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole text will go ...
 _FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
+UNKNOWN_LIMIT = 0.01
+"""Share of a text's tokens that may be unknown ones (our choice): what they stood for is not learnt."""
 _REWRITING_SHORTENS = 1.25
 """How much more text than the first phase reads `first_half` gives: rewritten, it may be a fifth shorter."""
 
@@ -128,18 +130,21 @@ def run_tokenizer(wanted: Wanted, path: Path, drawn: Drawn) -> Tokenizer:
             texts = (document.text for document in drawn.documents(drawn.training))
             train_bpe(texts, wanted.vocab_size).save(path)
         else:
-            load_tokenizer(wanted.data.tokenizer, wanted.vocab_size).save(path)
-    return load_tokenizer(path, wanted.vocab_size)
+            load_tokenizer(wanted.data.tokenizer, wanted.vocab_size, wanted.data.end_of_text).save(path)
+    return load_tokenizer(path, wanted.vocab_size, wanted.data.end_of_text)
 
 
 def bytes_per_token(wanted: Wanted, drawn: Drawn, tokenizer: Tokenizer) -> float:
     """UTF-8 bytes of a token, from the first documents of the order.
 
-    Raises DataError, before anything is rewritten, where the text is too little by far.
+    Raises DataError, before anything is rewritten, where the text is too little by far, or the tokenizer does not
+    know it.
     """
     sample = drawn.training[:_ESTIMATE_DOCUMENTS]
     texts = [document.text for document in drawn.documents(sample)]
-    ratio = int(sample["bytes"].sum()) / max(1, sum(len(ids) + 1 for ids in tokenizer.encode_batch(texts)))
+    encoded = tokenizer.encode_documents(texts)
+    _check_fit(wanted.data.tokenizer, tokenizer, texts, encoded)
+    ratio = int(sample["bytes"].sum()) / max(1, sum(len(ids) + 1 for ids in encoded))
     have = int(drawn.training["bytes"].sum()) / max(ratio, 1e-9) / wanted.data.seq_len
     need = wanted.first_rows + wanted.second_rows
     if have < _FAR_TOO_LITTLE * need:
@@ -149,6 +154,38 @@ def bytes_per_token(wanted: Wanted, drawn: Drawn, tokenizer: Tokenizer) -> float
             "config.data.sources, or lower config.train.samples or config.data.seq_len"
         )
     return ratio
+
+
+def _check_fit(name: str, tokenizer: Tokenizer, texts: list[str], encoded: list[np.ndarray]) -> None:
+    """Whether some texts survive a tokenizer; what it changes in them is said."""
+    ids = np.concatenate([np.empty(0, np.uint32), *encoded])
+    if tokenizer.unknown is not None:
+        check_unknown(name, int((ids == tokenizer.unknown).sum()), len(ids))
+    pairs = zip(encoded, texts, strict=True)
+    changed = sum(tokenizer.decode(own) not in (text, f" {text}") for own, text in pairs)
+    if not changed:
+        return
+    size = sum(len(text.encode()) for text in texts)
+    kept = sum(int(tokenizer.bytes_of(own).sum()) for own in encoded) / max(1, size)
+    if tokenizer.drops and kept < 1 - UNKNOWN_LIMIT:
+        raise DataError(
+            f"config.data.tokenizer={name}: it leaves out characters that it has no token for, {1 - kept:.0%} of "
+            f"the first {len(texts):,} documents. Take one that was made for this text"
+        )
+    say(
+        f"tokenizer: {changed} of {len(texts)} documents do not come back from it as they were; bits per byte "
+        f"count the bytes of what comes back, {kept:.1%} of the text's"
+    )
+
+
+def check_unknown(name: str, unknown: int, tokens: int) -> None:
+    """Raises DataError where more than `UNKNOWN_LIMIT` of a text's tokens are unknown ones."""
+    if unknown > UNKNOWN_LIMIT * tokens:
+        raise DataError(
+            f"config.data.tokenizer={name}: {unknown / tokens:.0%} of {tokens:,} tokens are its "
+            f"unknown one, at most {UNKNOWN_LIMIT:.0%} may be. Take a tokenizer that was made for this text, or "
+            "`bpe`, which is trained on it"
+        )
 
 
 def first_half(wanted: Wanted, folder: Path) -> Iterator[Document]:

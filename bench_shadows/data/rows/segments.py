@@ -71,7 +71,9 @@ def order_of(drawn: Drawn, split: str) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _opened(wanted: Wanted, folder: Path) -> tuple[Drawn, Tokenizer]:
-    return open_drawn(folder), load_tokenizer(folder / "tokenizer.json", wanted.vocab_size)
+    return open_drawn(folder), load_tokenizer(
+        folder / "tokenizer.json", wanted.vocab_size, wanted.data.end_of_text
+    )
 
 
 def tokenise(segment: Segment, seen: Callable[[float], None]) -> None:
@@ -107,13 +109,13 @@ def tokenise(segment: Segment, seen: Callable[[float], None]) -> None:
 def _write_tokens(folder: Path, name: str, documents: Sequence[Document], tokenizer: Tokenizer) -> dict[str, Any]:
     """NAME-ids.npy (uint32) and NAME-lengths.npy (int64, of each document), domain after domain.
 
-    Returns {domains: {domain: [documents, tokens]}, mixture: see sampling.mixture}.
+    Returns {domains: {domain: [documents, tokens]}, unknown: tokens, mixture: see sampling.mixture}.
     """
     by_domain: dict[str, list[np.ndarray]] = {}
     for batch in _batches(documents):
-        for document, ids in zip(batch, tokenizer.encode_batch([one.text for one in batch]), strict=True):
+        for document, ids in zip(batch, tokenizer.encode_documents([one.text for one in batch]), strict=True):
             by_domain.setdefault(document.domain, []).append(ids)
-    ordered = dict(sorted(by_domain.items()))
+    ordered, unknown = dict(sorted(by_domain.items())), tokenizer.unknown
     every = [ids for of_domain in ordered.values() for ids in of_domain]
     np.save(folder / f"{name}-ids.npy", np.concatenate([np.empty(0, row_store.TOKEN), *every]), allow_pickle=False)
     np.save(folder / f"{name}-lengths.npy", np.array(list(map(len, every)), dtype=np.int64), allow_pickle=False)
@@ -122,6 +124,7 @@ def _write_tokens(folder: Path, name: str, documents: Sequence[Document], tokeni
     table = pa.table({**columns, "characters": [len(one.text) for one in documents]}, schema=schema)
     return {
         "domains": {domain: [len(made), sum(map(len, made))] for domain, made in ordered.items()},
+        "unknown": sum(int((ids == unknown).sum()) for ids in every) if unknown is not None else 0,
         "mixture": sampling.mixture(name, table),
     }
 
@@ -165,6 +168,8 @@ class Filled:
     segments: list[Segment] = dataclasses.field(default_factory=list)
     tokens: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
     """{set: {domain: tokens, the end-of-text tokens counted}}."""
+    unknown: Counter[str] = dataclasses.field(default_factory=Counter)
+    """{set: tokens that stand for what the vocabulary has no token for}."""
 
     def add(self, segment: Segment) -> None:
         """Appends a segment that was made."""
@@ -173,6 +178,7 @@ class Filled:
             counter = self.tokens.setdefault(name, Counter())
             for domain, (documents, tokens) in made["domains"].items():
                 counter[domain] += documents + tokens
+            self.unknown[name] += made["unknown"]
 
     def rows(self, name: str, seq_len: int) -> int:
         """Rows that the documents of a set make."""

@@ -2,19 +2,27 @@
 
 import base64
 import binascii
+import functools
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as Backend
 
+from bench_shadows.config import Config
+from bench_shadows.data.rows.token_bytes import byte_alphabet, count_bytes, is_byte_level, puts_space
 from bench_shadows.errors import ConfigError, DataError
 from bench_shadows.files import atomic_path
 
 END_OF_TEXT = "<|endoftext|>"
-END_OF_TEXT_NAMES = (END_OF_TEXT, "<|end_of_text|>", "<|end▁of▁sentence|>", "</s>", "<eos>", "[SEP]")
-"""What released tokenizers call it, most specific first."""
+END_OF_TEXT_NAMES = (
+    *(END_OF_TEXT, "<|end_of_text|>", "<\uff5cend▁of▁sentence\uff5c>", "</s>", "<eos>", "[EOS]"),
+    *("<|im_end|>", "<|eot_id|>", "[SEP]"),
+)
+"""What released tokenizers call it, most specific first. DeepSeek's has bars of full width, U+FF5C."""
 
 SAMPLE_BYTES = 4_000_000
 """UTF-8 bytes of text that a BPE is trained on: 1.3 s for 1,536 tokens, 1.7 s for 32,000 (our choice)."""
@@ -37,42 +45,119 @@ SPLIT = "|".join(
 class Tokenizer:
     """Text to token ids and back.
 
-    A special token's name inside a text is encoded as ordinary characters: text cannot end a document.
+    A special token's name inside a text is encoded as ordinary characters: text cannot end a document. Nothing is
+    cut, padded, or split at random, whatever the file says.
+
+    Attributes:
+      end_of_text: the id behind every document, `end_of_text_name` its name.
+      before: ids that the file's own post-processor puts before a text, such as `<s>`. What it puts behind a text
+        is left out, here and in what is saved: rows end their documents themselves.
+      start: the id that a document begins with, or behind which it begins: the first of `before`, else the end of
+        the text before it.
+      unknown: the id of what the vocabulary has no token for; None where there is none.
     """
 
     def __init__(self, backend: Backend, end_of_text: str = END_OF_TEXT):
         backend.encode_special_tokens = True
+        backend.no_truncation()
+        backend.no_padding()
+        if getattr(backend.model, "dropout", None):
+            backend.model.dropout = None
+        if backend.token_to_id(end_of_text) not in backend.get_added_tokens_decoder():
+            backend.add_special_tokens([end_of_text])
         self._backend = backend
         self.end_of_text_name = end_of_text
         self.end_of_text: int = backend.get_vocab(with_added_tokens=True)[end_of_text]
+        self.before = _leave_nothing_behind(backend)
+        self.start = self.before[0] if self.before else self.end_of_text
+        self._file: dict[str, Any] = json.loads(backend.to_str())
+        self.unknown = _unknown(self._file["model"], backend)
 
     @property
     def vocab_size(self) -> int:
         """One more than the highest id."""
         return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
 
+    @property
+    def start_name(self) -> str:
+        """The name of the token `start`."""
+        return str(self._backend.id_to_token(self.start))
+
+    @property
+    def drops(self) -> bool:
+        """Whether characters that it has no token for are left out without a trace."""
+        model = self._file["model"]
+        known = self.unknown is not None or model.get("byte_fallback") or is_byte_level(self._file)
+        return not known
+
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Token ids of each text, uint32 [tokens], nothing added; all cores are used."""
         encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.asarray(one.ids, dtype=np.uint32) for one in encoded]
+        found = [np.asarray(one.ids, dtype=np.uint32) for one in encoded]
+        for number, ids in enumerate(found):
+            if (ids == self.end_of_text).any():
+                found[number] = self._spelt(texts[number])
+        return found
+
+    def _spelt(self, text: str) -> np.ndarray:
+        """Token ids of a text in which the end of text stands by name: Unigram's model takes it for the token."""
+        name = self.end_of_text_name
+        parts = text.replace(name, f"{name[0]}\0{name[1:]}").split("\0")  # no document has NUL characters
+        encoded = self._backend.encode_batch_fast(parts, add_special_tokens=False)
+        ids = np.concatenate([np.asarray(one.ids, dtype=np.uint32) for one in encoded])
+        if (ids == self.end_of_text).any():
+            raise DataError(
+                f"tokenizer: it reads a text as its end of text, {name!r}; name another token with "
+                "config.data.end_of_text"
+            )
+        return ids
+
+    def encode_documents(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text as rows have them, uint32 [tokens]: `before` in front, the end not there yet.
+
+        Where `before` is the end of text, the end of the document before is it.
+        """
+        put = self.before if self.before != (self.end_of_text,) else ()
+        return [_behind(put, ids) for ids in self.encode_batch(texts)]
+
+    def encode_alone(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each text as a model is asked about it, as at a document's beginning: `start` first."""
+        return [_behind(self.before or (self.end_of_text,), ids) for ids in self.encode_batch(texts)]
+
+    def encode_behind(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of texts that begin with a space and stand behind another text."""
+        own = puts_space(self._backend)
+        return self.encode_batch([text.removeprefix(" ") if own else text for text in texts])
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text of token ids; special tokens have none."""
         return self._backend.decode([int(i) for i in ids], skip_special_tokens=True)
 
+    @functools.cached_property
+    def _bytes(self) -> tuple[np.ndarray, np.ndarray]:
+        without = {self.end_of_text, *self.before}
+        return count_bytes(
+            self._backend, self._file, without if self.unknown is None else without | {self.unknown}
+        )
+
     @property
     def token_bytes(self) -> np.ndarray:
-        """UTF-8 bytes that each token stands for, int64 [vocab_size]; 0 for special tokens and unused ids.
+        """UTF-8 bytes that each token stands for behind another one, int64 [vocab_size].
 
-        Bits per byte = loss in nats / (ln 2 * bytes of the predicted tokens).
+        0 for special tokens, the unknown one and unused ids. Added tokens that are text count theirs.
         """
-        byte_level = '"ByteLevel"' in self._backend.to_str()
-        special = set(self._backend.get_added_tokens_decoder())
-        lengths = np.zeros(self.vocab_size, dtype=np.int64)
-        for token, index in self._backend.get_vocab(with_added_tokens=True).items():
-            if index not in special:
-                lengths[index] = len(token) if byte_level else _piece_bytes(token)
-        return lengths
+        return self._bytes[0]
+
+    def bytes_of(self, ids: np.ndarray) -> np.ndarray:
+        """UTF-8 bytes that the tokens of rows stand for, int64 of the shape of `ids`, [..., T].
+
+        They are `token_bytes`, but for the first token of a text: the space that some tokenizers put before it is
+        none of the text's. Bits per byte = loss in nats / (ln 2 * bytes), both of the tokens that have bytes.
+        """
+        following, first = self._bytes
+        begins = np.zeros(ids.shape, bool)
+        begins[..., 1:] = np.isin(ids[..., :-1], [self.end_of_text, *self.before])
+        return np.where(begins, first[ids], following[ids])
 
     def save(self, path: Path | str) -> None:
         """Writes a tokenizer.json, atomically."""
@@ -80,11 +165,32 @@ class Tokenizer:
             self._backend.save(str(temporary))
 
 
-def _piece_bytes(token: str) -> int:
-    """Bytes of a token that is not in the byte-level alphabet: `▁` is a space, `<0x0A>` one byte."""
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-        return 1
-    return len(token.replace("▁", " ").encode())
+def _behind(before: tuple[int, ...], ids: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.array(before, np.uint32), ids]) if before else ids
+
+
+def _leave_nothing_behind(backend: Backend) -> tuple[int, ...]:
+    """The ids that the post-processor puts before a text; what it puts behind one it does no more."""
+    if not backend.num_special_tokens_to_add(False):
+        return ()
+    full, own = (backend.encode("a", add_special_tokens=added).ids for added in (True, False))
+    places = (at for at in range(len(full) - len(own) + 1) if full[at : at + len(own)] == own)
+    at = next(places, len(full))
+    before, behind = full[:at], full[at + len(own) :]
+    names = [backend.id_to_token(index) for index in before]
+    if behind:
+        backend.post_processor = processors.TemplateProcessing(
+            single=[*names, "$A"],
+            pair=[*names, "$A", "$B"],
+            special_tokens=list(dict(zip(names, before, strict=True)).items()),
+        )
+    return tuple(before)
+
+
+def _unknown(model: dict[str, Any], backend: Backend) -> int | None:
+    if model["type"] == "Unigram":
+        return model.get("unk_id")
+    return backend.token_to_id(model["unk_token"]) if model.get("unk_token") else None
 
 
 def _byte_level(model: models.BPE) -> Backend:
@@ -130,8 +236,10 @@ def train_bpe(
     return Tokenizer(backend)
 
 
-def load_tokenizer(path: Path | str, vocab_size: int) -> Tokenizer:
+def load_tokenizer(path: Path | str, vocab_size: int, end_of_text: str = "") -> Tokenizer:
     """A tokenizer from a Hugging Face tokenizer.json or a .tiktoken file (base64 token, rank; Qwen's split).
+
+    `end_of_text` names the token that ends a document; empty: the first of `END_OF_TEXT_NAMES` that it has.
 
     Raises ConfigError for a file that is neither, one without an end-of-text token, and one with more
     tokens than the model's `vocab_size` rows.
@@ -143,16 +251,30 @@ def load_tokenizer(path: Path | str, vocab_size: int) -> Tokenizer:
         )
     backend = _read_tiktoken(path) if path.suffix == ".tiktoken" else _read_json(path)
     vocabulary = backend.get_vocab(with_added_tokens=True)
-    end_of_text = next((name for name in END_OF_TEXT_NAMES if name in vocabulary), None)
-    if end_of_text is None:
-        raise ConfigError(f"config.data.tokenizer={path}: no end-of-text token; looked for {END_OF_TEXT_NAMES}")
-    tokenizer = Tokenizer(backend, end_of_text)
+    if end_of_text and end_of_text not in vocabulary:
+        special = [token.content for token in backend.get_added_tokens_decoder().values() if token.special]
+        raise ConfigError(
+            f"config.data.end_of_text={end_of_text}: {path} has no such token; its special tokens are "
+            f"{', '.join(special[:20]) or 'none'}"
+        )
+    name = end_of_text or next((name for name in END_OF_TEXT_NAMES if name in vocabulary), None)
+    if name is None:
+        raise ConfigError(
+            f"config.data.tokenizer={path}: no end-of-text token; looked for {', '.join(END_OF_TEXT_NAMES)}. Name "
+            "it with config.data.end_of_text"
+        )
+    tokenizer = Tokenizer(backend, name)
     if tokenizer.vocab_size > vocab_size:
         raise ConfigError(
             f"config.data.tokenizer={path}: {tokenizer.vocab_size} token ids do not fit "
             f"config.model.vocab_size={vocab_size}"
         )
     return tokenizer
+
+
+def load_run_tokenizer(config: Config, data: Path) -> Tokenizer:
+    """The tokenizer of a run, from RUN/data. Raises as `load_tokenizer`."""
+    return load_tokenizer(data / "tokenizer.json", config.model.vocab_size, config.data.end_of_text)
 
 
 def _read_json(path: Path) -> Backend:
@@ -174,7 +296,7 @@ def _read_tiktoken(path: Path) -> Backend:
             raise ConfigError(
                 f"config.data.tokenizer={path}:{number}: expected a base64 token and its rank: {error}"
             ) from error
-    letter = _byte_alphabet()
+    letter = byte_alphabet()
     words = {token: "".join(letter[byte] for byte in token) for token in ranks}
     merges: list[tuple[str, str]] = []
     for token in sorted(ranks, key=ranks.__getitem__):
@@ -186,10 +308,3 @@ def _read_tiktoken(path: Path) -> Backend:
     backend = _byte_level(models.BPE(vocab=vocabulary, merges=merges))
     backend.add_special_tokens([END_OF_TEXT])
     return backend
-
-
-def _byte_alphabet() -> list[str]:
-    """The character by which byte-level BPE writes each byte: printable Latin-1 as it is, others from U+0100."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = iter(range(0x100, 0x200))
-    return [chr(byte if byte in printable else next(others)) for byte in range(256)]

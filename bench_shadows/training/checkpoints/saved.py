@@ -7,7 +7,7 @@ from etils import epath
 
 from bench_shadows.config import Config
 from bench_shadows.config_file import from_dict
-from bench_shadows.data.rows.tokenizer import Tokenizer, load_tokenizer
+from bench_shadows.data.rows.tokenizer import Tokenizer, load_run_tokenizer
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json
 from bench_shadows.training.checkpoints.checkpoints import (
@@ -42,7 +42,7 @@ class Saved(NamedTuple):
 
     def tokenizer(self) -> Tokenizer:
         """The study's."""
-        return load_tokenizer(self.study / "data" / "tokenizer.json", self.config.model.vocab_size)
+        return load_run_tokenizer(self.config, self.study / "data")
 
 
 def find(checkpoint: Path) -> Saved:
