@@ -1,10 +1,12 @@
 """Exact and near duplicates, from a digest and a sketch of each document: the first of those that agree stays.
 
 Exact: equal once runs of white space are one space. Near: the Jaccard similarity of two documents' sets of
-shingles reaches the threshold. A shingle is `SHINGLE` consecutive words, in lower case and without punctuation;
-each Chinese character counts as a word; a shorter document is one shingle. A document goes where any earlier one
-is as similar, whether that one stays or not: no decision depends on another, so any number of processes gives the
-same answer. (What stays has no near duplicate among what stays; connected components would remove more.)
+shingles reaches the threshold. A shingle is `SHINGLE` consecutive words, in lower case and without punctuation; in
+scripts without spaces between words each character counts as one; a shorter document is one shingle. Texts are
+compared in Unicode's form NFKC, so that composed and decomposed accents, wide and narrow letters are the same. A
+document goes where any earlier one is as similar, whether that one stays or not: no decision depends on another,
+so any number of processes gives the same answer. (What stays has no near duplicate among what stays; connected
+components would remove more.)
 
 Documents whose sketches agree in a whole band are candidates (locality-sensitive hashing; Leskovec, Rajaraman and
 Ullman, Mining of Massive Datasets, chapter 3). MinHash sketches (rensa, https://github.com/beowolx/rensa) estimate
@@ -17,6 +19,7 @@ import hashlib
 import math
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,7 +28,7 @@ import rensa
 
 from bench_shadows.progress import Progress
 
-VERSION = 1
+VERSION = 2
 """Of what is found in the same documents; raised with every change."""
 SHINGLE = 5
 PERMUTATIONS = 128
@@ -39,7 +42,16 @@ CROWD = 32
 that share a licence's text would make millions of pairs."""
 EMPTY = np.uint32(2**32 - 1)  # all over the sketch of a document without words, which is nobody's near duplicate
 
-CHINESE = r"\u3400-\u9fff\uf900-\ufaff"
+UNSPACED = "".join(
+    (
+        r"\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff",  # kana
+        r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",  # Han
+        r"\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ece\u0edc-\u0edf",  # Thai, Lao
+        r"\u1000-\u103f\u1050-\u108f\u109a-\u109d\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f",  # Burmese
+        r"\u1780-\u17d3\u17d7\u17dc-\u17dd",  # Khmer
+    )
+)
+"""Letters and signs, but no digits, of scripts that do not set words apart."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd: prefixes of a polynomial hash can be divided out again
 _PAIRS = 2**14  # whose sketches are in memory at once
 
@@ -69,11 +81,11 @@ def digest(text: str) -> bytes:
 
 @functools.cache
 def _kinds() -> np.ndarray:
-    """What each character is, uint8 [code points]: 1 part of a word, 2 a word itself (Chinese), 0 neither."""
+    """What each character is, uint8 [code points]: 1 part of a word, 2 a word itself (`UNSPACED`), 0 neither."""
     kinds = np.zeros(sys.maxunicode + 1, dtype=np.uint8)
     characters = "".join(map(chr, range(len(kinds))))
     kinds[[match.start() for match in re.finditer(r"\w", characters)]] = 1
-    kinds[[match.start() for match in re.finditer(f"[{CHINESE}]", characters)]] = 2
+    kinds[[match.start() for match in re.finditer(f"[{UNSPACED}]", characters)]] = 2
     return kinds
 
 
@@ -92,7 +104,7 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
     Returns (uint64 [shingles of all], int64 [texts + 1]: where each text's begin). A text without words has none.
     """
-    lowered = [text.lower() for text in texts]
+    lowered = [unicodedata.normalize("NFKC", text).lower() for text in texts]
     ends = np.cumsum([len(text) + 1 for text in lowered], dtype=np.int64)
     codes = np.frombuffer("\n".join([*lowered, ""]).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     kinds = _kinds()[codes]

@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from bench_shadows.data.corpus import deduplicate
 from bench_shadows.data.corpus.deduplicate import (
-    CHINESE,
     SHINGLE,
+    UNSPACED,
     Duplicates,
     banding,
     bounds,
@@ -28,12 +29,12 @@ from bench_shadows.data.corpus.deduplicate import (
     sketches,
 )
 
-WORDS = re.compile(f"[{CHINESE}]|[^\\W{CHINESE}]+")
+WORDS = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
 
 
 def shingles(text: str) -> list[str]:
     """What a shingle is, in words: the definition that the hashes are held to."""
-    words = WORDS.findall(text.lower())
+    words = WORDS.findall(unicodedata.normalize("NFKC", text).lower())
     if len(words) < SHINGLE:
         return [" ".join(words)] if words else []
     return [" ".join(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)]
@@ -144,7 +145,7 @@ def test_chinese_characters_count_as_words() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.text("abC 1_今天.\n😀é\U00020000", max_size=60), max_size=6))
+@given(st.lists(st.text("abC 1_今天.\n😀é\u0301\U00020000のカｶﾞＡกำ်ក", max_size=60), max_size=6))
 def test_hashes_are_equal_where_shingles_are(texts: list[str]) -> None:
     hashes, offsets = shingle_hashes(texts)
     hashes_of = [hashes[start:stop].tolist() for start, stop in itertools.pairwise(offsets.tolist())]
@@ -159,6 +160,44 @@ def test_chinese_near_duplicates_are_found() -> None:
     source = random.Random(1)
     text = "".join(chr(source.randrange(0x4E00, 0x9000)) for _ in range(500))
     assert len(kept([text, text[:250] + "了" + text[251:]], 0.8)) == 1
+
+
+def near(pairs: Sequence[tuple[str, str]]) -> int:
+    """How many of these pairs, all in one corpus, are found to be near duplicates."""
+    removed = duplicates([text for pair in pairs for text in pair], 0.8)
+    assert np.array_equal(removed.first, removed.removed - 1)
+    assert not removed.exact.any()
+    return len(removed.removed)
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [
+        *("".join(map(chr, range(*span))) for span in ((0x3041, 0x3097), (0x30A1, 0x30F7), (0xE01, 0xE3B))),
+        *("".join(map(chr, range(*span))) for span in ((0xE81, 0xEA4), (0x1780, 0x17D3), (0x1000, 0x103F))),
+        "".join(map(chr, range(0x4E00, 0x5200))),
+    ],
+    ids=["hiragana", "katakana", "Thai", "Lao", "Khmer", "Burmese", "Han"],
+)
+def test_of_scripts_without_spaces_copies_with_one_other_character_are_found(letters: str) -> None:
+    source = random.Random(3)
+    pairs = []
+    for _ in range(100):
+        text = "".join(source.choices(letters, k=300))
+        at = source.randrange(1, 299)
+        other = next(sign for sign in letters if sign != text[at])
+        pairs.append((text, text[:at] + other + text[at + 1 :]))
+    assert near(pairs) == 100
+
+
+def test_the_same_letters_in_another_form_of_unicode_are_found() -> None:
+    source = random.Random(4)
+    french = ["".join(source.choices("aeéèêëiîïoôuùûçcdlmnrst", k=6)) for _ in range(3000)]
+    texts = [" ".join(source.sample(french, 60)) for _ in range(100)]
+    assert near([(text, unicodedata.normalize("NFD", text)) for text in texts]) == 100
+    english = [" ".join(words(source, 60)) for _ in range(100)]
+    wide = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+    assert near([(text, text.translate(wide)) for text in english]) == 100
 
 
 def test_documents_without_words_are_compared_exactly() -> None:
