@@ -32,6 +32,8 @@ class FieldsConfig:
     """Such as `en`, `zh`, `python`; detected where it is missing."""
     kind: str = field(DOCUMENTS, "kind")
     """`text`, `exercise` or `code`; detected where it is missing."""
+    work: str = field(DOCUMENTS, "work")
+    """What a document is a part of, such as a book: documents of one work are held out together."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -126,6 +126,7 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
     description = {
         "corpus": drawn.corpus.report,
         "longest_part": drawn.longest,
+        "held_out_shares_documents": drawn.shared,
         "available": drawn.available,
         "mixture": sorted(
             (one for filled in (first, second, held_out) for one in filled.mixture()),
@@ -139,7 +140,12 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
 
 
 def _check_text(config: Config, drawn: Drawn, sets: dict[str, Filled]) -> None:
-    """Raises DataError, with what there is, where the text does not fill the phases."""
+    """Raises DataError, with what there is, where the text does not fill the phases or the held-out part."""
+    if not sets["held_out"].rows("held_out", config.data.seq_len):
+        raise DataError(
+            f"config.data.sources: {len(drawn.corpus.kept):,} documents are too little text to hold a row of "
+            f"{config.data.seq_len} tokens out: a tenth of a domain is. Add text, or lower config.data.seq_len"
+        )
     have = {name: sets[name].rows(name, config.data.seq_len) for name in row_store.NAMES}
     try:
         check_counts(_counts(config, have), ["A", *config.conditions.names])

@@ -13,7 +13,8 @@ class Document:
     """One piece of text.
 
     `language` is ISO 639-1 ("en", "zh") for text and exercises, the programming language's name in lower
-    case ("python") for code. `source` says where it was read: an archive and its version, or a file.
+    case ("python") for code. `source` says where it was read: an archive and its version, or a file. `work` is
+    what it is a part of, where its source says so: what is held out shares no work with what is trained on.
     """
 
     id: str
@@ -22,6 +23,7 @@ class Document:
     language: str
     kind: str
     source: str
+    work: str = ""
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Document))

@@ -36,6 +36,7 @@ def document(record: Record, fields: FieldsConfig, part: Part, counts: Counts) -
         language=language,
         kind=kind,
         source=record.source,
+        work=_string(record.values, fields.work) or "",
     )
 
 

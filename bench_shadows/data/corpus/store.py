@@ -3,7 +3,7 @@
 A part's folder is written once, whole:
 
     documents.array_record   a record for each document, compressed, each can be read alone
-    columns.arrow            domain, language, kind, bytes, characters and digest of each
+    columns.arrow            domain, language, kind, bytes, characters, digest and work of each
     sketches.bin             MinHash sketches, uint32 [documents, PERMUTATIONS], little endian
     part.json                how many documents and bytes, and what reading counted
 
@@ -11,6 +11,7 @@ Texts are read and sketches memory-mapped when they are asked for; a column that
 """
 
 import functools
+import hashlib
 import json
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,12 +27,13 @@ from bench_shadows.data.corpus.document import FIELDS, Document
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json, write_json
 
-VERSION = 1
+VERSION = 2
 """Of the files of a part's folder and what is in them; raised with every change."""
 COLUMNS = pa.schema(
     {"domain": pa.string(), "language": pa.string(), "kind": pa.string()}
-    | {"bytes": pa.int64(), "characters": pa.int64(), "digest": pa.binary(16)}
+    | {"bytes": pa.int64(), "characters": pa.int64(), "digest": pa.binary(16), "work": pa.int64()}
 )
+"""`work` is a number that documents of one work share; 0: the document is one itself."""
 _fields = operator.attrgetter(*FIELDS)
 _CHUNK_DOCUMENTS, _CHUNK_CHARACTERS = 1024, 2**20  # sketched and written at once
 _MAPPED = 64  # sketches of the most recently read parts
@@ -89,7 +91,14 @@ def _columns(documents: Sequence[Document]) -> pa.RecordBatch:
         pa.array([getattr(document, name) for document in documents]) for name in ("domain", "language", "kind")
     ]
     arrays += [pa.array([len(text.encode()) for text in texts], pa.int64()), pa.array(map(len, texts), pa.int64())]
-    return pa.RecordBatch.from_arrays([*arrays, pa.array(map(digest, texts), pa.binary(16))], schema=COLUMNS)
+    arrays += [pa.array(map(digest, texts), pa.binary(16)), pa.array(map(_number, documents), pa.int64())]
+    return pa.RecordBatch.from_arrays(arrays, schema=COLUMNS)
+
+
+def _number(document: Document) -> int:
+    """The number of a document's work."""
+    hashed = hashlib.blake2b(document.work.encode(), digest_size=8).digest() if document.work else b""
+    return int.from_bytes(hashed, "little", signed=True)
 
 
 class Store:

@@ -65,6 +65,8 @@ class Drawn:
     """The others, sampling.PIECE [n], memory-mapped; the first half begins at 0."""
     longest: int
     """Characters of the longest piece."""
+    shared: int
+    """Documents whose ends are held out and whose beginnings are trained on: nothing else could be."""
     available: list[dict[str, str | int]]
     """The corpus without duplicates by domain, language and kind (sampling.mixture)."""
 
@@ -84,7 +86,7 @@ def draw_corpus(wanted: Wanted, folder: Path, engine: Engine = LOCAL) -> Drawn:
 
 
 def _order(wanted: Wanted, corpus: Corpus, target: Path) -> None:
-    columns = corpus.store.columns("domain", "language", "kind", "bytes", "characters").take(corpus.kept)
+    columns = corpus.store.columns("domain", "language", "kind", "bytes", "characters", "work").take(corpus.kept)
     encoded = columns.column("domain").combine_chunks().dictionary_encode()
     found = encoded.dictionary.to_pylist()
     names = sorted(found)
@@ -102,13 +104,30 @@ def _order(wanted: Wanted, corpus: Corpus, target: Path) -> None:
         )
     with atomic_path(target) as temporary:
         temporary.mkdir(parents=True)
-        split = sampling.hold_out(pieces, data.held_out_rows, data.seq_len, data.seed)
+        split = sampling.hold_out(
+            *(pieces, data.held_out_rows, data.seq_len, data.seed, columns.column("work").to_numpy()),
+            lambda one: sampling.cut(one, _part_of(one, longest), corpus.store.texts),
+        )
+        held_out, training = split
+        shared = np.intersect1d(held_out["document"], training["document"])
+        if len(shared):
+            named = ", ".join(document.id for document in corpus.store.read(shared[:3]))
+            say(
+                f"held out: the ends of {len(shared)} documents whose beginnings are trained on ({named}), for "
+                "nothing in their domains is short enough to be held out whole; losses there flatter the model"
+            )
         for name, part in zip(("held_out", "training"), split, strict=True):
             cut = sampling.cut(part, longest, corpus.store.texts)
-            order = sampling.draw_order(cut, data.seed, by_number if name == "training" else None)
-            np.save(temporary / f"{name}.npy", order, allow_pickle=False)
+            drawn = sampling.draw_order(cut, data.seed, by_number if name == "training" else None)
+            np.save(temporary / f"{name}.npy", drawn, allow_pickle=False)
         available = sampling.mixture("corpus", columns)
-        write_json(temporary / "order.json", {"domains": names, "longest": longest, "available": available})
+        order = {"domains": names, "longest": longest, "shared": len(shared), "available": available}
+        write_json(temporary / "order.json", order)
+
+
+def _part_of(document: np.ndarray, longest: int) -> int:
+    """Characters of the parts of a document, PIECE [1], whose end is held out: ten of them at least."""
+    return min(longest, max(_SHORTEST_PART, int(document["stop"][0]) // 10))
 
 
 def open_drawn(folder: Path) -> Drawn:
@@ -118,8 +137,8 @@ def open_drawn(folder: Path) -> Drawn:
         np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("held_out", "training")
     )
     order = read_json(path / "order.json")
-    corpus = open_corpus(folder / "corpus")
-    return Drawn(corpus, tuple(order["domains"]), held_out, training, order["longest"], order["available"])
+    corpus, told = open_corpus(folder / "corpus"), (order[name] for name in ("longest", "shared", "available"))
+    return Drawn(corpus, tuple(order["domains"]), held_out, training, *told)
 
 
 def run_tokenizer(wanted: Wanted, path: Path, drawn: Drawn) -> Tokenizer:

@@ -5,6 +5,7 @@ sees the same domains in the same shares as a large one. Texts are looked at onl
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ LONGEST_SHARE = 0.01
 be all that a small run sees of their domain. A run of the paper's size cuts none."""
 HELD_OUT_SHARE = 0.1
 """At most this share of a domain's text is held out: small domains have fewer held-out rows."""
+WHOLE_SHARE = 0.25
+"""Where no work fits a tenth, at most this share of the text is one that is held out whole."""
 _BYTES_PER_TOKEN = 6  # more than any tokenizer here reaches: what is set aside to be held out is enough
 _STREAMS = {"held_out": 0, "order": 1}
 _AT_ONCE = 256  # documents that are read at once
@@ -47,31 +50,75 @@ def whole(documents: np.ndarray, domains: np.ndarray, characters: np.ndarray, si
 
 
 def by_domain(pieces: np.ndarray) -> Iterator[np.ndarray]:
-    """The pieces of each domain, in their order; domains ascending."""
+    """The places of each domain's pieces, in their order; domains ascending."""
     order = np.argsort(pieces["domain"], kind="stable")
     _, starts = np.unique(pieces["domain"][order], return_index=True)
-    for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
-        yield pieces[order[start:stop]]
+    for start, stop in itertools.pairwise([*starts, len(order)]):
+        yield order[start:stop]
 
 
-def hold_out(pieces: np.ndarray, rows: int, seq_len: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(held out, the others): of each domain random documents for `rows` rows, at most a tenth of its text."""
+def hold_out(
+    pieces: np.ndarray,
+    rows: int,
+    seq_len: int,
+    seed: int,
+    works: np.ndarray | None = None,
+    cut_up: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(held out, the others): of each domain random works for `rows` rows, at most a tenth of its text.
+
+    Where none is so short the shortest is held out, if it is at most `WHOLE_SHARE` of the domain's text; and where
+    it is longer the end of the longest document, whose beginning then is in `others`.
+
+    Args:
+      pieces: PIECE [N], whole documents.
+      works: int64 [N], the number of the work that each is a part of; 0: it is one itself. None: all are.
+      cut_up: a document, PIECE [1] -> its parts in order, PIECE [n]. None: no end of a document is held out.
+    """
     generator = _stream(seed, "held_out")
-    held, others = [pieces[:0]], [pieces[:0]]
-    for domain in by_domain(pieces):
-        sizes = domain["bytes"]
+    works = np.zeros(len(pieces), np.int64) if works is None else works
+    chosen, cut_documents, parts = np.zeros(len(pieces), bool), [], []
+    for members in by_domain(pieces):
+        unit = _units(works[members])
+        sizes = np.bincount(unit, pieces["bytes"][members])
         room, wanted = HELD_OUT_SHARE * sizes.sum(), rows * seq_len * _BYTES_PER_TOKEN
-        taken = 0
-        chosen = np.zeros(len(domain), dtype=bool)
-        for index in generator.permutation(len(domain)):
+        picked, taken = [], 0
+        for index in generator.permutation(len(sizes)):
             if taken >= wanted:
                 break
             if taken + sizes[index] <= room:
-                chosen[index] = True
+                picked.append(index)
                 taken += sizes[index]
-        held.append(domain[chosen])
-        others.append(domain[~chosen])
-    return np.concatenate(held), np.concatenate(others)
+        if not picked and sizes.min() <= WHOLE_SHARE * sizes.sum():
+            picked = [sizes.argmin()]
+        chosen[members[np.isin(unit, picked)]] = True
+        if not picked and cut_up is not None:
+            longest = members[pieces["bytes"][members].argmax()]
+            cut_documents.append(longest)
+            parts.append(_end_held_out(cut_up(pieces[[longest]]), min(room, wanted)))
+    if works.any():  # a work may have documents in several domains
+        chosen |= np.isin(works, works[chosen & (works != 0)]) & (works != 0)
+    others = np.delete(pieces, np.union1d(np.flatnonzero(chosen), cut_documents).astype(np.int64))
+    return (
+        np.concatenate([pieces[chosen], *(held for held, _ in parts)]),
+        np.concatenate([others, *(rest for _, rest in parts)]),
+    )
+
+
+def _units(works: np.ndarray) -> np.ndarray:
+    """Documents that are held out together have one number, counted from 0 in the order of their first ones."""
+    if not works.any():
+        return np.arange(len(works))
+    own = np.where(works == 0, -1 - np.arange(len(works)), works)
+    _, first, unit = np.unique(own, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[unit]
+
+
+def _end_held_out(parts: np.ndarray, wanted: float) -> tuple[np.ndarray, np.ndarray]:
+    """(the last of a document's parts, at least one, up to `wanted` bytes; the others): one part has no end."""
+    from_end = np.cumsum(parts["bytes"][::-1])
+    count = min(max(1, int(np.searchsorted(from_end, wanted, side="right"))), len(parts) - 1)
+    return parts[len(parts) - count :], parts[: len(parts) - count]
 
 
 def spans(text: str, longest: int) -> list[tuple[int, int]]:
@@ -121,7 +168,8 @@ def draw_order(pieces: np.ndarray, seed: int, weights: Mapping[int, float] | Non
     weights = weights or {}
     drawn, places, ranks = [pieces[:0]], [np.empty(0)], [np.empty(0, dtype=np.int64)]
     end = 1.0
-    for domain in by_domain(pieces):
+    for members in by_domain(pieces):
+        domain = pieces[members]
         order = generator.permutation(len(domain))
         sizes = domain["bytes"][order].astype(np.float64)
         place = (np.cumsum(sizes) - sizes * generator.random(len(order))) / max(sizes.sum(), 1.0)
