@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from bench_shadows.config import Config
+from bench_shadows.data.rows.row_store import documents_of
 from bench_shadows.data.statistics.statistics import DECILES
 from bench_shadows.evaluation.table import Row, row
 from bench_shadows.model.decoder import with_parameters
@@ -37,10 +38,13 @@ class Losses(Protocol):
         """
 
 
-def build_losses(config: Config) -> Losses:
+def build_losses(config: Config, start: int | None = None) -> Losses:
     """The losses of a config's network, in float32.
 
     One program is compiled for one row length, with images and without, whatever the checkpoint.
+
+    Args:
+      start: the token that documents begin with, for rows in which none sees another one's (`documents_of`).
     """
     model = nnx.eval_shape(lambda: build_network(config, rngs=nnx.Rngs(0)))
 
@@ -50,7 +54,9 @@ def build_losses(config: Config) -> Losses:
     ) -> jax.Array:
         network = with_parameters(model, dict(params))
         targets, _ = next_tokens(tokens_BxT)
-        return token_losses(network(tokens_BxT, images), network.head(), targets, config.train.loss_chunk)[:, :-1]
+        documents_BxT = None if start is None else documents_of(tokens_BxT, start)
+        hidden = network(tokens_BxT, images, documents_BxT)
+        return token_losses(hidden, network.head(), targets, config.train.loss_chunk)[:, :-1]
 
     def losses(params: Mapping[str, Any], rows_NxT: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
         count, length = rows_NxT.shape

@@ -69,9 +69,9 @@ class Suites:
         domains_N = np.repeat(list(domains), [len(indices) for indices in domains.values()])
         deciles_V = frequency_deciles(np.load(self.data / "token_counts.npy"))
         bytes_NxT = self.tokenizer.bytes_of(rows_NxT)
-        return lambda params: likelihood_rows(
-            self.losses(params, rows_NxT), rows_NxT, domains_N, bytes_NxT, deciles_V
-        )
+        masked = self.config.train.mask_documents
+        losses = build_losses(self.config, self.tokenizer.start) if masked else self.losses
+        return lambda params: likelihood_rows(losses(params, rows_NxT), rows_NxT, domains_N, bytes_NxT, deciles_V)
 
     def _rare_words(self) -> Suite:
         pairs = pairs_from_json(self._made("rare_words", self._make_pairs))

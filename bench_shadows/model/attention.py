@@ -1,11 +1,15 @@
 """Causal grouped-query attention behind one function, with an implementation for each kind of device.
 
+With the documents' numbers (`data.rows.row_store.documents_of`) no position sees another document than its own.
+The einsums and XLA's attention mask the scores, cuDNN's kernel gets the mask as a bias of [B, 1, T, T], and splash
+attention gets the numbers themselves.
+
 Letters: B rows, T positions, H query heads, G key-value heads (H / G queries share one), K head width.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +17,9 @@ import jax.numpy as jnp
 from bench_shadows.progress import say
 
 Implementation = Literal["einsum", "xla", "cudnn", "splash"]
-Attention = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Attention = Callable[..., jax.Array]
+"""Queries [B, T, H, K], keys and values [B, T, G, K], and the documents' numbers int32 [B, T] where they are told
+apart -> [B, T, H, K]."""
 
 RESIDUALS = "attention"
 """The name under which rematerialisation policies know what splash attention's backward pass needs."""
@@ -21,25 +27,56 @@ _SPLASH_BLOCKS = (1024, 512, 256, 128)  # positions of a tile, the largest that 
 
 
 def einsum_attention(
-    q_BxTxHxK: jax.Array, k_BxSxGxK: jax.Array, v_BxSxGxK: jax.Array, seen_BxTxS: jax.Array | None = None
+    q_BxTxHxK: jax.Array,
+    k_BxSxGxK: jax.Array,
+    v_BxSxGxK: jax.Array,
+    documents_BxT: jax.Array | None = None,
+    seen_BxTxS: jax.Array | None = None,
 ) -> jax.Array:
     """The reference, written out: softmax(q k^T / sqrt(K)) v over positions not after the query's.
 
-    `seen` (bool) says otherwise which of S positions, those of a cache, each query sees. Scores and softmax are
-    float32 whatever the inputs are. Returns [B, T, H, K] in the inputs' dtype.
+    With `documents` a query sees those of its own number alone. `seen` (bool) says otherwise which of S positions,
+    those of a cache, each query sees. Scores and softmax are float32 whatever the inputs are. Returns [B, T, H, K]
+    in the inputs' dtype.
     """
     B, T, H, K = q_BxTxHxK.shape
     G = k_BxSxGxK.shape[2]
     q = q_BxTxHxK.reshape(B, T, G, H // G, K)
     scores = jnp.einsum("btgrk,bsgk->bgrts", q, k_BxSxGxK, preferred_element_type=jnp.float32) * K**-0.5
     seen = jnp.tril(jnp.ones((T, T), bool)) if seen_BxTxS is None else seen_BxTxS[:, None, None]
+    if documents_BxT is not None:
+        seen = seen & same_document(documents_BxT)[:, None]
     scores = jnp.where(seen, scores, jnp.finfo(jnp.float32).min)
     weights = jax.nn.softmax(scores, axis=-1).astype(v_BxSxGxK.dtype)
     return jnp.einsum("bgrts,bsgk->btgrk", weights, v_BxSxGxK).reshape(B, T, H, K)
 
 
+def same_document(documents_BxT: jax.Array) -> jax.Array:
+    """Whether two positions are of one document, bool [B, 1, T, T]."""
+    return (documents_BxT[:, :, None] == documents_BxT[:, None, :])[:, None]
+
+
+def library_attention(
+    q_BxTxHxK: jax.Array,
+    k_BxTxGxK: jax.Array,
+    v_BxTxGxK: jax.Array,
+    documents_BxT: jax.Array | None = None,
+    *,
+    implementation: Literal["xla", "cudnn"],
+) -> jax.Array:
+    """JAX's own, by XLA or cuDNN."""
+    mask = None if documents_BxT is None else same_document(documents_BxT)
+    return jax.nn.dot_product_attention(
+        q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, mask=mask, is_causal=True, implementation=implementation
+    )
+
+
 def splash_attention(
-    q_BxTxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array, interpret: bool = False
+    q_BxTxHxK: jax.Array,
+    k_BxTxGxK: jax.Array,
+    v_BxTxGxK: jax.Array,
+    documents_BxT: jax.Array | None = None,
+    interpret: bool = False,
 ) -> jax.Array:
     """JAX's Pallas kernel for TPUs, which leaves out the masked half; T must be a multiple of 128.
 
@@ -48,7 +85,14 @@ def splash_attention(
     T, H, K = q_BxTxHxK.shape[1:]
     kernel = _splash_kernel(T, H, interpret)
     heads_first = (jnp.moveaxis(array, 2, 1) for array in (q_BxTxHxK * K**-0.5, k_BxTxGxK, v_BxTxGxK))
-    return jnp.moveaxis(jax.vmap(kernel)(*heads_first), 1, 2)
+    segments = None if documents_BxT is None else _segments(documents_BxT)
+    return jnp.moveaxis(jax.vmap(kernel)(*heads_first, segments), 1, 2)
+
+
+def _segments(documents_BxT: jax.Array) -> Any:
+    from jax.experimental.pallas.ops.tpu.splash_attention import SegmentIds
+
+    return SegmentIds(q=documents_BxT, kv=documents_BxT)
 
 
 def _splash_kernel(length: int, heads: int, interpret: bool) -> Attention:
@@ -81,8 +125,8 @@ def _splash_kernel(length: int, heads: int, interpret: bool) -> Attention:
 
 IMPLEMENTATIONS: dict[Implementation, Attention] = {
     "einsum": einsum_attention,
-    "xla": functools.partial(jax.nn.dot_product_attention, is_causal=True, implementation="xla"),
-    "cudnn": functools.partial(jax.nn.dot_product_attention, is_causal=True, implementation="cudnn"),
+    "xla": functools.partial(library_attention, implementation="xla"),
+    "cudnn": functools.partial(library_attention, implementation="cudnn"),
     "splash": splash_attention,
 }
 

@@ -99,7 +99,9 @@ class Attention(nnx.Module):
         self.o_proj = Linear(config.num_heads * K, D, rngs)
         self.head_dim, self.attend = K, attend
 
-    def __call__(self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Array:
+    def __call__(
+        self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array], documents_BxT: jax.Array | None = None
+    ) -> jax.Array:
         B, T, _ = x_BxTxD.shape
         q_BxTxHxK, k_BxTxGxK, v_BxTxGxK = (
             project(x_BxTxD).reshape(B, T, -1, self.head_dim)
@@ -108,7 +110,8 @@ class Attention(nnx.Module):
         q_BxTxHxK = checkpoint_name(rotate(q_BxTxHxK, tables), "q")
         k_BxTxGxK = checkpoint_name(rotate(k_BxTxGxK, tables), "k")
         v_BxTxGxK = checkpoint_name(v_BxTxGxK, "v")
-        attended = checkpoint_name(self.attend(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK), RESIDUALS)
+        own = () if documents_BxT is None else (documents_BxT,)
+        attended = checkpoint_name(self.attend(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, *own), RESIDUALS)
         return self.o_proj(attended.reshape(B, T, -1))
 
 
@@ -135,8 +138,11 @@ class Layer(nnx.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.norm_eps)
         self.mlp = FeedForward(config, rngs)
 
-    def __call__(self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array]) -> jax.Array:
-        x_BxTxD = checkpoint_name(x_BxTxD + self.self_attn(self.input_layernorm(x_BxTxD), tables), "residual")
+    def __call__(
+        self, x_BxTxD: jax.Array, tables: tuple[jax.Array, jax.Array], documents_BxT: jax.Array | None = None
+    ) -> jax.Array:
+        attended = self.self_attn(self.input_layernorm(x_BxTxD), tables, documents_BxT)
+        x_BxTxD = checkpoint_name(x_BxTxD + attended, "residual")
         return x_BxTxD + self.mlp(self.post_attention_layernorm(x_BxTxD))
 
 
@@ -187,9 +193,18 @@ class Decoder(nnx.Module):
             raise ValueError("a decoder alone sees no images; config.vision.image_size is 0")
         return self.embed_tokens(tokens_BxT, self.compute_dtype)
 
-    def __call__(self, tokens_BxT: jax.Array, images: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self,
+        tokens_BxT: jax.Array,
+        images: jax.Array | None = None,
+        documents_BxT: jax.Array | None = None,
+    ) -> jax.Array:
+        """Hidden states [B, T, D]. With the documents' numbers no position sees another one than its own.
+
+        Positions count from the row's beginning all the same: RoPE turns by their differences alone.
+        """
         tables = rope_tables(tokens_BxT.shape[1], self.config.head_dim, self.config.rope_theta)
-        return self.norm(self.through("layers", self.embed(tokens_BxT, images), tables))
+        return self.norm(self.through("layers", self.embed(tokens_BxT, images), tables, documents_BxT))
 
     def through(self, stack: str, x_BxTxD: jax.Array, *arguments: Any) -> jax.Array:
         """x after the stacked layers at a path, each of them called as layer(x, *arguments)."""

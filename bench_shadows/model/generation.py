@@ -120,7 +120,7 @@ def build_generate(config: ModelConfig, vision: VisionConfig | None = None) -> G
             def attend(q_BxTxHxK: jax.Array, k_BxTxGxK: jax.Array, v_BxTxGxK: jax.Array) -> jax.Array:
                 nonlocal kept
                 kept = (_written(kept[0], k_BxTxGxK, column), _written(kept[1], v_BxTxGxK, column))
-                return einsum_attention(q_BxTxHxK, *kept, seen_BxTxS)
+                return einsum_attention(q_BxTxHxK, *kept, seen_BxTxS=seen_BxTxS)
 
             layer.self_attn.attend = attend  # of this trace's own copy of the layer
             return layer(x_BxTxD, (cos, sin)), kept

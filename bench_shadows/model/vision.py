@@ -69,7 +69,7 @@ class VisionAttention(nnx.Module):
             checkpoint_name(project(x_BxNxC).reshape(B, N, self.num_heads, -1), name)
             for project, name in ((self.q_proj, "q"), (self.k_proj, "k"), (self.v_proj, "v"))
         )
-        attended_BxNxHxK = einsum_attention(q, k, v, jnp.ones((1, N, N), bool))
+        attended_BxNxHxK = einsum_attention(q, k, v, seen_BxTxS=jnp.ones((1, N, N), bool))
         return self.out_proj(checkpoint_name(attended_BxNxHxK, RESIDUALS).reshape(B, N, -1))
 
 

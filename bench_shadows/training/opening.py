@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from bench_shadows.config import Config
 from bench_shadows.data.rows.loader import batches
 from bench_shadows.data.rows.plans import load_plan, plan_path
+from bench_shadows.data.rows.tokenizer import load_run_tokenizer
 from bench_shadows.diagnostics.monitor import Look, Monitor
 from bench_shadows.errors import RunError
 from bench_shadows.json_lines import read_objects
@@ -129,7 +130,9 @@ def open_run(
             monitor(start, state.params)
             places = host_rows(batch_size, accumulation, mesh)
             images = config.kind.images(config, data_folder)
-            stream = batches(data_folder / "rows", plan, batch_size, start, places, config.kind.row_sets, images)
+            begins = load_run_tokenizer(config, data_folder).start if config.train.mask_documents else None
+            wanted = start, places, config.kind.row_sets, images, begins
+            stream = batches(data_folder / "rows", plan, batch_size, *wanted)
             fed = feed(stream, accumulation, mesh)
         progress = stack.enter_context(Progress(name, config.steps, "steps", done=start))
         yield Run(name, config, start, state, fed, monitor, log, progress, checkpoints, wall)

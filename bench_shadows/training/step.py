@@ -75,7 +75,9 @@ def build_decoder(config: Config, mesh: Mesh) -> Decoder:
             scan_layers=train.scan_layers,
             remat=train.remat,
             compute_dtype=dtype,
-            attend=attention_over(mesh, dtype, config.model.head_dim, config.data.seq_len),
+            attend=attention_over(
+                mesh, dtype, config.model.head_dim, config.data.seq_len, config.train.mask_documents
+            ),
         )
     )
     decoder.gather = functools.partial(gather_layer, cuts=cuts_of(parameters(decoder), mesh), dtype=dtype)
@@ -125,7 +127,7 @@ def abstract_batch(config: Config, mesh: Mesh) -> Batch:
     size = config.vision.image_size
     tokens: Any = jax.ShapeDtypeStruct((*rows, config.data.seq_len), jnp.int32)
     images: Any = jax.ShapeDtypeStruct((*rows, size, size, 3), jnp.uint8) if size else None
-    return Batch(tokens, images)
+    return Batch(tokens, images, tokens if config.train.mask_documents else None)
 
 
 def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Array], tuple[State, Metrics]]:
@@ -143,10 +145,10 @@ def step_function(config: Config, mesh: Mesh) -> Callable[[State, Batch, jax.Arr
     cuts = cuts_of(parameters(decoder), mesh)
 
     def loss_sum(params: Parameters, batch_M: Any) -> tuple[jax.Array, jax.Array]:
-        model, (tokens_MxT, images) = with_parameters(decoder, params), batch_M
+        model, (tokens_MxT, images, documents_MxT) = with_parameters(decoder, params), batch_M
         targets, _ = next_tokens(tokens_MxT)
         weights = config.kind.loss_weights(tokens_MxT)
-        hidden = model(tokens_MxT, images)
+        hidden = model(tokens_MxT, images, documents_MxT)
         return cross_entropy(hidden, model.head(), targets, weights, config.train.loss_chunk)
 
     value_and_grad = value_and_grad_over(mesh, cuts, loss_sum)

@@ -1,6 +1,7 @@
 """Every implementation of attention is the written-out formula."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -59,16 +60,55 @@ def test_an_implementation_equals_the_reference_forward_and_backward(
 
 
 @pytest.mark.skipif(jax.default_backend() != "gpu", reason="cuDNN's kernel runs on an NVIDIA GPU only")
-def test_cudnn_equals_the_reference_forward_and_backward_in_half_precision() -> None:
+@pytest.mark.parametrize("masked", [False, True])
+def test_cudnn_equals_the_reference_forward_and_backward_in_half_precision(masked: bool) -> None:
+    told = (documents(256),) if masked else ()
     qkv = tuple(array.astype(jnp.bfloat16) for array in inputs(2, 256, 4, 2, 128))
     (one, ones), (two, twos) = (
-        jax.value_and_grad(lambda qkv, attend=attend: (attend(*qkv).astype(jnp.float32) ** 2).mean())(qkv)
+        jax.value_and_grad(lambda qkv, attend=attend: (attend(*qkv, *told).astype(jnp.float32) ** 2).mean())(qkv)
         for attend in (IMPLEMENTATIONS["cudnn"], einsum_attention)
     )
     np.testing.assert_allclose(one, two, rtol=2e-2)
     for gradient, wanted in zip(ones, twos, strict=True):
         largest = float(jnp.abs(wanted.astype(jnp.float32)).max())
         np.testing.assert_allclose(gradient.astype(jnp.float32), wanted.astype(jnp.float32), atol=3e-2 * largest)
+
+
+def documents(length: int) -> jax.Array:
+    """Two rows of documents of different lengths, one of a single token among them."""
+    begins = np.zeros((2, length), int)
+    begins[0, [0, 5, 6, length // 2]] = begins[1, [length // 3]] = 1
+    return jnp.asarray(begins.cumsum(axis=1), jnp.int32)
+
+
+@pytest.mark.parametrize(
+    ("implementation", "length", "width"),
+    [
+        pytest.param(IMPLEMENTATIONS["einsum"], 33, 8, id="einsum"),
+        pytest.param(IMPLEMENTATIONS["xla"], 33, 8, id="xla"),
+        pytest.param(functools.partial(splash_attention, interpret=True), 256, 128, id="splash"),
+    ],
+)
+def test_with_documents_told_apart_each_is_attended_to_as_if_it_were_alone(
+    implementation: Attention, length: int, width: int
+) -> None:
+    qkv, numbers = inputs(2, length, 4, 2, width), documents(length)
+
+    def alone(qkv: tuple[jax.Array, ...]) -> jax.Array:
+        parts = []
+        for row in range(2):
+            edges = [0, *(np.flatnonzero(np.diff(numbers[row])) + 1), length]
+            spans = itertools.pairwise(edges)
+            outputs = [einsum_attention(*(array[row : row + 1, a:b] for array in qkv)) for a, b in spans]
+            parts.append(jnp.concatenate(outputs, axis=1))
+        return (jnp.concatenate(parts) ** 2).sum()
+
+    together = jax.value_and_grad(lambda qkv: (implementation(*qkv, numbers) ** 2).sum())(qkv)
+    jax.tree.map(
+        lambda one, two: np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-3),
+        together,
+        jax.value_and_grad(alone)(qkv),
+    )
 
 
 def test_no_position_sees_a_later_one() -> None:

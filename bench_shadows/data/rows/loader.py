@@ -7,7 +7,7 @@ from typing import NamedTuple
 import grain
 import numpy as np
 
-from bench_shadows.data.rows.row_store import NAMES, RowStore
+from bench_shadows.data.rows.row_store import NAMES, RowStore, documents_of
 from bench_shadows.errors import RunError
 from bench_shadows.kinds.kind import Images
 
@@ -22,6 +22,8 @@ class Batch(NamedTuple):
     """int32 [H, seq_len]."""
     images: np.ndarray | None = None
     """uint8 [H, S, S, 3], zeros for rows without an image; None in a study of documents."""
+    documents: np.ndarray | None = None
+    """int32 [H, seq_len], which of the row's documents each token belongs to; None where all see each other."""
 
 
 class _Batches:
@@ -34,7 +36,9 @@ class _Batches:
         plan: np.ndarray,
         batch_size: int,
         places: np.ndarray | slice,
+        start: int | None,
     ):
+        self._start = start
         self._store, self._images, self._plan = store, images, plan
         self._batch_size, self._places = batch_size, places
 
@@ -45,7 +49,9 @@ class _Batches:
         begin = int(step) * self._batch_size
         rows = self._plan[begin : begin + self._batch_size][self._places]
         images = self._images.read(rows) if self._images is not None else None
-        return Batch(self._store.read(rows).view(np.int32), images)
+        tokens = self._store.read(rows)
+        documents = documents_of(tokens, self._start) if self._start is not None else None
+        return Batch(tokens.view(np.int32), images, documents)
 
 
 def batches(
@@ -56,6 +62,7 @@ def batches(
     places: np.ndarray | None = None,
     names: Sequence[str] = NAMES,
     images: Images | None = None,
+    start: int | None = None,
 ) -> Iterator[Batch]:
     """Batches of the plan from `start_step` (0-based) to its end.
 
@@ -66,6 +73,7 @@ def batches(
       places: of the rows in a batch that this host reads, integers [H] in [0, batch_size); default: all.
       names: the row sets that the ids count over (`Kind.row_sets`).
       images: of these rows (`Kind.images`).
+      start: the token that documents begin with (`Tokenizer.start`), where they are told apart.
     Yields:
       A Batch of H rows, in the order of `places`. Starting costs the same at any step. Closing the generator
       stops the reading thread.
@@ -77,7 +85,7 @@ def batches(
         raise RunError(
             f"{rows_folder}: the plan names row {int(plan.max())}, there are {len(store)}; prepare again"
         )
-    source = _Batches(store, images, plan, batch_size, slice(None) if places is None else places)
+    source = _Batches(store, images, plan, batch_size, slice(None) if places is None else places, start)
     stream = iter(grain.MapDataset.source(source)[start_step:].to_iter_dataset(READ_OPTIONS))
     try:
         yield from stream

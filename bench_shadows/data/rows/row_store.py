@@ -43,6 +43,19 @@ def pack(documents: Iterable[np.ndarray], seq_len: int, end_of_text: int) -> Ite
     yield left
 
 
+def documents_of(rows: Any, start: int) -> Any:
+    """Which of its row's documents each token belongs to, int32 [..., T], counted from 0 or 1.
+
+    A document begins with `start` (`Tokenizer.start`): what the tokenizer puts before a text, or else the end of
+    the text before it, since behind that a model is asked about a text as well. What stands before a row's first
+    `start` is the rest of a document, number 0.
+
+    Args:
+      rows: token ids [..., T], of NumPy or JAX, as which the numbers come back.
+    """
+    return (rows == start).cumsum(axis=-1, dtype=np.int32)
+
+
 def write_rows(
     folder: Path | str,
     domains: Iterable[tuple[str, Iterable[np.ndarray]]],

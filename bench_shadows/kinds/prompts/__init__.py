@@ -40,6 +40,8 @@ class Prompts(Kind):
                 f"config.model.initial={config.model.initial}: a study of {names} trains its own tokenizer, whose "
                 "tokens other weights do not know; leave it empty"
             )
+        if config.train.mask_documents:
+            yield f"config.train.mask_documents: a study of {names} has one sample in a row; leave it False"
         if vision.image_size and config.data.seq_len < vision.image_tokens + 8:
             yield (
                 f"config.data.seq_len={config.data.seq_len}: an image takes {vision.image_tokens} tokens, which "

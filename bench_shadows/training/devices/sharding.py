@@ -190,14 +190,20 @@ def value_and_grad_over(
     return over_rows
 
 
-def attention_over(mesh: Mesh, dtype: jnp.dtype, head_dim: int, seq_len: int) -> Attention:
-    """Attention inside `value_and_grad_over`; a kernel, which XLA cannot split, takes each device's own heads."""
+def attention_over(
+    mesh: Mesh, dtype: jnp.dtype, head_dim: int, seq_len: int, by_document: bool = False
+) -> Attention:
+    """Attention inside `value_and_grad_over`; a kernel, which XLA cannot split, takes each device's own heads.
+
+    `by_document` says that it is called with the documents' numbers.
+    """
     name = choose(mesh.devices.flat[0], dtype, head_dim, seq_len)
     if name not in KERNELS or mesh.size == 1:
         return IMPLEMENTATIONS[name]
     heads = PartitionSpec(None, None, "tensor")
     split: dict[str, Any] = {"axis_names": {"tensor"}} if data_ways(mesh) > 1 else {"mesh": mesh}
-    return jax.shard_map(IMPLEMENTATIONS[name], in_specs=(heads,) * 3, out_specs=heads, check_vma=False, **split)
+    given = (heads, heads, heads, *((PartitionSpec(),) if by_document else ()))
+    return jax.shard_map(IMPLEMENTATIONS[name], in_specs=given, out_specs=heads, check_vma=False, **split)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

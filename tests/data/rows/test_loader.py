@@ -35,6 +35,14 @@ def test_a_batch_is_the_rows_of_the_plan(folder: Path, plan: np.ndarray) -> None
     assert first[:, 0].tolist() == [int(i) // 60 * 1000 + int(i) % 60 * SEQ for i in plan[:BATCH]]
 
 
+def test_documents_are_told_apart_where_they_are_asked_for(folder: Path, plan: np.ndarray) -> None:
+    assert next(batches(folder, plan, BATCH)).documents is None
+    batch = next(batches(folder, plan, BATCH, start=60 * SEQ - 1))
+    assert batch.documents is not None
+    assert batch.documents.dtype == np.int32
+    np.testing.assert_array_equal(batch.documents, (batch.tokens == 60 * SEQ - 1).cumsum(axis=1))
+
+
 @pytest.mark.parametrize("start", [0, 1, 7, STEPS - 1, STEPS])
 def test_starting_at_a_step_gives_the_tail(folder: Path, plan: np.ndarray, start: int) -> None:
     whole, tail = (list(batches(folder, plan, BATCH, step)) for step in (0, start))

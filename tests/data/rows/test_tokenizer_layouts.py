@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as Backend
 
 from bench_shadows.config import Config, DataConfig, to_dict
 from bench_shadows.config_file import from_dict
-from bench_shadows.data.rows.row_store import pack
+from bench_shadows.data.rows.row_store import documents_of, pack
 from bench_shadows.data.rows.tokenizer import Tokenizer, load_tokenizer
 from bench_shadows.errors import ConfigError
 from bench_shadows.validation import problems
@@ -69,6 +69,20 @@ def test_in_a_row_each_document_is_what_is_put_before_it_then_itself_then_the_en
         [ids] = tokenizer.encode_batch([text])
         np.testing.assert_array_equal(own[len(tokenizer.before) : -1], ids)
         assert tokenizer.start not in ids
+
+
+def test_a_documents_tokens_have_one_number_and_its_start_is_the_first_of_them(name: str, tmp_path: Path) -> None:
+    tokenizer = loaded(name, tmp_path)
+    documents = tokenizer.encode_documents(TEXTS)
+    [row] = pack(documents, sum(len(ids) + 1 for ids in documents), tokenizer.end_of_text).__next__()
+    numbers = documents_of(row, tokenizer.start)
+    ends = np.flatnonzero(row == tokenizer.end_of_text)
+    for number, (first, end) in enumerate(zip([0, *(ends[:-1] + 1)], ends, strict=True)):
+        if tokenizer.before:  # from its own beginning to its own end
+            assert set(numbers[first : end + 1]) == {number + 1}
+        else:  # from the end of the one before, or the row's beginning, to what stands before its own end
+            assert set(numbers[max(0, first - 1) : end]) == {number}
+    assert numbers.dtype == np.int32
 
 
 def test_a_text_cannot_end_itself(name: str, tmp_path: Path) -> None:
