@@ -19,8 +19,8 @@ import numpy as np
 
 from bench_shadows.data.corpus.builtin.builtin import builtin_documents
 from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.rewriting.rules import rewrite_counted
 from bench_shadows.data.rewriting.rules.plain import zipf
+from bench_shadows.data.rewriting.rules.rules import rewrite_counted
 from bench_shadows.data.statistics.statistics import entropy_nats, top_share
 
 WORD = re.compile(r"[^\W\d_]+")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.rewriting.rules import rewrite
+from bench_shadows.data.rewriting.rules.rules import rewrite
 from bench_shadows.data.rows import sampling
 from bench_shadows.evaluation.table import Row, row
 

@@ -21,7 +21,7 @@ from bench_shadows.data.corpus.builtin.builtin import RECIPE, builtin_documents
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.corpus.records import document
-from bench_shadows.data.corpus.sources import files, hf, jsonl, parquet, textfiles, tfds
+from bench_shadows.data.corpus.sources import files, hf, jsonl, parquet, tfds
 from bench_shadows.data.corpus.sources.part import BadRecordError, Part, Record
 from bench_shadows.errors import DataError
 from bench_shadows.files import hash_file
@@ -31,7 +31,7 @@ __all__ = ["Counts", "Document", "Part", "parts", "read_part", "weights"]
 FORMATS: dict[str, Callable[[Part, FieldsConfig, Counts], Iterator[Record]]] = {
     "json": jsonl.records,
     "parquet": parquet.records,
-    "text": textfiles.records,
+    "text": files.text_records,
     "tfds": tfds.records,
     "hf": hf.records,
 }

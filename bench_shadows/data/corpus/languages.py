@@ -3,70 +3,22 @@
 import functools
 import re
 
+_ENDINGS = """
+ada: adb ads; bash: sh bash; c: c h; clojure: clj cljs; cmake: cmake; common-lisp: lisp cl;
+cpp: cc cpp cxx hh hpp hxx; csharp: cs; css: css scss less; cuda: cu cuh; d: d; dart: dart; elixir: ex exs;
+emacs-lisp: el; erlang: erl hrl; fortran: f f90 f95 f03 f08; fsharp: fs fsx; go: go; groovy: groovy gradle;
+haskell: hs; html: html htm; java: java; javascript: js mjs cjs jsx; julia: jl; kotlin: kt kts; lean: lean;
+lua: lua; make: mk mak; matlab: m; nix: nix; objective-c: mm; ocaml: ml mli; delphi: pas; perl: pl pm; php: php;
+powershell: ps1; protobuf: proto; python: py pyi pyx; r: r; ruby: rb; rust: rs; scala: scala sc; scheme: scm ss;
+solidity: sol; sql: sql; swift: swift; tcl: tcl; toml: toml; typescript: ts tsx; verilog: v sv; vhdl: vhd vhdl;
+vue: vue; xml: xml xsd xsl; yaml: yaml yml; zig: zig
+"""
 CODE_ENDINGS = {
-    ending: language
-    for language, endings in {
-        "ada": "adb ads",
-        "bash": "sh bash",
-        "c": "c h",
-        "clojure": "clj cljs",
-        "cmake": "cmake",
-        "common-lisp": "lisp cl",
-        "cpp": "cc cpp cxx hh hpp hxx",
-        "csharp": "cs",
-        "css": "css scss less",
-        "cuda": "cu cuh",
-        "d": "d",
-        "dart": "dart",
-        "elixir": "ex exs",
-        "emacs-lisp": "el",
-        "erlang": "erl hrl",
-        "fortran": "f f90 f95 f03 f08",
-        "fsharp": "fs fsx",
-        "go": "go",
-        "groovy": "groovy gradle",
-        "haskell": "hs",
-        "html": "html htm",
-        "java": "java",
-        "javascript": "js mjs cjs jsx",
-        "julia": "jl",
-        "kotlin": "kt kts",
-        "lean": "lean",
-        "lua": "lua",
-        "make": "mk mak",
-        "matlab": "m",
-        "nix": "nix",
-        "objective-c": "mm",
-        "ocaml": "ml mli",
-        "delphi": "pas",
-        "perl": "pl pm",
-        "php": "php",
-        "powershell": "ps1",
-        "protobuf": "proto",
-        "python": "py pyi pyx",
-        "r": "r",
-        "ruby": "rb",
-        "rust": "rs",
-        "scala": "scala sc",
-        "scheme": "scm ss",
-        "solidity": "sol",
-        "sql": "sql",
-        "swift": "swift",
-        "tcl": "tcl",
-        "toml": "toml",
-        "typescript": "ts tsx",
-        "verilog": "v sv",
-        "vhdl": "vhd vhdl",
-        "vue": "vue",
-        "xml": "xml xsd xsl",
-        "yaml": "yaml yml",
-        "zig": "zig",
-    }.items()
-    for ending in (f".{name}" for name in endings.split())
+    f".{ending}": language.strip()
+    for language, endings in (entry.split(":") for entry in _ENDINGS.split(";"))
+    for ending in endings.split()
 }
 """Ending of a file's name -> language. Where an ending is used for several, the one that is met most often."""
-
-
 _USUAL = {"splus": "r", "cr": "crystal", "nimrod": "nim", "nixos": "nix"}  # Pygments begins with older names
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.rewriting.endpoint.outcome import Rewritten
-from bench_shadows.data.rewriting.rules import rewrite_counted
+from bench_shadows.data.rewriting.rules.rules import rewrite_counted
 from bench_shadows.errors import ConfigError
 from bench_shadows.progress import say
 
@@ -131,8 +131,7 @@ def rewrite_shard(
       ConfigError: the built-in teacher needs no fleet; a shard that cannot be.
       RunError: another process has this shard, or the server is down; the message says what is kept.
     """
-    from bench_shadows.data.rewriting.endpoint import account
-    from bench_shadows.data.rewriting.endpoint.journaled import JournaledTeacher
+    from bench_shadows.data.rewriting.endpoint.journaled import JournaledTeacher, estimate
 
     if rewriting.rewriter == "builtin":
         raise ConfigError('rewrite: config.data.rewriter is "builtin", which `prepare` runs itself; nothing to do')
@@ -149,7 +148,7 @@ def rewrite_shard(
         if expected == _SAMPLE:
             text = rewriting.tokens * _BYTES_PER_TOKEN * rewriting.share / count
             expected = max(expected, text * expected / sum(len(document.text.encode()) for document in sample))
-        say(f"teacher: {account.estimate(sample, expected, rewriting.teacher).line()}")
+        say(f"teacher: {estimate(sample, expected, rewriting.teacher).line()}")
         label = f"rewriting, shard {index}/{count}" if count > 1 else "rewriting"
         teacher.fetch(label, itertools.chain(sample, mine), expected)
 

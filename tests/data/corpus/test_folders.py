@@ -11,7 +11,7 @@ from reading import read, records, texts
 
 from bench_shadows.config import DataConfig
 from bench_shadows.data.corpus.documents import Counts, parts, read_part
-from bench_shadows.data.corpus.sources import files, storage, textfiles
+from bench_shadows.data.corpus.sources import files, storage
 from bench_shadows.errors import DataError
 
 # ---- folders, globs, URIs
@@ -190,7 +190,7 @@ def test_a_part_can_be_sent_to_another_process_and_is_the_same_there(corpus: Pat
 
 
 def test_text_files_that_cannot_be_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(textfiles, "LONGEST_RECORD", 1000)
+    monkeypatch.setattr(files, "LONGEST_RECORD", 1000)
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     (tmp_path / "wide.txt").write_text("wide", encoding="utf-16")
     (tmp_path / "nul.txt").write_bytes(b"a\0b")

@@ -19,7 +19,7 @@ from bench_shadows.data.corpus.builtin.exercises import (
     evaluation_exercises,
     reasoning_gym_exercises,
 )
-from bench_shadows.data.rewriting.rules import rewrite
+from bench_shadows.data.rewriting.rules.rules import rewrite
 
 EVERY = {**NARROW, **BROAD}
 

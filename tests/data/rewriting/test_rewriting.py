@@ -14,7 +14,7 @@ from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.rewriting.endpoint import endpoint
 from bench_shadows.data.rewriting.rewrite import Rewriting, is_chosen, open_teacher, rewrite_shard
-from bench_shadows.data.rewriting.rules import rewrite_counted
+from bench_shadows.data.rewriting.rules.rules import rewrite_counted
 from bench_shadows.errors import ConfigError, RunError
 
 EXERCISE = "Question: We utilise 2 + 3 of them. How many?\nAnswer: 5\n"

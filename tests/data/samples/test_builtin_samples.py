@@ -9,8 +9,7 @@ import pytest
 
 from bench_shadows.config import PromptsConfig
 from bench_shadows.data.samples.builtin import corpus
-from bench_shadows.data.samples.builtin.corpus import builtin_samples, make_sample, schedule, weights
-from bench_shadows.data.samples.builtin.tasks import TASKS
+from bench_shadows.data.samples.builtin.corpus import TASKS, builtin_samples, make_sample, schedule, weights
 from bench_shadows.data.samples.repetition import Rules, deduplicate
 from bench_shadows.data.samples.sample import GROUPS, Sample, Split, answer, has_image, prompt
 from bench_shadows.data.samples.scoring import score

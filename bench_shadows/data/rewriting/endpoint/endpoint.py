@@ -17,11 +17,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from bench_shadows.config import TeacherConfig
 from bench_shadows.data.rewriting.endpoint.journal import Reply
-from bench_shadows.data.rewriting.endpoint.limiter import Limiter
 from bench_shadows.data.rewriting.endpoint.prompt import ENGLISH, prompt
 from bench_shadows.data.rewriting.endpoint.reply import LONGEST, MORE, check
 from bench_shadows.errors import BenchShadowsError, ConfigError, RunError
@@ -35,6 +35,8 @@ PATIENCE_SECONDS = 300.0
 """A server that has answered nothing for so long, the waits it asked for not counted, is down for good."""
 LONGEST_WAIT_SECONDS = 600.0
 """A server that asks for a longer pause is left, and the run with it."""
+CUT = 0.5
+"""What is left of the number in flight after a refusal."""
 FAILURES = 12
 """Requests for one piece that may fail while others are answered: then it is the piece."""
 _FIRST_WAIT, _MOST_WAIT = 0.5, 30.0  # seconds between two requests for one piece, doubling
@@ -98,6 +100,52 @@ class Traffic:
     tokens_out: int = 0
 
 
+class Limiter:
+    """An asynchronous context for one request, shared by all.
+
+    Additive increase, multiplicative decrease (Chiu and Jain 1989): a refusal halves the limit, once for all the
+    requests that were under way when it was halved last; each reply raises it by 1 / limit, up to `most`.
+    A server that names a time (Retry-After) is left alone for so long.
+    """
+
+    def __init__(self, most: int):
+        self.most = most
+        self.limit = float(most)
+        self.in_flight = 0
+        self.resume = 0.0
+        """Time (monotonic) before which nothing is sent."""
+        self._cut = -1.0
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> float:
+        """Waits for a place; returns the time (monotonic) at which it was given."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.in_flight < int(self.limit))
+                if (wait := self.resume - time.monotonic()) <= 0:
+                    self.in_flight += 1
+                    return time.monotonic()
+            await asyncio.sleep(wait)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with self._changed:
+            self.in_flight -= 1
+            self._changed.notify(2)  # one for the place, one for what the limit may have grown
+
+    def answered(self) -> None:
+        """The server gave a reply."""
+        self.limit = min(float(self.most), self.limit + 1 / self.limit)
+
+    def refused(self, sent: float, retry_after: float = 0.0) -> None:
+        """The server could not take a request that was sent at `sent`; it may name seconds to wait."""
+        now = time.monotonic()
+        if sent > self._cut:
+            self.limit, self._cut = max(1.0, self.limit * CUT), now
+        self.resume = max(self.resume, now + retry_after)
+
+
 class Endpoint:
     """A client of one server; use it in one event loop.
 
@@ -133,17 +181,17 @@ class Endpoint:
         """Closes the connections."""
         await self._client.close()
 
-    async def stream(self, pieces: Iterator[Piece], sink: Callable[[Piece, Reply], None]) -> None:
+    async def stream(self, pieces: Iterator[Piece], sink: Callable[[Reply], None]) -> None:
         """Rewrites pieces, `config.data.teacher.concurrency` at once, in order of their replies.
 
-        `sink` gets every piece with what came of it; `attempts` is 0 where the server gave no reply at all.
+        `sink` gets what came of every piece; `attempts` is 0 where the server gave no reply at all.
         Raises RunError where the server is down, or will not have us.
         """
         self._answered = time.monotonic()
 
         async def work() -> None:
             for piece in pieces:
-                sink(piece, await self.rewrite(piece))
+                sink(await self.rewrite(piece))
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -9,22 +9,23 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.rewriting.endpoint import account, endpoint, prompt
+from bench_shadows.data.rewriting.endpoint import endpoint, prompt
 from bench_shadows.data.rewriting.endpoint.endpoint import Endpoint, Piece, longest_piece
 from bench_shadows.data.rewriting.endpoint.journal import Journal, Reply, open_settings, piece_key
 from bench_shadows.data.rewriting.endpoint.outcome import Rewritten
 from bench_shadows.data.rewriting.endpoint.split import split
-from bench_shadows.progress import Progress, say
+from bench_shadows.progress import Progress, duration, say
 
 VERSION = 1
 """Of how replies are asked for and checked; raised with every change that makes old replies different ones."""
+TOKENS_PER_SECOND = 1000.0
+"""The teacher that an estimate's hours are stated for; the real rate stands in the progress line."""
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W\d_\u3400-\u4dbf\u4e00-\u9fff]+")
-
-
 _KEPT = "Every reply until then is kept in {home}; the same command goes on from there"
 
 
@@ -115,7 +116,7 @@ class JournaledTeacher:
         if missing:
             names = {part.key for part in missing}
             todo = [one for one, own in zip(documents, parts, strict=True) if names & {part.key for part in own}]
-            say(f"teacher: {account.estimate(todo, len(todo), self.teacher).line()}")
+            say(f"teacher: {estimate(todo, len(todo), self.teacher).line()}")
             with Progress("teacher", total=len(missing), unit="pieces") as progress:
 
                 def finished(reply: Reply) -> None:
@@ -166,7 +167,7 @@ class JournaledTeacher:
             "requests": self.totals["requests"],
             "tokens_in": tokens_in,
             "tokens_out": tokens_out,
-            "cost": account.cost(tokens_in, tokens_out, self.teacher),
+            "cost": cost(tokens_in, tokens_out, self.teacher),
             "invalid_replies": dict(sorted(self.excerpts.items())),
         }
 
@@ -181,7 +182,7 @@ class JournaledTeacher:
             self._endpoint = Endpoint(self.teacher, _KEPT.format(home=self.journal.home))
             self._began = time.monotonic()
 
-        def keep(_: Piece, reply: Reply) -> None:
+        def keep(reply: Reply) -> None:
             if reply.attempts:  # a piece that the server gave no reply for is asked for again
                 self.journal.append(reply)
             finished(reply)
@@ -196,14 +197,11 @@ class JournaledTeacher:
         assert self._endpoint is not None
         traffic, limiter = self._endpoint.traffic, self._endpoint.limiter
         rate = traffic.tokens_out / max(1e-3, time.monotonic() - self._began)
-        parts = [
-            f"{traffic.valid / max(1, traffic.replies):.0%} of replies valid",
-            f"{limiter.in_flight} in flight",
-        ]
-        parts.append(f"{rate:,.0f} tokens/s")
+        parts = [f"{traffic.valid / max(1, traffic.replies):.0%} of replies valid"]
+        parts += [f"{limiter.in_flight} in flight", f"{rate:,.0f} tokens/s"]
         if failed := traffic.failures.total():
             parts.append(f"{failed:,} requests failed ({traffic.failures.most_common(1)[0][0]})")
-        if spent := account.cost(traffic.tokens_in, traffic.tokens_out, self.teacher):
+        if spent := cost(traffic.tokens_in, traffic.tokens_out, self.teacher):
             parts.append(f"cost {spent:,.2f}")
         return ", ".join(parts)
 
@@ -211,3 +209,48 @@ class JournaledTeacher:
         if self._endpoint is not None:
             self._runner.run(self._endpoint.close())
         self._runner.close()
+
+
+# ---- what a teacher costs
+
+
+class Estimate(NamedTuple):
+    """Of a rewriting that has not begun; every figure is a forecast."""
+
+    documents: float
+    requests: float
+    tokens_in: float
+    tokens_out: float
+    cost: float
+
+    def line(self) -> str:
+        """The estimate as a person reads it."""
+        text = (
+            f"about {self.documents:,.0f} documents, {self.requests:,.0f} requests, {self.tokens_in:,.0f} tokens "
+            f"in, {self.tokens_out:,.0f} out: {duration(self.tokens_out / TOKENS_PER_SECOND)} of a teacher that "
+            f"writes {TOKENS_PER_SECOND:,.0f} tokens a second"
+        )
+        return f"{text}, cost {self.cost:,.2f}" if self.cost else text
+
+
+def estimate(sample: Sequence[Document], documents: float, teacher: TeacherConfig) -> Estimate:
+    """What rewriting `documents` documents like those of the sample takes, if every first reply is valid.
+
+    A rewritten document is reckoned as long as its original.
+    """
+    pieces = sum(len(split(one.text, one.kind, one.language, longest_piece(teacher))) for one in sample)
+    text = sum(tokens(one.text) for one in sample)
+    scale = documents / max(1, len(sample))
+    tokens_in, tokens_out = scale * (text + pieces * tokens(prompt.ENGLISH)), scale * text
+    return Estimate(documents, scale * pieces, tokens_in, tokens_out, cost(tokens_in, tokens_out, teacher))
+
+
+def tokens(text: str) -> float:
+    """Tokens that a large vocabulary makes of a text, roughly: 0.7 a Chinese character, 0.25 any other."""
+    han = len(_HAN.findall(text))
+    return 0.7 * han + (len(text) - han) / 4
+
+
+def cost(tokens_in: float, tokens_out: float, teacher: TeacherConfig) -> float:
+    """In the currency of the config's prices."""
+    return (tokens_in * teacher.input_price + tokens_out * teacher.output_price) / 1e6

@@ -20,8 +20,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from bench_shadows.data.samples.builtin.canvas import COLORS, PAPERS, Color, scale_of
-from bench_shadows.data.samples.builtin.chance import Dice
-from bench_shadows.data.samples.builtin.task import Made
+from bench_shadows.data.samples.builtin.task import Dice, Made
 
 NUMBERS = tuple(range(10, 100))
 """In the cells of tables."""
@@ -93,8 +92,8 @@ def charts(dice: Dice, size: int) -> Made:
 
 def _bars(dice: Dice, size: int) -> Made:
     count = dice.randint(3, 4)
-    names = dice.some(list(COLORS), count)
-    values = dice.some(range(1, HIGHEST + 1), count)
+    names = dice.sample(list(COLORS), count)
+    values = dice.sample(range(1, HIGHEST + 1), count)
     stage = _scaled(size, dice.choice(PAPERS), dice.chance(0.5), count)
     wide = dice.uniform(0.6, 0.9)
     bars = [
@@ -113,7 +112,7 @@ def _bars(dice: Dice, size: int) -> Made:
 
 
 def _line(dice: Dice, size: int) -> Made:
-    values = dice.some(range(1, HIGHEST + 1), POINTS)
+    values = dice.sample(range(1, HIGHEST + 1), POINTS)
     color = dice.choice(list(COLORS))
     stage = _scaled(size, dice.choice(PAPERS), dice.chance(0.5), POINTS + 1)
     line = Line2D(
@@ -131,7 +130,7 @@ def _line(dice: Dice, size: int) -> Made:
 
 
 def _pie(dice: Dice, size: int) -> Made:
-    names = dice.some(list(COLORS), 3)
+    names = dice.sample(list(COLORS), 3)
     shares = dice.choice(tuple(itertools.permutations((0.2, 0.3, 0.5))))
     edges = list(itertools.accumulate(shares, initial=dice.random()))
     slices = [
@@ -170,7 +169,7 @@ def tables(dice: Dice, size: int) -> Made:
     """A cell of a table, found by its row and column."""
     count = max(2, min(4, size // 32))
     stage, texts = _ruled(size, dice.choice(PAPERS), count)
-    heads, names = dice.some("ABCDEF", count), dice.some("123456", count)
+    heads, names = dice.sample("ABCDEF", count), dice.sample("123456", count)
     cells = [[str(dice.own(NUMBERS)) for _ in heads] for _ in names]
     written = itertools.chain(["", *heads], *([name, *row] for name, row in zip(names, cells, strict=True)))
     for text, value in zip(texts, written, strict=True):

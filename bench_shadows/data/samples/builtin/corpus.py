@@ -2,13 +2,14 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from bench_shadows.config import PromptsConfig
+from bench_shadows.data.samples.builtin import charts, language, photos, scenes
 from bench_shadows.data.samples.builtin.canvas import PACKAGES, package_folder
-from bench_shadows.data.samples.builtin.chance import Dice
-from bench_shadows.data.samples.builtin.tasks import TASKS, Task
+from bench_shadows.data.samples.builtin.task import Dice, Make
 from bench_shadows.data.samples.sample import PLACEHOLDER, Sample, Split
 from bench_shadows.data.samples.templates import repeated
 from bench_shadows.errors import ConfigError
@@ -16,6 +17,45 @@ from bench_shadows.errors import ConfigError
 SYSTEM = {"en": "You are a helpful assistant.", "zh": "你是一个乐于助人的助手。"}
 WITH_SYSTEM = 0.3
 """Share of the samples with a system message; our choice."""
+
+
+class Task(NamedTuple):
+    """One task."""
+
+    name: str
+    group: str
+    """One of `sample.GROUPS`."""
+    has_image: bool
+    make: Make
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("ocr", "multimodal", True, scenes.ocr),
+        Task("ocr_zh", "multimodal", True, scenes.ocr_zh),
+        Task("counting", "multimodal", True, scenes.counting),
+        Task("shapes", "multimodal", True, scenes.shapes),
+        Task("relations", "multimodal", True, scenes.relations),
+        Task("grounding", "multimodal", True, scenes.grounding),
+        Task("captioning", "multimodal", True, scenes.captioning),
+        Task("digits", "multimodal", True, photos.digits),
+        Task("photographs", "multimodal", True, photos.photographs),
+        Task("arithmetic", "language", False, language.arithmetic),
+        Task("inflection", "language", False, language.inflection),
+        Task("ordering", "language", False, language.ordering),
+        Task("reading", "language", False, language.reading),
+        Task("numerals_zh", "language", False, language.numerals_zh),
+        Task("fields", "documents", True, scenes.fields),
+        Task("tables", "documents", True, charts.tables),
+        Task("charts", "documents", True, charts.charts),
+        Task("extraction", "documents", False, language.extraction),
+        Task("keywords", "documents", False, language.keywords),
+        Task("constraints", "instructions", False, language.constraints),
+        Task("image_constraints", "instructions", True, scenes.image_constraints),
+    )
+}
+"""By name, in the groups of the paper's Table 3."""
 
 
 def builtin_samples(

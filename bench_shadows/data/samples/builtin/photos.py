@@ -13,8 +13,7 @@ from matplotlib import get_data_path
 from PIL import Image, ImageOps
 
 from bench_shadows.data.samples.builtin.canvas import INKS, PAPERS, Color, package_folder
-from bench_shadows.data.samples.builtin.chance import Dice, members
-from bench_shadows.data.samples.builtin.task import Made
+from bench_shadows.data.samples.builtin.task import Dice, Made, members
 from bench_shadows.data.samples.sample import Split
 
 _KEPT = 320

@@ -1,4 +1,4 @@
-"""Tasks about drawn pictures: text, counting, shapes and their relations, boxes, captions."""
+"""Tasks about drawn pictures: text, forms, counting, shapes and their relations, boxes, captions."""
 
 import functools
 import itertools
@@ -8,13 +8,15 @@ import numpy as np
 
 from bench_shadows.data.samples.builtin import vocabulary
 from bench_shadows.data.samples.builtin.canvas import CHINESE, COLORS, INKS, LATIN, PAPERS, SHAPES, Box, Canvas
-from bench_shadows.data.samples.builtin.chance import Dice
-from bench_shadows.data.samples.builtin.task import Made
+from bench_shadows.data.samples.builtin.task import Dice, Made
 
 GRID = 10
 """Boxes are told in tenths of the picture's side."""
 MOST = 6
 """Things to count at most."""
+LABELS = ("TAX", "SUM", "DAY", "AGE", "BOX", "FEE")
+VALUES = tuple(range(1, 100))
+"""Of a form's fields."""
 _GLYPHS = string.digits + string.ascii_uppercase
 
 
@@ -71,12 +73,29 @@ def _short_words(longest: int) -> tuple[str, ...]:
     return tuple(word for word in vocabulary.SIGNS if len(word) <= longest)
 
 
+def fields(dice: Dice, size: int) -> Made:
+    """The value of one field of a form."""
+    count = max(2, min(5, size // 24))
+    labels = dice.sample(LABELS, count)
+    values = [dice.own(VALUES) for _ in labels]
+    canvas = Canvas(size, dice.choice(PAPERS))
+    name, ink, high = dice.choice(LATIN[:3]), dice.choice(INKS), 0.94 / count
+    for place, (label, value) in enumerate(zip(labels, values, strict=True)):
+        top = 0.03 + place * high
+        canvas.letters(label, (0.04, top + 0.12 * high, 0.52, top + 0.88 * high), 3, name, (110, 110, 110))
+        canvas.letters(str(value), (0.6, top + 0.12 * high, 0.96, top + 0.88 * high), 2, name, ink)
+        canvas.line([(0.03, top + high), (0.97, top + high)], (190, 190, 190), 0.01)
+    which = dice.randrange(count)
+    asked = dice.choice(("Read the value of the field.", "Find the field and give its value."))
+    return Made(asked, str(values[which]), labels[which], canvas.pixels(), "A scan of a form.")
+
+
 def counting(dice: Dice, size: int) -> Made:
     """One to six things of one kind."""
     count, shape, color = dice.randint(1, MOST), dice.choice(SHAPES), dice.choice(list(COLORS))
     canvas = Canvas(size, dice.choice(PAPERS))
     radius = dice.uniform(0.1, 0.12)
-    for column, row in dice.some(list(itertools.product(range(3), range(3))), count):
+    for column, row in dice.sample(list(itertools.product(range(3), range(3))), count):
         center = [(place + 0.5) / 3 + dice.uniform(-0.03, 0.03) for place in (column, row)]
         canvas.shape(shape, (center[0], center[1]), radius, COLORS[color])
     things = f"{shape}s" if shape != "cross" else "crosses"
@@ -86,9 +105,7 @@ def counting(dice: Dice, size: int) -> Made:
 
 def shapes(dice: Dice, size: int) -> Made:
     """One thing: its shape, its colour, or both."""
-    shape, color = dice.choice(SHAPES), dice.choice(list(COLORS))
-    canvas = Canvas(size, dice.choice(PAPERS))
-    canvas.shape(shape, (dice.uniform(0.3, 0.7), dice.uniform(0.3, 0.7)), dice.uniform(0.15, 0.28), COLORS[color])
+    shape, color, pixels = _thing(dice, size)
     asked, answer = dice.choice(
         (
             ("Which shape is in the image?", shape),
@@ -96,7 +113,29 @@ def shapes(dice: Dice, size: int) -> Made:
             ("Name the colour and the shape.", f"{color} {shape}"),
         )
     )
-    return Made(asked, answer, pixels=canvas.pixels(), caption="A drawing of a shape.")
+    return Made(asked, answer, pixels=pixels, caption="A drawing of a shape.")
+
+
+def image_constraints(dice: Dice, size: int) -> Made:
+    """One thing, and an instruction with a constraint that a program can verify."""
+    shape, color, pixels = _thing(dice, size)
+    asked, answer = dice.choice(
+        (
+            ("Name the colour of the shape in capital letters.", color.upper()),
+            ("Name the shape in square brackets.", f"[{shape}]"),
+            ("Write the colour of the shape twice, with a comma.", f"{color}, {color}"),
+            ("Name the shape and end with an exclamation mark.", f"{shape}!"),
+        )
+    )
+    return Made(asked, answer, pixels=pixels, caption="A drawing of a shape.", check={"equals": answer})
+
+
+def _thing(dice: Dice, size: int) -> tuple[str, str, np.ndarray]:
+    """(shape, colour, picture) of one thing."""
+    shape, color = dice.choice(SHAPES), dice.choice(list(COLORS))
+    canvas = Canvas(size, dice.choice(PAPERS))
+    canvas.shape(shape, (dice.uniform(0.3, 0.7), dice.uniform(0.3, 0.7)), dice.uniform(0.15, 0.28), COLORS[color])
+    return shape, color, canvas.pixels()
 
 
 RELATIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
@@ -108,7 +147,7 @@ def _pair(dice: Dice, size: int) -> tuple[Canvas, str, list[str]]:
     canvas = Canvas(size, dice.choice(PAPERS))
     relation = dice.choice(list(RELATIONS))
     across, down = RELATIONS[relation]
-    kinds, colors = dice.some(SHAPES, 2), dice.some(list(COLORS), 2)
+    kinds, colors = dice.sample(SHAPES, 2), dice.sample(list(COLORS), 2)
     x, y = dice.uniform(0.4, 0.6), dice.uniform(0.4, 0.6)
     for sign, kind, color in zip((1, -1), kinds, colors, strict=True):
         center = x + sign * 0.24 * across, y + sign * 0.24 * down
@@ -137,8 +176,8 @@ def grounding(dice: Dice, size: int) -> Made:
     canvas = Canvas(size, dice.choice(PAPERS))
     boxes: list[Box] = []
     names = []
-    halves = dice.some((0, 1), 2)
-    for half, kind, color in zip(halves, dice.some(SHAPES, 2), dice.some(list(COLORS), 2), strict=True):
+    halves = dice.sample((0, 1), 2)
+    for half, kind, color in zip(halves, dice.sample(SHAPES, 2), dice.sample(list(COLORS), 2), strict=True):
         side = dice.choice((3, 4))
         left, top = half * 5 + dice.randint(0, 5 - side), dice.randint(0, GRID - side)
         canvas.shape(kind, ((left + side / 2) / GRID, (top + side / 2) / GRID), side / 2 / GRID, COLORS[color])

@@ -1,11 +1,43 @@
-"""What a task of the built-in corpus makes of one throw of the dice."""
+"""The dice of one built-in sample, which seed, split, task and number decide, and what a task makes of a throw."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import functools
+import random
+import zlib
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from bench_shadows.data.samples.builtin.chance import Dice
+from bench_shadows.data.samples.sample import Split
+
+HELD_OUT = 5
+"""One of so many words, numbers and pictures is kept for held-out samples alone; our choice."""
+
+Member = TypeVar("Member", bound=Hashable)
+
+
+class Dice(random.Random):
+    """A random number generator that knows its split."""
+
+    def __init__(self, seed: int, split: Split, task: str, number: int):
+        super().__init__(f"{seed}/{split}/{task}/{number}")
+        self.split: Split = split
+
+    def own(self, pool: tuple[Member, ...]) -> Member:
+        """A member of a pool that only samples of this split are made of."""
+        return self.choice(members(pool, self.split))
+
+    def chance(self, share: float) -> bool:
+        """True in that share of the cases."""
+        return self.random() < share
+
+
+@functools.cache
+def members(pool: tuple[Member, ...], split: Split) -> tuple[Member, ...]:
+    """The part of a pool that belongs to a split. The parts are disjoint, whatever the seed."""
+    return tuple(
+        member for member in pool if (zlib.crc32(repr(member).encode()) % HELD_OUT == 0) == (split == "held_out")
+    )
 
 
 class Made(NamedTuple):

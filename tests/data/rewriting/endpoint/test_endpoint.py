@@ -49,7 +49,7 @@ def ask(server: FaultServer | str, pieces: list[Piece], patience: float = 20.0, 
     async def run() -> None:
         client = Endpoint(teacher, KEPT, patience)
         try:
-            await client.stream(iter(pieces), lambda piece, reply: replies.update({piece.key: reply}))
+            await client.stream(iter(pieces), lambda reply: replies.update({reply.key: reply}))
         finally:
             await client.close()
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from bench_shadows.data.rewriting.endpoint.limiter import Limiter
+from bench_shadows.data.rewriting.endpoint.endpoint import Limiter
 
 
 async def most_at_once(limiter: Limiter, requests: int) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.rewriting.rules import rewrite, rewrite_counted
+from bench_shadows.data.rewriting.rules.rules import rewrite, rewrite_counted
 
 
 def document(text: str, language: str = "en", kind: str = "text") -> Document:
