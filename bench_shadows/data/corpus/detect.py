@@ -133,26 +133,18 @@ def code(text: str, certain: bool = False) -> Code:
         head = f"\n{text[:HEAD]}"
         if language := next((name for name, line in _SIGNATURES.items() if line.search(head)), None):
             return Code(True, language, "rules")
-    label, is_code = _magika(text)
-    if not label:
+    if (model := _magika()) is None:
         return Code(certain or found >= _ALONE, UNKNOWN, "rules")
+    output = model.identify_bytes(text[: 2 * HEAD].encode("utf-8", "replace")).output
+    label, is_code = str(output.label), output.group == "code"
     if not (certain or is_code or found >= _CODE_FROM):
         return Code(False, "", "magika")
     language = languages.programming(_MAGIKA_NAMES.get(label, label)) if is_code else None
     return Code(True, language or UNKNOWN, "magika")
 
 
-def _magika(text: str) -> tuple[str, bool]:
-    """(magika's label, whether it is one of code); ("", False) without the library."""
-    model = _model()
-    if model is None:
-        return "", False
-    output = model.identify_bytes(text[: 2 * HEAD].encode("utf-8", "replace")).output
-    return str(output.label), output.group == "code"
-
-
 @functools.cache
-def _model() -> Any:
+def _magika() -> Any:
     """Magika on one thread, or None where it is not installed.
 
     A text is small: more threads only wait for each other, and workers read many parts at a time.

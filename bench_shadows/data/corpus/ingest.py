@@ -55,7 +55,9 @@ def ingest(config: DataConfig, folder: Path, engine: Engine = LOCAL) -> Corpus:
         documents = Store([job.folder for job in jobs])
         report = _counted(jobs, documents)
         alone = all(job.part.format == "builtin" for job in jobs)  # de-duplicated once, for all runs
-        duplicates = (jobs[0].folder.parent if alone else folder) / _duplicates_name(config, jobs)
+        # In the cache many thresholds lie side by side, and what another version of the code found is not used.
+        key = hash_json([deduplicate.VERSION, config.near_duplicate_threshold, len(jobs)])[:12]
+        duplicates = (jobs[0].folder.parent if alone else folder) / f"duplicates-{key}"
         with builtin.keeping(duplicates.parent) if alone else contextlib.nullcontext():
             if not duplicates.exists():
                 _deduplicate(documents, config.near_duplicate_threshold, duplicates, engine)
@@ -115,8 +117,7 @@ def _megabytes(part: Part) -> float:
 
 def read_into_store(job: _Job, seen: Callable[[float], None]) -> None:
     """Reads one part into its folder."""
-    mine = builtin.keeping(job.folder.parent) if job.part.format == "builtin" else contextlib.nullcontext()
-    with mine:
+    with builtin.keeping(job.folder.parent) if job.part.format == "builtin" else contextlib.nullcontext():
         if not job.folder.exists():
             counts = Counts(job.config.bad_records_limit)
             store.write_part(job.folder, read_part(job.part, job.config, counts), counts.as_json, seen)
@@ -139,12 +140,6 @@ def _counted(jobs: Sequence[_Job], documents: Store) -> dict[str, Any]:
 # ---- duplicates
 
 
-def _duplicates_name(config: DataConfig, jobs: Sequence[_Job]) -> str:
-    """In the cache many thresholds lie side by side, and what another version of the code found is not used."""
-    key = [deduplicate.VERSION, config.near_duplicate_threshold, len(jobs)]
-    return f"duplicates-{hash_json(key)[:12]}"
-
-
 def _deduplicate(documents: Store, threshold: float, folder: Path, engine: Engine) -> None:
     """Writes kept.npy and report.json.
 
@@ -153,16 +148,7 @@ def _deduplicate(documents: Store, threshold: float, folder: Path, engine: Engin
     """
     found = engine.duplicates(documents, threshold)
     characters = documents.columns("characters").column(0).to_numpy()
-    examples = [
-        _example(
-            documents,
-            "exact" if exact else "near",
-            *(int(found.first[i]), int(found.removed[i])),
-            float(found.similarity[i]),
-        )
-        for exact in (True, False)
-        for i in np.flatnonzero(found.exact == exact)[:EXAMPLES].tolist()
-    ]
+    chosen = [i for exact in (True, False) for i in np.flatnonzero(found.exact == exact)[:EXAMPLES].tolist()]
     report = {
         "documents": len(documents),
         "exact": int(found.exact.sum()),
@@ -172,7 +158,7 @@ def _deduplicate(documents: Store, threshold: float, folder: Path, engine: Engin
         "threshold": threshold,
         "shingle": deduplicate.SHINGLE,
         "permutations": deduplicate.PERMUTATIONS,
-        "examples": examples,
+        "examples": [_example(documents, found, i) for i in chosen],
     }
     stays = np.ones(len(documents), dtype=bool)
     stays[found.removed] = False
@@ -182,13 +168,13 @@ def _deduplicate(documents: Store, threshold: float, folder: Path, engine: Engin
         write_json(temporary / "report.json", report)
 
 
-def _example(documents: Store, kind: str, kept: int, removed: int, similarity: float) -> dict[str, Any]:
-    first, second = documents.read([kept, removed])
+def _example(documents: Store, found: deduplicate.Duplicates, number: int) -> dict[str, Any]:
+    kept, removed = documents.read([int(found.first[number]), int(found.removed[number])])
     return {
-        "kind": kind,
-        "kept": first.id,
-        "removed": second.id,
-        "similarity": round(similarity, 3),
-        "kept_text": " ".join(first.text[: 4 * GLIMPSE].split())[:GLIMPSE],
-        "removed_text": " ".join(second.text[: 4 * GLIMPSE].split())[:GLIMPSE],
+        "kind": "exact" if found.exact[number] else "near",
+        "kept": kept.id,
+        "removed": removed.id,
+        "similarity": round(float(found.similarity[number]), 3),
+        "kept_text": " ".join(kept.text[: 4 * GLIMPSE].split())[:GLIMPSE],
+        "removed_text": " ".join(removed.text[: 4 * GLIMPSE].split())[:GLIMPSE],
     }

@@ -62,12 +62,15 @@ def _kind_and_language(
     named, kind = _string(values, fields.language), _string(values, fields.kind)
     if kind and kind not in KINDS:
         raise BadRecordError("unknown kind", f"{kind!r}; there are {', '.join(KINDS)}")
+    spoken = named is not None and languages.is_spoken(named)
     language = ""
-    if not kind and named and not languages.is_spoken(named) and languages.programming(named):
+    if not kind and named and not spoken and languages.programming(named):
         kind = "code"
     elif not kind:
-        never_code = part.format == "text" or (named is not None and languages.is_spoken(named))
-        kind, language = _detected_kind(text, never_code, counts)
+        counts.detected["kind"] += 1
+        kind = "exercise" if detect.is_exercise(text) else "text"
+        if kind == "text" and not spoken and part.format != "text" and (found := detect.code(text)).is_code:
+            kind, language = "code", found.language
     if named:
         known = languages.of_code(named) if kind == "code" else languages.natural(named)
         if known is None:
@@ -79,15 +82,6 @@ def _kind_and_language(
     language = language or detect.code(text, certain=True).language
     counts.detected["programming language" + (" not found" if language == detect.UNKNOWN else "")] += 1
     return kind, language
-
-
-def _detected_kind(text: str, never_code: bool, counts: Counts) -> tuple[str, str]:
-    """(kind, programming language if that came with it)."""
-    counts.detected["kind"] += 1
-    if detect.is_exercise(text):
-        return "exercise", ""
-    found = None if never_code else detect.code(text)
-    return ("code", found.language) if found and found.is_code else ("text", "")
 
 
 def _string(values: Mapping[str, Any], name: str) -> str | None:

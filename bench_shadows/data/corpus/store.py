@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def write_part(
     `counted` gives, after the last document, what reading counted, in JSON values; `seen` is told the megabytes of
     text that were written.
     """
-    totals = dict.fromkeys(("documents", "bytes", "characters"), 0)
+    totals = Counter(documents=0, bytes=0, characters=0)
     with atomic_path(folder) as temporary:
         temporary.mkdir(parents=True)
         records = writer(temporary / "documents.array_record")
@@ -65,9 +66,9 @@ def write_part(
                 batch = _columns(chunk)
                 columns.write_batch(batch)
                 sketch_file.write(sketches([document.text for document in chunk]).tobytes())
-                added = [len(chunk), *(sum(batch.column(name).to_pylist()) for name in ("bytes", "characters"))]
-                totals = {name: total + more for (name, total), more in zip(totals.items(), added, strict=True)}
-                seen(added[1] / 1e6)
+                size, characters = (sum(batch.column(name).to_pylist()) for name in ("bytes", "characters"))
+                totals.update(documents=len(chunk), bytes=size, characters=characters)
+                seen(size / 1e6)
         records.close()
         write_json(temporary / "part.json", {**totals, "counts": counted()})
 
@@ -87,12 +88,14 @@ def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 def _columns(documents: Sequence[Document]) -> pa.RecordBatch:
     texts = [document.text for document in documents]
-    arrays = [
-        pa.array([getattr(document, name) for document in documents]) for name in ("domain", "language", "kind")
-    ]
-    arrays += [pa.array([len(text.encode()) for text in texts], pa.int64()), pa.array(map(len, texts), pa.int64())]
-    arrays += [pa.array(map(digest, texts), pa.binary(16)), pa.array(map(_number, documents), pa.int64())]
-    return pa.RecordBatch.from_arrays(arrays, schema=COLUMNS)
+    columns: dict[str, list[Any]] = {
+        **{name: [getattr(one, name) for one in documents] for name in ("domain", "language", "kind")},
+        "bytes": [len(text.encode()) for text in texts],
+        "characters": list(map(len, texts)),
+        "digest": list(map(digest, texts)),
+        "work": list(map(_number, documents)),
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=COLUMNS)
 
 
 def _number(document: Document) -> int:

@@ -3,7 +3,8 @@
     <|image|> * image_tokens   (<|user|> prompt <|assistant|> answer <|endoftext|>) * turns   <|endoftext|> ...
 
 What is behind the last answer fills the row up. In front of the first prompt stands what the pipeline adds: the
-fields of `front_fields`, one a line. Repeated prompts are removed from these fields and from the user's turns.
+fields of `prompts.fields`, else of `FRONT`, one a line. Repeated prompts are removed from them and from the
+user's turns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +25,6 @@ FRONT = ("system", "metadata.instruction", *PLAIN, "caption", "ocr")
 CONVERSATION = "conversations"
 
 
-def front_fields(prompts: PromptsConfig) -> tuple[str, ...]:
-    """The fields that are read in front of the user's text: `prompts.fields` where they are named."""
-    named = tuple(field for field in prompts.fields if not field.startswith(CONVERSATION))
-    return named if prompts.fields else FRONT
-
-
 def rules(prompts: PromptsConfig) -> Rules:
     """What counts as a repeated prompt in a study: the fields that are read, as the config says."""
     fields = prompts.fields or (*FRONT, CONVERSATION)
@@ -43,7 +38,7 @@ def clean(sample: Mapping[str, Any], prompts: PromptsConfig) -> Cleaned:
 
 def dialogue(sample: Mapping[str, Any], prompts: PromptsConfig) -> list[tuple[str, str]]:
     """(prompt, answer) of every turn, the first prompt with what stands in front of it."""
-    fields = front_fields(prompts)
+    fields = tuple(field for field in prompts.fields or FRONT if not field.startswith(CONVERSATION))
     found = texts(sample, Rules(fields)) if fields else []
     front = {text.path: text.value.strip() for field in fields for text in found if is_below(text, field)}
     said = [str(turn["value"]) for turn in sample[CONVERSATION]]

@@ -114,9 +114,10 @@ def _sampled(record: Record, part: Part, settings: SampleSettings, folder: Path)
         raise BadRecordError("text too long", f"at most {LONGEST_RECORD:,} characters")
     sample["language"] = _text(values, fields.language) or natural_language(" ".join(said[-1]))
     _check_answer(sample, said[-1][1])
-    if not settings.vision.image_size or content is None:
-        return Sampled(record.where, _plain(sample), None)
-    return Sampled(record.where, _plain(sample), read_image(content, folder, settings.vision.image_size))
+    shown = settings.vision.image_size and content is not None
+    image = read_image(content, folder, settings.vision.image_size) if shown else None
+    plain = json.loads(json.dumps(sample, default=lambda value: None))  # without what is no JSON, such as bytes
+    return Sampled(record.where, plain, image)
 
 
 def _image(values: Mapping[str, Any], name: str) -> str | bytes | None:
@@ -196,7 +197,8 @@ def _text(values: Mapping[str, Any], name: str) -> str | None:
 
 def _checked(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise BadRecordError(f"field {_shape(name)!r} is not text", f"{name} is a {type(value).__name__}")
+        shape = ".".join("*" if part.isdigit() else part for part in name.split("."))  # reasons are counted by it
+        raise BadRecordError(f"field {shape!r} is not text", f"{name} is a {type(value).__name__}")
     if "\0" in value:
         raise BadRecordError("NUL character in the text", name)
     try:
@@ -205,11 +207,6 @@ def _checked(value: Any, name: str) -> str:
         details = f"{name}, character {error.start + 1}"
         raise BadRecordError("half a surrogate pair in the text", details) from error
     return value
-
-
-def _shape(name: str) -> str:
-    """A field's name with `*` for a place in a list: reasons are counted by it."""
-    return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
 def _check_fields(sample: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -229,8 +226,3 @@ def _check_answer(sample: Mapping[str, Any], answer: str) -> None:
         raise BadRecordError("field 'check' cannot be used", storage.one_line(error)) from error
     if not right:
         raise BadRecordError("the answer does not pass its own check", json.dumps(sample.get("check"))[:200])
-
-
-def _plain(sample: dict[str, Any]) -> dict[str, Any]:
-    """The sample without what is no JSON, such as an image's bytes."""
-    return json.loads(json.dumps(sample, default=lambda value: None))

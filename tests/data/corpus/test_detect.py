@@ -113,14 +113,14 @@ def test_text_is_no_code() -> None:
 
 def test_without_magika_rules_tell_code_and_the_language_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "magika", None)  # importing it raises ImportError
-    detect._model.cache_clear()
+    detect._magika.cache_clear()
     try:
         assert detect.code(PYTHON) == detect.Code(True, "python", "rules")
         assert detect.code(RUST) == detect.Code(True, detect.UNKNOWN, "rules")
         assert not detect.code(PROSE).is_code
         assert detect.code("Not like code at all.", certain=True) == detect.Code(True, detect.UNKNOWN, "rules")
     finally:
-        detect._model.cache_clear()
+        detect._magika.cache_clear()
 
 
 @pytest.mark.parametrize(

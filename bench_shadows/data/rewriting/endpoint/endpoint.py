@@ -273,7 +273,7 @@ class Endpoint:
         """What an HTTP status other than 200 means."""
         status, said = error.status_code, self._shown(error)
         if status in _BUSY or status >= 500:
-            retry_after = _seconds(error.response.headers.get("retry-after"))
+            retry_after = _seconds(error.response.headers.get("retry-after", ""))
             return _FailedError(f"HTTP {status}", said, crowded=status in _CROWDED, retry_after=retry_after)
         if status in (400, 413, 422) and (self.traffic.replies or self.traffic.failures.total() < _REJECTIONS):
             return _RejectedError(f"HTTP {status}", said)
@@ -325,15 +325,13 @@ def _read(completion: Any) -> _Answer:
     return _Answer(text, problem, tokens_in, tokens_out)
 
 
-def _seconds(retry_after: str | None) -> float:
-    """A Retry-After header (seconds or a date, RFC 9110, 10.2.3) in seconds from now; 0 where there is none."""
-    if retry_after is None:
-        return 0.0
+def _seconds(retry_after: str) -> float:
+    """A Retry-After header (seconds or a date, RFC 9110, 10.2.3) in seconds from now; 0 where it is neither."""
     try:
-        return min(_A_DAY, max(0.0, float(retry_after)))
+        seconds = float(retry_after)
     except ValueError:
-        pass
-    try:
-        return min(_A_DAY, max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time()))
-    except (ValueError, OverflowError):
-        return 0.0
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return 0.0
+    return min(_A_DAY, max(0.0, seconds))

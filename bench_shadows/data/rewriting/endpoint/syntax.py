@@ -10,15 +10,8 @@ from typing import Any
 from bench_shadows.errors import ConfigError
 
 # Names that documents use (Pygments') where tree-sitter's differ by more than signs.
-_NAMES = {
-    "c++": "cpp",
-    "c#": "csharp",
-    "f#": "fsharp",
-    "objective-c": "objc",
-    "shell": "bash",
-    "html+django": "html",
-}
-_NAMES |= {"js": "javascript", "ts": "typescript", "emacs-lisp": "elisp", "common-lisp": "commonlisp"}
+_NAMES = {"c++": "cpp", "c#": "csharp", "f#": "fsharp", "objective-c": "objc", "shell": "bash"}
+_NAMES |= {"js": "javascript", "ts": "typescript", "emacs-lisp": "elisp", "html+django": "html"}
 
 
 def wrong_bytes(text: str, language: str) -> int | None:
