@@ -114,8 +114,8 @@ def _sampled(record: Record, part: Part, settings: SampleSettings, folder: Path)
         raise BadRecordError("text too long", f"at most {LONGEST_RECORD:,} characters")
     sample["language"] = _text(values, fields.language) or natural_language(" ".join(said[-1]))
     _check_answer(sample, said[-1][1])
-    shown = settings.vision.image_size and content is not None
-    image = read_image(content, folder, settings.vision.image_size) if shown else None
+    size = settings.vision.image_size
+    image = read_image(content, folder, size) if size and content is not None else None
     plain = json.loads(json.dumps(sample, default=lambda value: None))  # without what is no JSON, such as bytes
     return Sampled(record.where, plain, image)
 
