@@ -143,7 +143,7 @@ class Analysis:
     ) -> list[Row]:
         """The rows of one checkpoint: those kept beside the run if made from the same, else computed and kept."""
         path = self.folder / "runs" / point.model / "tables" / f"{table}-{point.step}.parquet"
-        key, digest = b"made_from", hash_json([__version__, *made_from]).encode()
+        key, digest = b"made_from", hash_json([__version__, SCHEMAS[table].names, *made_from]).encode()
         if path.is_file() and (kept := pq.read_table(path)).schema.metadata.get(key) == digest:
             return kept.to_pylist()
         rows = list(compute())

@@ -120,7 +120,7 @@ def worker(kind: str, model: str, reference: str, out: str) -> None:
         alphas = {row["tensor"]: row["alpha"] for row in table if row["model"] == Path(model).name}
     else:
         alphas = _weightwatcher(model)
-    from bench_shadows.audit.audit import peak_memory
+    from bench_shadows.audit.record import peak_memory
 
     cost = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "peak_bytes": peak_memory()}
     print(json.dumps(cost | {"alphas": alphas}))

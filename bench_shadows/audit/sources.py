@@ -22,7 +22,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PLAIN_FOLDERS = ("model", "checkpoint", "final", "weights")  # names that say nothing
 _STEP = re.compile(r"(?:[A-Za-z]+[_-])?([0-9]{1,18})")  # of CheckpointManager, with a prefix or without
 _ITEMS = ("params", "default", "items", "state", "train_state", "model")  # in the order they are looked for
-_HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json")
+_HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
 
 # What of config.json says how a model is built; of text and vision alike.
 _ARCHITECTURE = (
@@ -54,13 +54,15 @@ class Source:
     path: Path
     format: Literal["safetensors", "orbax", "msgpack"]
     weights: Weights
+    role: Literal["model", "merged", "update"] = "model"
+    """`merged`: a base with an adapter in it; `update`: an adapter's update, which is no model."""
 
     @property
     def identity(self) -> str:
         """Hash of what the diagnostics are a function of: files by size and time, and how they are cut up."""
         stats = [(path, path.stat()) for path in self.weights.files]
         files = [[path.name, stat.st_size, stat.st_mtime_ns] for path, stat in stats]
-        return hash_json([files, [repr(stack) for stack in self.weights.stacks]])
+        return hash_json([files, self.role, [repr(stack) for stack in self.weights.stacks]])
 
     @property
     def bytes(self) -> int:

@@ -10,7 +10,7 @@ from bench_shadows.progress import say
 
 def _audit(call: Call) -> None:
     options = call.options
-    from bench_shadows.audit.audit import audit, summary
+    from bench_shadows.audit.audit import as_json, audit, summary
 
     found = audit(
         options.models,
@@ -22,7 +22,7 @@ def _audit(call: Call) -> None:
         layout=dict(options.layout),
         command=call.words,
     )
-    print(json.dumps(found, indent=1) if options.json else "\n".join(summary(options.out)))
+    print(json.dumps(as_json(found, options.out), indent=1) if options.json else "\n".join(summary(options.out)))
 
 
 def _export(call: Call) -> None:
@@ -63,7 +63,7 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
         "i inputs, o outputs), or L*, ?L* for layers on the first or second axis",
     )
     parser.add_argument("--out", type=Path, default=Path("results/audit"), help="default: results/audit")
-    parser.add_argument("--json", action="store_true", help="print audit.json")
+    parser.add_argument("--json", action="store_true", help="print audit.json and the findings")
 
 
 def _axes(text: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench_shadows.diagnostics import change, power_law, rank, spectrum
+from bench_shadows.diagnostics import change, power_law, rank, spectrum, update
 from bench_shadows.diagnostics.modification import DEEP_CHANGE, DEEP_CORRELATION
 from bench_shadows.diagnostics.weights import Stack, Weights
 from bench_shadows.files import atomic_path
@@ -44,6 +44,7 @@ _IDENTITY = [
 METRICS = (
     *("alpha", "sigma", "ks_distance", "x_min", "x_min_over_mean", "spikes"),
     *("effective_rank", "stable_rank", "participation_ratio", "lambda_max"),
+    *("alpha_hat", "frobenius_norm", "spectral_norm"),
 )
 DIAGNOSTICS_SCHEMA = pa.schema(
     [
@@ -56,7 +57,11 @@ DIAGNOSTICS_SCHEMA = pa.schema(
         ("status", pa.string()),
     ]
 )
-CHANGE_METRICS = (*change.Change._fields, "delta_effective_rank", "delta_alpha")
+_FITTED = ("alpha", "sigma", "ks_distance", "x_min", "x_min_over_mean", "spikes", "alpha_hat")  # need a power law
+CHANGE_METRICS = (
+    *(*change.Change._fields, "update_rank", "subspace_overlap"),
+    *("delta_effective_rank", "delta_alpha"),
+)
 CHANGES_SCHEMA = pa.schema(
     [
         *_IDENTITY,
@@ -83,6 +88,7 @@ def diagnose(
     identity: Identity,
     precision: spectrum.Precision = "auto",
     advance: Callable[[int], None] = lambda matrices: None,
+    relative_cut: bool = False,
 ) -> list[Row]:
     """Rows of diagnostics.parquet, one for each matrix of a checkpoint.
 
@@ -91,6 +97,8 @@ def diagnose(
       identity: the columns that name the checkpoint.
       precision: of the spectra; `auto` is float64 on a CPU, float32 elsewhere. Fits are float64 everywhere.
       advance: told how many matrices were done, for a progress line.
+      relative_cut: whether alpha's smallest eigenvalue is 1e-5 of the largest, for updates, which are small; else
+        it is 1e-5, as in WeightWatcher.
     """
     spectra: list[np.ndarray] = []
     rows: list[Row] = []
@@ -102,17 +110,35 @@ def diagnose(
         for i, row in enumerate(_identified(stack, identity)):
             rows.append(row | shape | {"status": _flaw(array, i, found[i])})
         advance(len(stack.layers))
-    for row, values in zip(rows, describe(spectra), strict=True):
+    scales = [max(values[-1], 0) if relative_cut else 1.0 for values in spectra]
+    described = describe([values / (scale or 1.0) for values, scale in zip(spectra, scales, strict=True)])
+    for row, values, scale in zip(rows, described, scales, strict=True):
+        values |= _norms(values, scale)
         flaw, outcome = row.pop("status"), power_law.Outcome(values.pop("outcome"))
         if flaw in ("not finite", "all zero"):
             values = dict.fromkeys(values)
         elif min(row["rows"], row["columns"]) < SMALLEST_DIMENSION:
             flaw = flaw or "smaller than 8"
-            values |= dict.fromkeys(("alpha", "sigma", "ks_distance", "x_min", "x_min_over_mean", "spikes"))
+            values |= dict.fromkeys(_FITTED)
         alpha = values["alpha"]
         row |= values | {"in_range": None if alpha is None else IN_RANGE[0] <= alpha <= IN_RANGE[1]}
         row["status"] = flaw or outcome.text
     return rows
+
+
+def _norms(values: Row, scale: float) -> Row:
+    """Norms of a matrix whose eigenvalues were divided by `scale`; alpha-hat, alpha times log10(lambda_max)."""
+    largest, x_min, alpha = (values[name] for name in ("lambda_max", "x_min", "alpha"))
+    if largest is None:
+        return dict.fromkeys(("alpha_hat", "frobenius_norm", "spectral_norm"))
+    largest *= scale
+    return {
+        "lambda_max": largest,
+        "x_min": None if x_min is None else x_min * scale,
+        "alpha_hat": alpha * math.log10(largest) if alpha is not None and largest > 0 else None,
+        "frobenius_norm": math.sqrt(largest * (values["stable_rank"] or 0)),
+        "spectral_norm": math.sqrt(largest),
+    }
 
 
 def describe(spectra: Sequence[np.ndarray]) -> list[dict[str, Any]]:
@@ -125,7 +151,7 @@ def describe(spectra: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     by_size: dict[int, list[int]] = {}
     for i, eigenvalues in enumerate(spectra):
         by_size.setdefault(max(SMALLEST_PROGRAM, 1 << (len(eigenvalues) - 1).bit_length()), []).append(i)
-    with jax.enable_x64(True), jax.default_device(_fitting_device()):
+    with jax.enable_x64(True), jax.default_device(spectrum.host()):
         for size, members in by_size.items():
             for start in range(0, len(members), FITS_AT_ONCE):
                 chosen = members[start : start + FITS_AT_ONCE]
@@ -166,6 +192,7 @@ def compare(
     reference_rows: Sequence[Row],
     name: str,
     identity: Identity,
+    precision: spectrum.Precision = "auto",
 ) -> list[Row]:
     """Rows of changes.parquet, one for each matrix of a checkpoint, measured from a reference checkpoint.
 
@@ -173,12 +200,12 @@ def compare(
       weights, rows: the checkpoint and its rows of `diagnose`.
       reference, reference_rows: the same of the reference.
       name: what the reference is called in the table: `init`, `previous`, `A`, or a base model's name.
-      identity: as in `diagnose`.
+      identity, precision: as in `diagnose`; the precision is that of the rank of the update.
     """
     own, known = _by_matrix(rows), _by_matrix(reference_rows)
     result = []
     for stack in weights.stacks:
-        metrics, status = _stack_change(weights, stack, reference)
+        metrics, status = _stack_change(weights, stack, reference, precision)
         for i, row in enumerate(_identified(stack, identity)):
             values: Row = {field: _known(array[i]) for field, array in metrics.items()}
             here, there = own.get(_matrix(row), {}), known.get(_matrix(row), {})
@@ -202,9 +229,12 @@ def write_table(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary)
 
 
-def _stack_change(weights: Weights, stack: Stack, reference: Weights) -> tuple[dict[str, np.ndarray], list[str]]:
+def _stack_change(
+    weights: Weights, stack: Stack, reference: Weights, precision: spectrum.Precision
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Metrics [L] and status of every layer of a stack, from whatever stacks of the reference hold its layers."""
-    metrics = {name: np.full(len(stack.layers), np.nan) for name in change.Change._fields}
+    own = (*change.Change._fields, "update_rank", "subspace_overlap")
+    metrics = {name: np.full(len(stack.layers), np.nan) for name in own}
     status = [f"not in the reference {reference.name}"] * len(stack.layers)
     for other in (other for other in reference.stacks if other.key == stack.key):
         places = {layer: place for place, layer in enumerate(other.layers)}
@@ -223,28 +253,37 @@ def _stack_change(weights: Weights, stack: Stack, reference: Weights) -> tuple[d
                     current[np.array(shared)],
                     before[np.array([places[stack.layers[i]] for i in shared])],
                 )
-            moved = change.changes(current, before)._asdict()
-            if not known and stack.shape[0] == stack.shape[1]:
-                moved, told = _either_way(moved, change.changes(current, before.swapaxes(1, 2))._asdict())
-                for i, is_told in zip(shared, told, strict=True):
-                    status[i] = "ok" if is_told else UNKNOWN_ORIENTATION
-            for field, values in moved.items():
-                metrics[field][shared] = values
+            both_ways = not known and stack.shape[0] == stack.shape[1]
+            found, before, told = (_either_way if both_ways else _one_way)(current, before)
+            for i, is_told in zip(shared, told, strict=True):
+                status[i] = "ok" if is_told else UNKNOWN_ORIENTATION
+            found["update_rank"] = update.update_rank(current, before, precision)
+            outputs_first = [array.swapaxes(1, 2) if stack.inputs_first else array for array in (current, before)]
+            found["subspace_overlap"] = update.subspace_overlap(*outputs_first)
+            for field, values in found.items():
+                metrics[field][shared] = np.where(told, values, np.nan)
     return metrics, status
 
 
-def _either_way(
-    one: dict[str, np.ndarray], two: dict[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], list[bool]]:
+# Metrics [L], the reference as it was taken, [L] whether anything is told.
+Changed = tuple[dict[str, np.ndarray], Any, np.ndarray]
+
+
+def _one_way(current: Any, before: Any) -> Changed:
+    return change.changes(current, before)._asdict(), before, np.ones(len(current), bool)
+
+
+def _either_way(current: Any, before: Any) -> Changed:
     """Of the changes of square matrices as they are and transposed the smaller, and which of them tell anything.
 
     A matrix that is far from its reference both ways may be another one, or the same in a third order: nothing is
     said of it.
     """
-    better = two["relative_change"] < one["relative_change"]
-    chosen = {field: np.where(better, two[field], one[field]) for field in one}
+    one, two = (change.changes(current, array)._asdict() for array in (before, before.swapaxes(1, 2)))
+    better = np.less(two["relative_change"], one["relative_change"])
+    chosen = {field: np.where(np.asarray(better), np.asarray(two[field]), np.asarray(one[field])) for field in one}
     far = (chosen["relative_change"] >= DEEP_CHANGE) & (np.abs(chosen["correlation"]) < DEEP_CORRELATION)
-    return {field: np.where(far, np.nan, values) for field, values in chosen.items()}, list(~far)
+    return chosen, np.where(better[:, None, None], before.swapaxes(1, 2), before), ~far
 
 
 def _identified(stack: Stack, identity: Identity) -> Iterable[Row]:
@@ -286,10 +325,3 @@ def _known(value: Any) -> Any:
     """A NumPy scalar as a Python one; None where it is not finite."""
     value = value.item()
     return value if isinstance(value, int) or math.isfinite(value) else None
-
-
-def _fitting_device() -> jax.Device | None:
-    try:
-        return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # the user chose an accelerator alone (JAX_PLATFORMS=tpu)
-        return None

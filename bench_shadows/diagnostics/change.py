@@ -29,6 +29,10 @@ class Change(NamedTuple):
     """Pearson correlation of the entries of W_t and W_s."""
     change_variance: jax.Array | np.ndarray
     """Variance of the entries of W_t - W_s (the paper's "change variance"; its definition is our reading)."""
+    scale: jax.Array | np.ndarray
+    """The factor c that brings c W_s closest to W_t, <W_t, W_s> / |W_s|_F^2."""
+    update_sparsity: jax.Array | np.ndarray
+    """Share of entries that are equal in the stored dtype (in the coarser of the two where they differ)."""
 
 
 def change(current_LxRxC: jax.Array, reference_LxRxC: jax.Array) -> Change:
@@ -39,9 +43,16 @@ def change(current_LxRxC: jax.Array, reference_LxRxC: jax.Array) -> Change:
 
 
 def _sums(current_LxRxC: jax.Array, reference_LxRxC: jax.Array) -> jax.Array:
-    """Sums of the entries of W_t, W_s, W_t - W_s and |W_t - W_s|: [4, L]."""
+    """Sums of the entries of W_t, W_s, W_t - W_s, |W_t - W_s|, and how many entries are equal: [5, L]."""
     t, s = (x.astype(jnp.result_type(float)) for x in (current_LxRxC, reference_LxRxC))
-    return jnp.stack([accurate_sum(x) for x in (t, s, t - s, jnp.abs(t - s))])
+    stored = coarser(current_LxRxC.dtype, reference_LxRxC.dtype)
+    equal = (current_LxRxC.astype(stored) == reference_LxRxC.astype(stored)).astype(t.dtype)
+    return jnp.stack([accurate_sum(x) for x in (t, s, t - s, jnp.abs(t - s), equal)])
+
+
+def coarser(one: np.dtype, two: np.dtype) -> np.dtype:
+    """The floating dtype of two that has fewer bits of mantissa."""
+    return min((one, two), key=lambda dtype: jnp.finfo(dtype).nmant)
 
 
 def _moments(current_LxRxC: jax.Array, reference_LxRxC: jax.Array, means_3xL: jax.Array) -> jax.Array:
@@ -51,8 +62,8 @@ def _moments(current_LxRxC: jax.Array, reference_LxRxC: jax.Array, means_3xL: ja
     return jnp.stack([accurate_sum(x) for x in (t**2, s**2, delta**2, t * s)])
 
 
-def _combine(count: int, sums_4xL: jax.Array, moments_4xL: jax.Array) -> Change:
-    _, mean_s, mean_delta, mean_abs = sums_4xL / count
+def _combine(count: int, sums_5xL: jax.Array, moments_4xL: jax.Array) -> Change:
+    mean_t, mean_s, mean_delta, mean_abs, equal = sums_5xL / count
     energy_t, energy_s, energy_delta, product = moments_4xL
     return Change(
         mean_change=mean_delta,
@@ -60,6 +71,8 @@ def _combine(count: int, sums_4xL: jax.Array, moments_4xL: jax.Array) -> Change:
         relative_change=jnp.sqrt(energy_delta + count * mean_delta**2) / jnp.sqrt(energy_s + count * mean_s**2),
         correlation=jnp.clip(product / (jnp.sqrt(energy_t) * jnp.sqrt(energy_s)), -1, 1),
         change_variance=energy_delta / count,
+        scale=(product + count * mean_t * mean_s) / (energy_s + count * mean_s**2),
+        update_sparsity=jnp.where(jnp.isnan(energy_delta), jnp.nan, equal),
     )
 
 

@@ -1,11 +1,20 @@
-"""How far a model stands from its base, layer by layer, and whether its spectra moved with its weights.
+"""How far a model is from its base, layer by layer, and whether its spectra moved with its weights.
 
-The paper draws three depths of modification by eye and gives no numbers but "near 20 %" and "near-zero
-correlation" (section 5.2, Figures 9 to 11): the thresholds are our choice. Rows are those of changes.parquet for
-one checkpoint and one reference, and of diagnostics.parquet for the checkpoint; what is missing in them is left
-out, and breaks a range of layers.
+A change is a factor and a change of direction: W_t = c W_s + rest. The factor is reported by itself (`scale`), and
+the kinds of modification are steps of the change of direction, |rest| / |W_t|, from 0 to 1: nearly the relative
+change where that is small and the scale stayed.
+
+The paper draws three depths by eye and gives no numbers but "near 20 %" and "near-zero correlation" (section 5.2,
+Figures 9 to 11). What it has no word for has one here: what is identical, what is only rescaled, and the middle
+between conservative and deep, which moved far and still resembles its base. The thresholds are our choice, so what
+is within a tenth of one is called borderline.
+
+Rows are those of changes.parquet for one checkpoint and one reference, and of diagnostics.parquet for the
+checkpoint; what is missing in them is left out, and breaks a range of layers.
 """
 
+import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,22 +24,85 @@ import numpy as np
 
 Row = Mapping[str, Any]
 
-MINIMAL_CHANGE = 0.05  # relative change below it: minimal perturbation
-DEEP_CHANGE = 0.5  # a layer is reparametrized if it moved by half its norm or more ...
-DEEP_CORRELATION = 0.3  # ... and keeps hardly any correlation with the reference
+MINIMAL_CHANGE = 0.05  # change of direction below it: minimal perturbation
+DEEP_CHANGE = 0.5  # from half its norm on a layer is substantially changed ...
+DEEP_CORRELATION = 0.3  # ... and reparametrized if it keeps hardly any correlation with the reference
+RESCALED = 0.05  # scale that differs from 1 by as much is told as rescaling
+BORDERLINE = 0.1  # share of a threshold within which another choice of it would have decided otherwise
 DEEP_SHARE = 0.25  # share of such layers from which a model is deep (the paper's case: 19 of 36)
 INERT_RANK = 0.005  # relative change of effective rank that counts as none
 INERT_SHARE = 0.9  # share of the matrices that must have none
-INERT_CHANGE = 0.01  # and the relative change that shows that parameters moved at all
+INERT_CHANGE = 0.01  # and the change of direction that shows that parameters moved at all
 
-Kind = Literal["minimal", "conservative", "deep"]
+Kind = Literal["identical", "minimal", "rescaled", "conservative", "substantial", "deep"]
+KINDS: tuple[Kind, ...] = ("deep", "substantial", "conservative", "rescaled", "minimal", "identical")
 RULES: dict[Kind, str] = {
-    "minimal": f"relative change < {MINIMAL_CHANGE:g}",
-    "conservative": (
-        f"relative change ≥ {MINIMAL_CHANGE:g}, and < {DEEP_CHANGE:g} or |correlation| ≥ {DEEP_CORRELATION:g}"
-    ),
-    "deep": f"relative change ≥ {DEEP_CHANGE:g} and |correlation| < {DEEP_CORRELATION:g}",
+    "identical": "every entry is equal in the stored dtype",
+    "minimal": f"change of direction < {MINIMAL_CHANGE:g}",
+    "rescaled": f"change of direction < {MINIMAL_CHANGE:g}, and |scale - 1| ≥ {RESCALED:g}",
+    "conservative": f"{MINIMAL_CHANGE:g} ≤ change of direction < {DEEP_CHANGE:g}",
+    "substantial": f"change of direction ≥ {DEEP_CHANGE:g}, and |correlation| ≥ {DEEP_CORRELATION:g}",
+    "deep": f"change of direction ≥ {DEEP_CHANGE:g}, and |correlation| < {DEEP_CORRELATION:g}",
 }
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How far a matrix moved; or the medians of several."""
+
+    relative_change: float
+    correlation: float
+    scale: float
+    direction: float
+    """Change of direction |W_t - c W_s| / |W_t|, the sine of the angle between the two: from 0 to 1."""
+    identical: bool
+    """Whether every entry is equal in the stored dtype."""
+
+    @property
+    def kind(self) -> Kind:
+        """By RULES."""
+        return "identical" if self.identical else _kind(self.direction, self.correlation, abs(self.scale - 1))
+
+    @property
+    def borderline(self) -> Kind | None:
+        """The kind that thresholds a tenth away would have given; None if none would."""
+        if self.identical:
+            return None
+        measured = self.direction, self.correlation, abs(self.scale - 1)
+        near = itertools.product((1 - BORDERLINE, 1, 1 + BORDERLINE), repeat=3)
+        others = (
+            _kind(*(factor * value for factor, value in zip(factors, measured, strict=True))) for factors in near
+        )
+        return next((kind for kind in others if kind != self.kind), None)
+
+
+def _kind(direction: float, correlation: float, rescaling: float) -> Kind:
+    if direction < MINIMAL_CHANGE:
+        return "rescaled" if rescaling >= RESCALED else "minimal"
+    if direction < DEEP_CHANGE:
+        return "conservative"
+    return "substantial" if abs(correlation) >= DEEP_CORRELATION else "deep"
+
+
+def moved(row: Row) -> Moved | None:
+    """What is known of one matrix; None where it could not be compared. Tables of old lack scale and sparsity."""
+    change, correlation, scale = row.get("relative_change"), row.get("correlation"), row.get("scale")
+    identical = row.get("update_sparsity") == 1
+    if correlation is None and identical:
+        correlation = 1.0  # equal entries everywhere have no correlation, and here need none
+    if change is None or correlation is None:
+        return None
+    scale = 1.0 if scale is None else scale
+    rest = math.sqrt(max(0.0, change**2 - (1 - scale) ** 2))  # over |W_s|
+    norm = math.hypot(rest, scale)
+    return Moved(change, correlation, scale, rest / norm if norm else 0.0, identical)
+
+
+def _median(found: Sequence[Moved]) -> Moved:
+    """The median of each; identical only where all are."""
+    names = ("relative_change", "correlation", "scale", "direction")
+    middle = [float(np.median([getattr(one, name) for one in found])) for name in names]
+    return Moved(middle[0], middle[1], middle[2], middle[3], all(one.identical for one in found))
 
 
 @dataclass(frozen=True)
@@ -40,10 +112,8 @@ class Range:
     kind: Kind
     layers: tuple[int, ...]
     """Empty for a module without layers."""
-    relative_change: float
-    """Median over the layers."""
-    correlation: float
-    """Median over the layers."""
+    median: Moved
+    """Over the layers."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +121,10 @@ class Modification:
     """How far some matrices stand from their base, over depth."""
 
     kind: Kind
-    relative_change: float
-    """Median over layers."""
-    correlation: float
-    """Median over layers."""
+    median: Moved
+    """Over layers."""
+    borderline: Kind | None
+    """The kind that other thresholds, a tenth away, would have given."""
     deep_layers: tuple[int, ...]
     """Layers that were reparametrized: they moved far and lost their correlation."""
     ranges: tuple[Range, ...]
@@ -62,37 +132,30 @@ class Modification:
 
 
 def modification(changes: Iterable[Row], module: str | None = None) -> Modification | None:
-    """Minimal, conservative or deep, from relative change and correlation over depth; None if nothing is known.
+    """The kind, from direction, scale and correlation over depth; None if nothing is known.
 
     Args:
       changes: rows of one checkpoint, one reference and one component.
       module: one module by its plain name; None for all, each layer by the medians over its matrices.
     """
-    layers: dict[int | None, list[tuple[float, float]]] = {}
+    layers: dict[int | None, list[Moved]] = {}
     for row in changes:
         if module is None or plain(row["module"]) == module:
             known = layers.setdefault(row["layer"], [])
-            if None not in (row["relative_change"], row["correlation"]):
-                known.append((row["relative_change"], row["correlation"]))
+            if (one := moved(row)) is not None:
+                known.append(one)
     order = sorted(layers, key=lambda layer: (layer is None, layer))
-    depth = [(layer, *np.median(layers[layer], axis=0).tolist()) if layers[layer] else None for layer in order]
+    depth = [(layer, _median(layers[layer])) if layers[layer] else None for layer in order]
     known_layers = [entry for entry in depth if entry is not None]
     if not known_layers:
         return None
-    moved, kept = (float(np.median([entry[i] for entry in known_layers])) for i in (1, 2))
-    deep = [layer for layer, change, correlation in known_layers if kind_of(change, correlation) == "deep"]
-    kind: Kind = "minimal" if moved < MINIMAL_CHANGE else "conservative"
+    middle = _median([one for _, one in known_layers])
+    deep = [layer for layer, one in known_layers if one.kind == "deep"]
+    kind, borderline = middle.kind, middle.borderline
     if len(deep) >= DEEP_SHARE * len(known_layers):
-        kind = "deep"
+        kind, borderline = "deep", middle.borderline if middle.kind == "deep" else None
     deep_layers = tuple(layer for layer in deep if layer is not None)
-    return Modification(kind, moved, kept, deep_layers, tuple(_ranges(depth)))
-
-
-def kind_of(relative_change: float, correlation: float) -> Kind:
-    """What one layer is, by RULES."""
-    if relative_change >= DEEP_CHANGE and abs(correlation) < DEEP_CORRELATION:
-        return "deep"
-    return "minimal" if relative_change < MINIMAL_CHANGE else "conservative"
+    return Modification(kind, middle, borderline, deep_layers, tuple(_ranges(depth)))
 
 
 def plain(module: str) -> str:
@@ -100,14 +163,13 @@ def plain(module: str) -> str:
     return re.sub(r"(?<=\.)\d+\.", "", module)
 
 
-def _ranges(depth: Sequence[tuple[int | None, float, float] | None]) -> Iterable[Range]:
-    """Neighbours of one kind together; a layer of which nothing is known stands between ranges."""
-    run: list[tuple[int | None, float, float]] = []
+def _ranges(depth: Sequence[tuple[int | None, Moved] | None]) -> Iterable[Range]:
+    """Neighbours of one kind together; a layer of which nothing is known is between ranges."""
+    run: list[tuple[int | None, Moved]] = []
     for entry in [*depth, None]:
-        if run and (entry is None or kind_of(*entry[1:]) != kind_of(*run[0][1:]) or entry[0] is None):
-            change, correlation = (float(np.median([layer[i] for layer in run])) for i in (1, 2))
-            layers = tuple(layer for layer, *_ in run if layer is not None)
-            yield Range(kind_of(*run[0][1:]), layers, change, correlation)
+        if run and (entry is None or entry[1].kind != run[0][1].kind or entry[0] is None):
+            layers = tuple(layer for layer, _ in run if layer is not None)
+            yield Range(run[0][1].kind, layers, _median([one for _, one in run]))
             run = []
         if entry is not None:
             run.append(entry)
@@ -122,13 +184,15 @@ class Inertness:
     """Share of the matrices whose effective rank changed by less than INERT_RANK of itself."""
     relative_change: float
     """Median over the matrices."""
+    direction: float
+    """Median change of direction."""
     deep: float
     """Share of the matrices that were reparametrized."""
 
     @property
     def verdict(self) -> Literal["inert", "restructured", "replaced", "unmoved"]:
         """Inert: parameters moved and ranks did not. Other matrices with the same ranks are no inertness."""
-        if self.relative_change < INERT_CHANGE:
+        if self.direction < INERT_CHANGE:  # a factor changes no effective rank, whatever it is
             return "unmoved"
         if self.still < INERT_SHARE:
             return "restructured"
@@ -142,18 +206,21 @@ def inertness(changes: Iterable[Row], diagnostics: Iterable[Row], module: str | 
       changes: rows of one checkpoint, one reference and one component; diagnostics: rows of that checkpoint.
       module: one module by its plain name; None for all.
     """
-    measures = ("rank_change", "relative_change", "correlation")
     known = [
-        [row[name] for name in measures]
+        (row["rank_change"], one)
         for row in with_rank_change(changes, diagnostics)
-        if None not in (row[name] for name in measures) and (module is None or plain(row["module"]) == module)
+        if row["rank_change"] is not None and (one := moved(row)) is not None
+        if module is None or plain(row["module"]) == module
     ]
     if not known:
         return None
-    shifts, moves, _ = np.array(known).T
-    still = float(np.mean(np.abs(shifts) < INERT_RANK))
-    deep = float(np.mean([kind_of(change, correlation) == "deep" for _, change, correlation in known]))
-    return Inertness(len(known), still, float(np.median(moves)), deep)
+    return Inertness(
+        matrices=len(known),
+        still=float(np.mean([abs(shift) < INERT_RANK for shift, _ in known])),
+        relative_change=float(np.median([one.relative_change for _, one in known])),
+        direction=float(np.median([one.direction for _, one in known])),
+        deep=float(np.mean([one.kind == "deep" for _, one in known])),
+    )
 
 
 def with_rank_change(changes: Iterable[Row], diagnostics: Iterable[Row]) -> list[dict[str, Any]]:

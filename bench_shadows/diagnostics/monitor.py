@@ -26,7 +26,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -38,55 +38,15 @@ from jax.sharding import NamedSharding, PartitionSpec
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.change import changes
 from bench_shadows.diagnostics.layouts import View
+from bench_shadows.diagnostics.looks import CHANGES, SPECTRAL, Look, aggregates
 from bench_shadows.diagnostics.safetensors import some
-from bench_shadows.diagnostics.signatures import Finding, Row, find
+from bench_shadows.diagnostics.signatures import Row, find, matrix_of
 from bench_shadows.diagnostics.weights import Stack, TreeOpener, Weights
 from bench_shadows.progress import say
 
-SPECTRAL = ("alpha", "sigma", "ks_distance", "x_min_over_mean", "spikes", "effective_rank", "stable_rank")
-CHANGES = ("relative_change", "change_variance")
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 Copy = tuple[int, jax.Array]  # step, and the matrix as it was then, [1, rows, columns]
-
-
-@dataclass(frozen=True)
-class Look:
-    """What one look found."""
-
-    step: int
-    matrices: tuple[Row, ...]
-    """A row for each matrix: its name and shape, the columns of diagnostics.parquet in `SPECTRAL`, `in_range` and
-    `status`, and the columns of changes.parquet in `CHANGES`, measured from step `since`. What is not known is
-    None."""
-    warnings: tuple[Finding, ...] = ()
-    """The signatures that the run shows at this step."""
-
-    def scalars(self) -> dict[str, float]:
-        """Known values by name, such as `monitor/alpha/self_attn.v_proj.3`, as metrics writers take them.
-
-        A name begins with its component where that is not the decoder: `monitor/alpha/vision.self_attn.v_proj.3`.
-        """
-        return {
-            f"monitor/{name}/{_name(row)}": row[name]
-            for name in (*SPECTRAL, *CHANGES)
-            for row in self.matrices
-            if row[name] is not None
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """A JSON value; `from_json` is its inverse."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Look":
-        """The look that `as_json` gave."""
-        return cls(value["step"], tuple(value["matrices"]), tuple(Finding(**item) for item in value["warnings"]))
-
-
-def _name(row: Row) -> str:
-    component = "" if row["component"] == "decoder" else f"{row['component']}."
-    return f"{component}{row['module']}{'' if row['layer'] is None else '.' + str(row['layer'])}"
 
 
 class Monitor:
@@ -96,8 +56,8 @@ class Monitor:
       every: steps between two looks; 0 turns the monitor off.
       matrices: how many one look analyses.
       steps: planned length of the run; without it no signature that depends on the progress is told.
-      write: gets each look, in order, on the thread that calls the monitor; for instance
-        `lambda look: writer.write_scalars(look.step, look.scalars())`.
+      write: gets each look, in order, on the thread that calls the monitor, some steps after the look's own;
+        `writers.py` has what Weights & Biases, trackio, TensorBoard and clu want.
       history: looks of an earlier process of the same run.
       layout: axes of tensors that cannot be told, such as `{"blocks.*": "L*"}` for layers on the first axis;
         see `families.sort_tensors`.
@@ -117,6 +77,7 @@ class Monitor:
         layout: Mapping[str, str] | None = None,
     ):
         self.history = list(history)
+        self._newest = {matrix_of(row): row for look in history for row in look.matrices}
         self._every, self._matrices, self._steps, self._write = every, matrices, steps, write
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="monitor")
         self._pending: list[tuple[int, Future[list[Row]]]] = []
@@ -158,7 +119,12 @@ class Monitor:
         while self._pending and (wait or self._pending[0][1].done()):
             step, future = self._pending.pop(0)
             look = Look(step, tuple(future.result()))
-            look = replace(look, warnings=tuple(find([*self.history, look], self._steps)))
+            self._newest |= {matrix_of(row): row for row in look.matrices}
+            look = replace(
+                look,
+                warnings=tuple(find([*self.history, look], self._steps)),
+                aggregates=aggregates(self._newest.values()),
+            )
             said = {finding.signature for finding in self.history[-1].warnings} if self.history else set()
             for finding in look.warnings:
                 if finding.signature not in said:

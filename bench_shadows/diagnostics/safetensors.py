@@ -17,12 +17,15 @@ from typing import Any, NoReturn
 import ml_dtypes
 import numpy as np
 
+from bench_shadows.diagnostics import formats
 from bench_shadows.errors import RunError
 
 LONGEST_HEADER = 100_000_000  # bytes, as in the reference implementation
 LONGEST_JSON = 100_000_000  # of an index or a config
 MOST_DIMENSIONS = 32  # NumPy 1's limit; no weight has more than 5
+LARGEST = 1 << 128  # of a dimension and an offset: longer numbers cannot even be printed
 INDEX = "*.safetensors.index.json"
+OTHERS = (".gguf", ".h5", ".keras", ".onnx", ".msgpack", ".tflite", ".npz", ".npy")  # weights of other formats
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 FP8_BLOCK = (128, 128)  # rows and columns that share a scale, where the config does not say
 
@@ -45,13 +48,6 @@ DTYPES: Mapping[str, Any] = {
     "BOOL": np.bool_,
 }
 _FP8 = ("F8_E4M3", "F8_E5M2")
-_MAGIC = {
-    b"PK\x03\x04": "a zip archive, as torch.save writes it: a pickle, and loading one runs code from it",
-    b"\x80\x02": "a pickle, and loading one runs code from it",
-    b"GGUF": "a GGUF file; audit the weights it was converted from",
-    b"<!DO": "an HTML page, not weights: the download went wrong",
-    b"vers": "a Git LFS pointer, not weights: fetch the file itself",
-}
 
 
 @dataclass(frozen=True)
@@ -145,9 +141,8 @@ def read_header(file: Path) -> dict[str, Tensor]:
         start = opened.read(8)
         length = int.from_bytes(start, "little")
         if len(start) < 8 or 8 + length > size or length > LONGEST_HEADER:
-            for magic, kind in _MAGIC.items():
-                if start.startswith(magic):
-                    raise RunError(f"{file}: not a safetensors file but {kind}")
+            if kind := formats.what_is(file):
+                raise RunError(f"{file}: not a safetensors file but {kind}")
             fail(f"its header of {length:,} bytes does not fit its {size:,} bytes (at most {LONGEST_HEADER:,})")
         text = opened.read(length)
     try:
@@ -184,12 +179,14 @@ def read_header(file: Path) -> dict[str, Tensor]:
 
 
 def _whole(values: Any) -> bool:
-    """Whether a JSON value is a list of whole numbers that are not negative (nor true and false)."""
-    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+    """Whether a JSON value is a list of whole numbers that a file can have (nor true and false)."""
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < LARGEST for value in values)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
+    for name in found:
+        name.encode()  # half a surrogate is a character of no file: UnicodeEncodeError, a ValueError
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
@@ -249,7 +246,7 @@ def _inside(folder: Path, name: str) -> Path:
     allowed = [root]
     if root.parent.name == "snapshots":
         allowed.append(root.parent.parent / "blobs")
-    plain = name not in ("", ".", "..") and Path(name).name == name and "\0" not in name
+    plain = name not in ("", ".", "..") and name.isprintable() and Path(name).name == name
     if not plain or not any(path.resolve().is_relative_to(place) for place in allowed):
         raise RunError(f"{folder}: {short(name)} leads out of the folder; only files inside it are read")
     if not path.is_file():
@@ -261,9 +258,13 @@ def _refuse_folder(folder: Path) -> NoReturn:
     pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
     if pickles:
         _refuse_pickles(folder, pickles)
-    found = sorted(file.name for file in folder.iterdir())
+    found = sorted(file for file in folder.iterdir())
+    for file in found:
+        if file.suffix in OTHERS and file.is_file() and (kind := formats.what_is(file)):
+            raise RunError(f"{folder}: no .safetensors files and no Orbax checkpoint; {file.name} is {kind}")
     raise RunError(
-        f"{folder}: no .safetensors files and no Orbax checkpoint; there is {some(found) if found else 'nothing'}"
+        f"{folder}: no .safetensors files and no Orbax checkpoint; there is "
+        f"{some(file.name for file in found) if found else 'nothing'}"
     )
 
 

@@ -104,8 +104,8 @@ def _support_collapse(looks: Sequence[Looked]) -> Iterator[Finding]:
     first: dict[Any, Row] = {}
     newest: dict[Any, Row] = {}
     for row in _values(row for look in looks for row in look.matrices):
-        first.setdefault(_matrix(row), row)
-        newest[_matrix(row)] = row
+        first.setdefault(matrix_of(row), row)
+        newest[matrix_of(row)] = row
     deepest = max((row["layer"] for row in newest.values()), default=0)
     shifts: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for matrix, row in newest.items():
@@ -143,7 +143,7 @@ def _unsettled(looks: Sequence[Looked]) -> Iterator[Finding]:
 
 
 def _out_of_range(looks: Sequence[Looked]) -> Iterator[Finding]:
-    newest = {_matrix(row): row["in_range"] for look in looks for row in look.matrices}
+    newest = {matrix_of(row): row["in_range"] for look in looks for row in look.matrices}
     flags = [flag for flag in newest.values() if flag is not None]
     if len(flags) < FEWEST:
         return
@@ -167,5 +167,6 @@ def _values(rows: Iterator[Row]) -> list[Row]:
     return values or [row for row in known if _ATTENTION.search(row["module"])]
 
 
-def _matrix(row: Row) -> tuple[Any, ...]:
+def matrix_of(row: Row) -> tuple[Any, ...]:
+    """What tells a matrix of a look from the others."""
     return row["component"], row["module"], row["layer"], row["tensor"]

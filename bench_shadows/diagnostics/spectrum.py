@@ -103,6 +103,14 @@ def eigenvalues(
     return values
 
 
+def host() -> jax.Device | None:
+    """The CPU as JAX's device; None where the user chose an accelerator alone (JAX_PLATFORMS=tpu)."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
+
+
 def lost_share(eigenvalues_LxN: np.ndarray) -> np.ndarray:
     """Share of each spectrum below the noise of a float32 Gram matrix, sqrt(N) eps max(l): [L]."""
     noise = np.finfo(np.float32).eps * eigenvalues_LxN.shape[1] ** 0.5 * eigenvalues_LxN[:, -1:]

@@ -86,8 +86,17 @@ def test_one_model_becomes_tables_a_record_and_a_page(base: Path, tmp_path: Path
     assert model["tensors"] == LAYERS * 7 + 1
     assert model["bytes"] == (base / "model.safetensors").stat().st_size
     assert model["skipped"] == [
-        {"tensor": "model.embed_tokens.weight", "reason": "embedding", "shape": [50, 24], "dtype": "float32"}
+        {"tensor": "model.embed_tokens.weight", "reason": "embedding", "parameters": 1200}
+        | {"shape": [50, 24], "dtype": "float32"}
     ]
+    size = sum(tensor.size for tensor in decoder().values())
+    assert model["coverage"] == {
+        "tensors": LAYERS * 7 + 1,
+        "parameters": size,
+        "read_tensors": LAYERS * 7,
+        "read_parameters": size - 1200,
+        "left_out": [{"reason": "embedding", "tensors": 1, "parameters": 1200}],
+    }
     assert model["config"]["num_key_value_heads"] == 2
     assert (model["notices"], model["status_counts"]) == ([], {"ok": LAYERS * 7})
     table = rows(tmp_path, "diagnostics")
@@ -96,7 +105,12 @@ def test_one_model_becomes_tables_a_record_and_a_page(base: Path, tmp_path: Path
     assert rows(tmp_path, "changes") == []
     *lines, page = summary(tmp_path)
     assert len(lines) == 10
-    assert lines[0].startswith("What it is: The weights of base, 168 matrices")
+    left = 100 * 1200 / size
+    assert lines[0] == (
+        f"What was read: Read 168 of 169 tensors, {100 - left:.1f} % of the parameters; "
+        f"left out: embedding {left:.1f} %."
+    )
+    assert lines[1].startswith("What was read: 168 matrices of base (decoder 168)")
     assert Path(page).is_file()
 
 
@@ -256,15 +270,15 @@ def test_what_is_done_is_not_done_again(base: Path, tmp_path: Path, monkeypatch:
     done: list[str] = []
     diagnose = analyse.diagnose
 
-    def counted(weights: Any, *arguments: Any) -> Any:
+    def counted(weights: Any, *arguments: Any, **named: Any) -> Any:
         done.append(weights.stacks[0].module)
         if len(done) == 4 and not (tmp_path / "audit.json").exists():
             raise KeyboardInterrupt
-        return diagnose(weights, *arguments)
+        return diagnose(weights, *arguments, **named)
 
-    def again(*arguments: Any) -> Any:
+    def again(*arguments: Any, **named: Any) -> Any:
         done.append("again")
-        return diagnose(*arguments)
+        return diagnose(*arguments, **named)
 
     monkeypatch.setattr(analyse, "diagnose", counted)
     with pytest.raises(KeyboardInterrupt):

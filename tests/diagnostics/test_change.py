@@ -17,6 +17,8 @@ def by_definition(current: np.ndarray, reference: np.ndarray) -> dict[str, np.nd
         "relative_change": np.linalg.norm(t - s, axis=1) / np.linalg.norm(s, axis=1),
         "correlation": np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(t, s, strict=True)]),
         "change_variance": (t - s).var(1),
+        "scale": np.array([a @ b / (b @ b) for a, b in zip(t, s, strict=True)]),
+        "update_sparsity": (t == s).mean(1),
     }
 
 
@@ -61,12 +63,22 @@ def test_invariants(seed: int, scale: float) -> None:
     np.testing.assert_allclose(scaled.correlation, there.correlation, rtol=1e-10)
 
 
+def test_entries_are_equal_in_the_coarser_of_two_dtypes() -> None:
+    s = np.random.default_rng(7).normal(size=(1, 40, 30)).astype(np.float32)
+    rounded = s.astype(ml_dtypes.bfloat16)
+    t = np.where(np.arange(30) < 3, rounded.astype(np.float32) * 1.1, rounded.astype(np.float32))
+    assert change.changes(t.astype(ml_dtypes.bfloat16), s).update_sparsity == pytest.approx(0.9)
+    assert change.changes(rounded, s).update_sparsity == 1
+    assert change.changes(3 * s, s).scale == pytest.approx(3)
+
+
 def test_nothing_changed() -> None:
     s = np.random.default_rng(2).normal(size=(2, 8, 8)).astype(np.float32)
     got = change.changes(s, s)
     for name in ("mean_change", "mean_abs_change", "relative_change", "change_variance"):
         np.testing.assert_array_equal(getattr(got, name), 0, err_msg=name)
-    np.testing.assert_allclose(got.correlation, 1)
+    for name in ("correlation", "scale", "update_sparsity"):
+        np.testing.assert_allclose(getattr(got, name), 1, err_msg=name)
 
 
 def test_what_is_not_defined_is_nan_and_alone() -> None:

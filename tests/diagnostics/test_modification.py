@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench_shadows.diagnostics.modification import Range, inertness, kind_of, modification, plain
+from bench_shadows.diagnostics.modification import Moved, inertness, modification, moved, plain
 
 V = "self_attn.v_proj"
 
@@ -42,11 +42,12 @@ def test_three_depths_of_modification() -> None:
 def test_ranges_name_the_layers_and_what_they_are() -> None:
     deep = modification(rebuilt(), V)
     assert deep is not None
-    assert deep.ranges == (
-        Range("conservative", (0, 1), 0.1, 0.99),
-        Range("deep", tuple(range(2, 21)), 1.3, 0.02),
-        Range("conservative", tuple(range(21, 36)), 0.1, 0.99),
-    )
+    assert [(part.kind, part.layers) for part in deep.ranges] == [
+        ("conservative", (0, 1)),
+        ("deep", tuple(range(2, 21))),
+        ("conservative", tuple(range(21, 36))),
+    ]
+    assert (deep.ranges[1].median.relative_change, deep.ranges[1].median.correlation) == (1.3, 0.02)
 
 
 def test_a_component_is_read_by_the_median_of_its_matrices() -> None:
@@ -74,7 +75,7 @@ def test_a_layer_that_is_missing_breaks_a_range_and_a_module_without_layers_has_
     assert [part.layers for part in broken.ranges] == [(0, 1), (3,)]
     single = modification([{"module": "merger.0", "layer": None, "relative_change": 0.02, "correlation": 0.99}])
     assert single is not None
-    assert single.ranges == (Range("minimal", (), 0.02, 0.99),)
+    assert [(part.kind, part.layers) for part in single.ranges] == [("minimal", ())]
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(-1, 1)), min_size=1, max_size=40))
@@ -88,10 +89,44 @@ def test_ranges_cover_every_layer_once_and_in_order(layers: list[tuple[float, fl
     assert all(one.kind != two.kind for one, two in zip(found.ranges, found.ranges[1:], strict=False))
 
 
-def test_a_change_that_kept_its_direction_is_not_deep() -> None:
-    assert kind_of(1.0, 1.0) == "conservative"  # twice the weights
-    assert kind_of(2.0, -1.0) == "conservative"  # the sign turned
-    assert kind_of(1.4, 0.0) == "deep"
+def of(relative_change: float, correlation: float, scale: float | None = None, sparsity: float = 0) -> Moved:
+    found = moved(
+        {"relative_change": relative_change, "correlation": correlation}
+        | {"scale": scale, "update_sparsity": sparsity}
+    )
+    assert found is not None
+    return found
+
+
+def kind_of(relative_change: float, correlation: float) -> str:
+    return of(relative_change, correlation).kind
+
+
+def test_a_factor_is_told_apart_from_a_change_of_direction() -> None:
+    assert of(2.0, 1.0, 3.0).kind == "rescaled"
+    assert of(2.0, -1.0, -1.0).kind == "rescaled"  # the sign turned
+    assert of(2.0, 1.0, 3.0).direction == 0
+    assert of((2**2 + 0.6**2) ** 0.5, 0.98, 3.0).kind == "conservative"  # three times the weights, and 20 % aside
+    assert of(1.02, 0.05, 0.06).kind == "deep"  # other weights, of another size
+
+
+def test_the_kinds_are_complete_and_the_middle_has_its_own_word() -> None:
+    assert of(0.0, 1.0, 1.0, sparsity=1.0).kind == "identical"
+    assert of(0.002, 1.0, 1.0, sparsity=1.0).kind == "identical"  # but for the rounding to the coarser dtype
+    assert of(1.5, 0.56, 1.0).kind == "substantial"
+    assert of(1.4, 0.0, 0.0).kind == "deep"
+    assert moved({"relative_change": 0.0, "correlation": None, "scale": 1.0, "update_sparsity": 1.0}) is not None
+    assert moved({"relative_change": 0.1, "correlation": None, "scale": 1.0, "update_sparsity": 0.0}) is None
+
+
+def test_what_is_near_a_threshold_is_borderline() -> None:
+    assert of(0.048, 0.999, 1.0).borderline == "conservative"
+    assert of(0.052, 0.999, 1.0).borderline == "minimal"
+    assert of(0.6, 0.86, 1.0).borderline == "conservative"
+    assert of(1.4, 0.29, 1.0).borderline == "substantial"
+    assert of(0.2, 0.98, 1.0).borderline is None
+    assert of(0.0, 1.0, 1.0, sparsity=1.0).borderline is None
+    assert of(0.048, 1.0, 1.048).borderline == "rescaled"
 
 
 def test_spectral_inertness_is_movement_without_restructuring() -> None:

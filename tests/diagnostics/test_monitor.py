@@ -240,6 +240,20 @@ def test_a_writer_gets_plain_scalars() -> None:
     assert all(isinstance(value, float | int) for value in scalars.values())
 
 
+def test_a_look_knows_what_all_matrices_seen_so_far_come_to() -> None:
+    with Monitor(every=1, matrices=2) as watching:
+        for number in range(1, 6):
+            watching(number, tree(number))
+    seen = {}
+    for look in watching.history:
+        seen |= by_matrix(look.matrices)
+        alphas = [row["alpha"] for row in seen.values()]
+        assert look.aggregates is not None
+        assert look.aggregates.matrices == len(seen)
+        assert look.scalars()["monitor/share_in_range"] == np.mean([2 <= alpha <= 6 for alpha in alphas])
+        assert look.aggregates.worst_alpha in alphas
+
+
 def test_a_run_that_goes_on_sees_what_an_undisturbed_one_sees() -> None:
     def run(watching: Monitor, first: int, last: int) -> list[Look]:
         with watching:

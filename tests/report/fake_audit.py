@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.diagnostics import analyse, regimes
+from bench_shadows.diagnostics import analyse
+from bench_shadows.diagnostics.findings import findings
 from bench_shadows.files import write_json
 
 ATTENTION = tuple(f"self_attn.{name}_proj" for name in "qkvo")
@@ -67,7 +68,7 @@ def write_audit_folder(folder: Path, fakes: Sequence[Fake] = FAMILY) -> Path:
     changes = [row for fake in fakes if fake.reference for row in _changes(fake)]
     analyse.write_table(folder / "diagnostics.parquet", diagnostics, analyse.DIAGNOSTICS_SCHEMA)
     analyse.write_table(folder / "changes.parquet", changes, analyse.CHANGES_SCHEMA)
-    write_json(folder / "findings.json", regimes.findings(diagnostics, changes))
+    write_json(folder / "findings.json", findings(diagnostics, changes))
     write_json(folder / "audit.json", _audit(fakes))
     return folder
 
@@ -116,6 +117,11 @@ def _diagnostics(fake: Fake) -> list[dict[str, Any]]:
                     | (dict.fromkeys(fitted) if failed else fitted)
                     | {"effective_rank": rank, "stable_rank": 40.0, "participation_ratio": 200.0}
                     | {"lambda_max": 30.0, "in_range": None if failed else 2 <= alpha <= 6}
+                    | {
+                        "alpha_hat": None if failed else 1.477 * alpha,
+                        "frobenius_norm": 34.6,
+                        "spectral_norm": 5.48,
+                    }
                     | {"status": "no tail fits" if failed else "ok"}
                 )
     return rows
@@ -138,7 +144,8 @@ def _changes(fake: Fake) -> list[dict[str, Any]]:
                     _identity(fake, component, module, layer)
                     | {"reference": fake.reference, "mean_change": 1e-6 * moved * random.normal()}
                     | {"mean_abs_change": 0.016 * moved, "change_variance": 4e-4 * moved**2}
-                    | {"relative_change": moved, "correlation": kept}
+                    | {"relative_change": moved, "correlation": kept, "scale": kept * (1 + moved**2) ** 0.5}
+                    | {"update_sparsity": 0.1, "update_rank": float(width), "subspace_overlap": abs(kept)}
                     | {"delta_effective_rank": shift, "delta_alpha": 0.1 * random.normal(), "status": "ok"}
                 )
     return rows
@@ -154,10 +161,12 @@ def _audit(fakes: Sequence[Fake]) -> dict[str, Any]:
                 "reason": "norm",
                 "shape": [2560],
                 "dtype": "BF16",
+                "parameters": 2560,
             }
             for i in range(fake.skipped)
         ]
         embedding = {"tensor": "model.embed_tokens.weight", "reason": "embedding", "dtype": "BF16"}
+        read, embedded, norms = 2560**2 * sum(counts.values()), 151936 * 2560, 2560 * fake.skipped
         models.append(
             {
                 "name": fake.name,
@@ -172,6 +181,17 @@ def _audit(fakes: Sequence[Fake]) -> dict[str, Any]:
                 "skipped": [*skipped, embedding | {"shape": [151936, 2560]}],
                 "notices": ["lm_head is tied to the embedding"] if fake.vision else [],
                 "reference": fake.reference,
+                "role": "model",
+                "coverage": {
+                    "tensors": sum(counts.values()) + fake.skipped + 1,
+                    "parameters": read + embedded + norms,
+                    "read_tensors": sum(counts.values()),
+                    "read_parameters": read,
+                    "left_out": [
+                        {"reason": "embedding", "tensors": 1, "parameters": embedded},
+                        {"reason": "norm", "tensors": fake.skipped, "parameters": norms},
+                    ],
+                },
             }
         )
     pairs = [
@@ -186,8 +206,9 @@ def _audit(fakes: Sequence[Fake]) -> dict[str, Any]:
         if fake.reference
     ]
     return {
-        "version": 1,
+        "version": 2,
         "command": ["bench-shadows", "audit", *(fake.name for fake in fakes)],
+        "audited": [f"/checkpoints/{fake.name}" for fake in fakes],
         "models": models,
         "pairs": pairs,
         "seconds": 412.5,

@@ -88,7 +88,10 @@ def v_proj_change(audit: Audit) -> Figure | None:
     for axes, value, heading in zip(grid[0], ("relative_change", "correlation"), _HEADINGS, strict=True):
         for pair in pairs:
             here = frame.where(model=pair[0], reference=pair[1])
-            draw(axes, *depth.profile(here, value), **paint_pair(audit, pairs, pair))
+            layers, values = depth.profile(here, value)
+            if value == "relative_change":  # on a logarithmic axis
+                values = np.where(values > 0, values, np.nan)
+            draw(axes, layers, values, **paint_pair(audit, pairs, pair))
         axes.set_title(heading)
         depth.axis(axes)
     for level in (MINIMAL, DEEP):

@@ -79,15 +79,15 @@ def _moved(audit: Audit) -> Iterator[Picture]:
             partial(changes.change_map, component=component),
             f"Relative change of every matrix of the {word} from its reference: modules down, layers across.",
             "Frobenius norm of the difference by that of the reference, in colour on a logarithmic scale; grey: "
-            f"not known.{many}",
+            f"not known, or nothing changed.{many}",
             NO_CHANGES,
         )
     yield Picture(
         "v_proj_change",
         changes.v_proj_change,
         f"Relative change and correlation of the {audit.main}'s value projection over depth, by pair.",
-        "A layer is deep where relative change is 0.5 or more and correlation below 0.3 in size, minimal where "
-        "relative change is below 0.05, conservative otherwise. The limits are our choice.",
+        "Dotted, for orientation: relative changes of 0.05 and 0.5, and the correlation of 0.3 below which a "
+        "layer is deep. A layer without any change has no point on the left.",
         NO_CHANGES,
     )
     yield Picture(

@@ -15,8 +15,12 @@ from bench_shadows.report.common.frame import Frame, read_frame
 from bench_shadows.report.common.run import SPECTRUM
 
 MATRIX = ("model", "component", "module", "layer", "tensor")
-DIAGNOSTICS = (*MATRIX, "rows", "columns", *SPECTRUM, "status")
-MOVED = ("relative_change", "correlation", "mean_change", "change_variance", "delta_effective_rank", "delta_alpha")
+NORMS = ("alpha_hat", "frobenius_norm", "spectral_norm")
+DIAGNOSTICS = (*MATRIX, "rows", "columns", *SPECTRUM, *NORMS, "status")
+MOVED = (
+    *("relative_change", "correlation", "mean_change", "change_variance", "scale", "update_sparsity"),
+    *("update_rank", "subspace_overlap", "delta_effective_rank", "delta_alpha"),
+)
 CHANGES = (*MATRIX, "reference", *MOVED, "status")
 COMPONENTS = ("decoder", "encoder", "vision", "projector")
 TOWER = 8  # matrices of one model below which a component has no figures of its own
@@ -46,6 +50,13 @@ class Audit:
         """The models in the order they were named; those with matrices only after those that are described."""
         named = [str(model.get("name")) for model in self.models]
         return named + [name for name in self.diagnostics.values("model") if name not in named]
+
+    @property
+    def subjects(self) -> list[str]:
+        """The models that the audit is about: neither updates of adapters nor bases of others alone."""
+        aside = {str(model.get("name")) for model in self.models if model.get("role") == "update"}
+        bases = {base for _, base in self.pairs} - {model for model, _ in self.pairs}
+        return [name for name in self.names if name not in aside | bases] or self.names
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

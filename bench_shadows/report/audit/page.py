@@ -12,7 +12,7 @@ from bench_shadows.report.audit.gallery import gallery
 from bench_shadows.report.audit.inputs import Audit, read_audit
 from bench_shadows.report.audit.scores import PAPER_CITATION, PAPER_TABLE_2, read_scores
 from bench_shadows.report.audit.style import WORDS
-from bench_shadows.report.audit.summary import ten_lines
+from bench_shadows.report.audit.summary import headlines, ten_lines
 from bench_shadows.report.common.rendering import Placed, environment, place_figures
 from bench_shadows.report.common.tables import Table, flatten, missing_table
 
@@ -40,10 +40,12 @@ def write_audit(out: Path) -> Path:
 
 def build_tables(audit: Audit) -> dict[str, Table]:
     """Every table of the report by its name."""
-    paper = read_scores(PAPER_TABLE_2) if audit.scores or len(audit.names) > 1 else []
+    paper = read_scores(PAPER_TABLE_2) if audit.scores or len(audit.subjects) > 1 else []
     found = [
+        audit_tables.coverage_table(audit),
         audit_tables.models_table(audit),
         audit_tables.share_table(audit),
+        audit_tables.outside_table(audit),
         audit_tables.module_table(audit),
         missing_table(audit.diagnostics, audit.changes),
         audit_tables.x_min_table(audit),
@@ -73,13 +75,13 @@ def render(audit: Audit, placed: Mapping[str, Placed], found: Mapping[str, Table
             figures=placed,
             tables=found,
             words=WORDS,
+            headlines=headlines(audit),
             lines=ten_lines(audit),
             depths=readings.outline(found["depth_of_modification"]),
             ranges=readings.outline(found["layer_ranges"]),
             notices=[
                 (str(model.get("name")), model.get("notices")) for model in audit.models if model.get("notices")
             ],
-            skipped=audit_tables.skipped_counts(audit),
             unscored=_unscored(audit),
             paper_citation=PAPER_CITATION,
             provenance=_provenance(audit),
@@ -89,7 +91,7 @@ def render(audit: Audit, placed: Mapping[str, Placed], found: Mapping[str, Table
 
 
 def _title(audit: Audit) -> str:
-    return audit.names[0] if len(audit.names) == 1 else f"{len(audit.names)} models"
+    return audit.subjects[0] if len(audit.subjects) == 1 else f"{len(audit.subjects)} models"
 
 
 def _unscored(audit: Audit) -> list[str]:

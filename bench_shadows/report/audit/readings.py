@@ -26,8 +26,13 @@ def modification_table(audit: Audit) -> Table:
             _named(finding)
             | {
                 "verdict": finding["verdict"],
+                "borderline": finding["borderline"],
+                "scale": finding["scale"],
                 "relative_change": median(mine["relative_change"]),
                 "correlation": median(mine["correlation"]),
+                "equal_percent": _percent(median(mine["update_sparsity"])),
+                "update_rank": median(mine["update_rank"]),
+                "subspace_overlap": median(mine["subspace_overlap"]),
                 "mean_change_millionths": _millions(median(mine["mean_change"])),
                 "change_variance_millionths": _millions(median(mine["change_variance"])),
                 "rank_percent": median(np.abs(mine["rank_percent"])),
@@ -38,8 +43,13 @@ def modification_table(audit: Audit) -> Table:
     columns = (
         *_NAMES,
         Column("verdict", "Verdict", text=True),
+        Column("borderline", "Borderline to", text=True),
+        Column("scale", "Scale", 3),
         Column("relative_change", "Relative change", 3),
         Column("correlation", "Correlation", 3),
+        Column("equal_percent", "Entries equal, %", 1),
+        Column("update_rank", "Rank of update", 0),
+        Column("subspace_overlap", "Overlap of 8 directions", 3),
         Column("mean_change_millionths", "Mean change, 10⁻⁶", 2, signed=True),
         Column("change_variance_millionths", "Change variance, 10⁻⁶", 3),
         Column("rank_percent", "|Δ effective rank|, %", 2),
@@ -47,6 +57,10 @@ def modification_table(audit: Audit) -> Table:
         Column("deep_layers", "Deep layers", text=True),
     )
     return Table("depth_of_modification", columns, tuple(rows))
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
 
 
 def _millions(value: float | None) -> float | None:
@@ -82,9 +96,11 @@ def ranges_table(audit: Audit) -> Table:
     rows = [
         _named(finding)
         | {
-            "layers": spans(finding["layers"] or ()),
+            "layers": spans(finding["layers"] or ()) or None,
             "verdict": finding["verdict"],
-            "relative_change": finding["statistic"],
+            "borderline": finding["borderline"],
+            "direction": finding["statistic"],
+            "scale": finding["scale"],
             "correlation": finding["correlation"],
             "rule": finding["sentence"].partition("because ")[2].partition(" (median")[0],
         }
@@ -94,7 +110,9 @@ def ranges_table(audit: Audit) -> Table:
         *_NAMES,
         Column("layers", "Layers", text=True),
         Column("verdict", "Verdict", text=True),
-        Column("relative_change", "Relative change", 3),
+        Column("borderline", "Borderline to", text=True),
+        Column("direction", "Change of direction", 3),
+        Column("scale", "Scale", 3),
         Column("correlation", "Correlation", 3),
         Column("rule", "Rule that decided", text=True),
     )

@@ -55,6 +55,8 @@ def read_scores(path: Path | str) -> list[Score]:
     readers = {".csv": _read_csv, ".yaml": _read_yaml, ".yml": _read_yaml}
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: scores are read from .csv, .yaml or .yml; got {path.suffix or 'no suffix'}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected a table of scores with {', '.join(NEEDED)}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

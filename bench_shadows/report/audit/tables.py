@@ -3,7 +3,6 @@
 Nothing is measured here. A matrix without a fit is left out of shares and medians, and counted as missing.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from bench_shadows.paper import UP_PROJ
-from bench_shadows.report.audit.inputs import Audit, median, share
+from bench_shadows.report.audit.inputs import NORMS, Audit, median, share
 from bench_shadows.report.common.run import order_modules
 from bench_shadows.report.common.tables import Column, Table, flatten
 
@@ -62,6 +61,7 @@ def models_table(audit: Audit) -> Table:
                 "tensors": model.get("tensors"),
                 "matrices": model.get("matrices"),
                 "skipped": len(model.get("skipped") or ()),
+                "read_percent": _read_percent(model),
                 "components": ", ".join(f"{name} {count}" for name, count in counts.items()),
                 "gigabytes": None if model.get("bytes") is None else model["bytes"] / 1e9,
             }
@@ -69,10 +69,66 @@ def models_table(audit: Audit) -> Table:
     columns = (
         *(Column(name, name.capitalize(), text=True) for name in ("model", "reference", "family", "format")),
         *(Column(name, name.capitalize()) for name in ("tensors", "matrices", "skipped")),
+        Column("read_percent", "Parameters read, %", 1),
         Column("components", "Matrices by component", text=True),
         Column("gigabytes", "GB", 2),
     )
     return Table("models", columns, tuple(rows))
+
+
+def _read_percent(model: Mapping[str, Any]) -> float | None:
+    found = model.get("coverage")
+    return 100 * found["read_parameters"] / found["parameters"] if found and found["parameters"] else None
+
+
+def coverage_table(audit: Audit) -> Table:
+    """What was read of each model and what was left out, by reason, in tensors and parameters."""
+    rows = []
+    for model in audit.models:
+        found = model.get("coverage")
+        if not found:
+            continue
+        read = {"reason": "read", "tensors": found["read_tensors"], "parameters": found["read_parameters"]}
+        for one in (read, *found["left_out"]):
+            percent = 100 * one["parameters"] / found["parameters"] if found["parameters"] else None
+            rows.append({"model": model.get("name"), **one, "percent": percent})
+    columns = (
+        Column("model", "Model", text=True),
+        Column("reason", "Read, or why not", text=True),
+        Column("tensors", "Tensors"),
+        Column("parameters", "Parameters"),
+        Column("percent", "% of the parameters", 2),
+    )
+    return Table("coverage", columns, tuple(rows))
+
+
+def outside_table(audit: Audit) -> Table:
+    """Every matrix whose alpha is not in [2, 6]: findings of the kind `outside`, the farthest first."""
+    rows = [
+        {
+            "model": finding["model"],
+            "component": finding["component"],
+            "module": finding["module"],
+            "layer": finding["layers"][0] if finding["layers"] else None,
+            "alpha": finding["statistic"],
+            "low": finding["interval"][0] if finding["interval"] else None,
+            "high": finding["interval"][1] if finding["interval"] else None,
+            "verdict": finding["verdict"],
+            "near": "yes" if finding["borderline"] else "no",
+        }
+        for finding in audit.of_kind("outside")
+    ]
+    rows.sort(key=lambda row: -max(2 - row["alpha"], row["alpha"] - 6))
+    columns = (
+        *(Column(name, name.capitalize(), text=True) for name in ("model", "component", "module")),
+        Column("layer", "Layer"),
+        Column("alpha", "Alpha", 2),
+        Column("low", "95 % from", 2),
+        Column("high", "to", 2),
+        Column("verdict", "In WeightWatcher's words", text=True),
+        Column("near", "Interval reaches [2, 6]", text=True),
+    )
+    return Table("outside", columns, tuple(rows))
 
 
 def share_table(audit: Audit) -> Table:
@@ -113,6 +169,9 @@ def share_table(audit: Audit) -> Table:
     return Table("share_in_range", columns, tuple(rows))
 
 
+MEDIANS = ("alpha", "spikes", "x_min", "x_min_over_mean", *NORMS)
+
+
 def module_table(audit: Audit) -> Table:
     """Medians over layers, by model, component and module."""
     rows = []
@@ -123,16 +182,21 @@ def module_table(audit: Audit) -> Table:
                 mine = here.where(plain=module, model=name)
                 if len(mine):
                     row: Row = {"component": component, "module": module, "model": name, "matrices": len(mine)}
-                    row |= {key: median(mine[key]) for key in ("alpha", "spikes", "x_min", "x_min_over_mean")}
+                    row |= {
+                        key: median(mine[key]) for key in ("alpha", "spikes", "x_min", "x_min_over_mean", *NORMS)
+                    }
                     rows.append(row | {"rank_percent": _percent(median(mine["rank_share"]))})
     columns = (
         *(Column(name, name.capitalize(), text=True) for name in ("component", "module", "model")),
         Column("matrices", "Matrices"),
         Column("alpha", "Alpha", 2),
+        Column("alpha_hat", "Alpha-hat", 2),
         Column("spikes", "Spikes", 0),
         Column("x_min", "x_min", 3),
         Column("x_min_over_mean", "x_min / mean", 3),
         Column("rank_percent", "Effective rank, % of full", 1),
+        Column("frobenius_norm", "Frobenius norm", 2),
+        Column("spectral_norm", "Spectral norm", 2),
     )
     return Table("modules", columns, tuple(rows))
 
@@ -224,6 +288,7 @@ def skipped_table(audit: Audit) -> Table:
             "reason": tensor.get("reason"),
             "tensor": tensor.get("tensor"),
             "shape": " x ".join(map(str, tensor.get("shape") or ())) or None,
+            "parameters": tensor.get("parameters"),
             "dtype": tensor.get("dtype"),
         }
         for model in audit.models
@@ -232,16 +297,7 @@ def skipped_table(audit: Audit) -> Table:
     columns = tuple(
         Column(name, name.capitalize(), text=True) for name in ("model", "reason", "tensor", "shape", "dtype")
     )
-    return Table("skipped_tensors", columns, tuple(rows))
-
-
-def skipped_counts(audit: Audit) -> list[tuple[str, list[tuple[str, int]]]]:
-    """(model, [(reason, tensors)]), most frequent first."""
-    found = []
-    for model in audit.models:
-        reasons = Counter(str(tensor.get("reason")) for tensor in model.get("skipped") or ())
-        found.append((str(model.get("name")), reasons.most_common()))
-    return found
+    return Table("skipped_tensors", (*columns, Column("parameters", "Parameters")), tuple(rows))
 
 
 def unmatched_table(audit: Audit) -> Table:
