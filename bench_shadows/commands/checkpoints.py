@@ -53,15 +53,11 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
         "--scores", type=Path, help="benchmark scores (CSV or YAML: benchmark, group, model, score)"
     )
     parser.add_argument("--embeddings", action="store_true", help="analyse embeddings and output heads, too")
-    parser.add_argument(
-        "--layout",
-        action="append",
-        default=[],
-        type=_axes,
-        metavar="NAMES=AXES",
-        help="what the axes of tensors are, where it cannot be told: 'blocks.*=Lio' (L layers, E experts, "
-        "i inputs, o outputs), or L*, ?L* for layers on the first or second axis",
+    axes = (
+        "what the axes of tensors are, where it cannot be told: 'blocks.*=Lio' (L layers, E experts, i inputs, "
+        "o outputs), or L*, ?L* for layers on the first or second axis"
     )
+    parser.add_argument("--layout", **REPEATED, type=_axes, metavar="NAMES=AXES", help=axes)
     parser.add_argument("--out", type=Path, default=Path("results/audit"), help="default: results/audit")
     parser.add_argument("--json", action="store_true", help="print audit.json and the findings")
 
@@ -69,7 +65,7 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
 def _axes(text: str) -> tuple[str, str]:
     names, equals, axes = text.rpartition("=")
     if not (names and equals):
-        raise argparse.ArgumentTypeError(f"{text}: not NAMES=AXES")
+        raise argparse.ArgumentTypeError(f"expected NAMES=AXES, got {text!r}")
     return names, axes
 
 

@@ -10,6 +10,8 @@ import zoo
 from checkpoint_files import save_model
 
 from bench_shadows.audit.audit import measure
+from bench_shadows.errors import ConfigError, RunError
+from bench_shadows.main import main
 
 # A whole fused matrix, or one of heads that the plain model joins, is compared by other tests of its own.
 VARIANTS = [name for name, layout in zoo.LAYOUTS.items() if layout.kv_heads == 2 and layout.gated]
@@ -89,3 +91,19 @@ def test_an_optimizers_state_beside_the_model_is_no_weight(tmp_path: Path) -> No
     (described,) = measure([str(model)], tmp_path / "out")["models"]
     assert (described["family"], described["matrices"]) == (zoo.STYLE, zoo.LAYERS * 7)
     assert described["skipped_counts"]["optimizer state"] == len(moments)
+
+
+def test_a_stack_with_two_readings_is_refused_until_the_layout_is_given(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sides = {"one": 16, "two": 20}
+    tree = {"blocks": {k: {"kernel": rng.normal(size=(3, 12, n)).astype(np.float32)} for k, n in sides.items()}}
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "tree", tree)
+    command = ["audit", str(tmp_path / "tree"), "--out", str(tmp_path / "out")]
+    with pytest.raises(RunError, match=r"3 layers of \[12, 16\] or, on the second axis, 12 layers of \[3, 16\]"):
+        main(command)
+    with pytest.raises(ConfigError, match=r"expected NAMES=AXES"):
+        main([*command, "--layout", "blocks.*"])
+    main([*command, "--layout", "blocks.*=L*"])
+    rows = pq.read_table(tmp_path / "out" / "diagnostics.parquet").to_pylist()
+    assert {(row["module"], row["layer"]) for row in rows} == {(k, i) for k in sides for i in range(3)}
