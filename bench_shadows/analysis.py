@@ -16,7 +16,7 @@ from etils import epath
 from bench_shadows import __version__
 from bench_shadows.config import Config
 from bench_shadows.diagnostics import analyse
-from bench_shadows.diagnostics.weights import Weights, open_weights
+from bench_shadows.diagnostics.weights.weights import Weights, open_weights
 from bench_shadows.evaluation.shadow import shadow_rows
 from bench_shadows.evaluation.table import SCHEMA, Row
 from bench_shadows.files import hash_file, hash_json

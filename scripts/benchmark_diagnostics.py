@@ -62,7 +62,8 @@ def measure_ours(stacks: dict[str, np.ndarray], precision: Any) -> dict[str, Any
     """Two runs of `diagnose`, the first with compilation."""
     import jax
 
-    from bench_shadows.diagnostics import analyse, weights
+    from bench_shadows.diagnostics import analyse
+    from bench_shadows.diagnostics.weights import weights
 
     tree = {"layers": {name: {"kernel": stack} for name, stack in stacks.items()}}
     opened, identity = weights.open_tree(tree), analyse.Identity("benchmark")

@@ -26,7 +26,7 @@ from bench_shadows import config_file
 from bench_shadows.config import Config
 from bench_shadows.diagnostics import signatures
 from bench_shadows.diagnostics.monitor import Look, Monitor, chosen
-from bench_shadows.diagnostics.weights import Stack
+from bench_shadows.diagnostics.weights.weights import Stack
 from bench_shadows.files import write_json
 from bench_shadows.study import Study
 from bench_shadows.training.checkpoints.checkpoints import restore_params

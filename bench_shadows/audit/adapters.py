@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from bench_shadows.audit.sources import Source
-from bench_shadows.diagnostics import safetensors
-from bench_shadows.diagnostics.safetensors import Tensor, short, some
-from bench_shadows.diagnostics.weights import Weights, open_weights
+from bench_shadows.diagnostics.weights.safetensors import Tensor, short, some
+from bench_shadows.diagnostics.weights.weights import Weights, open_weights, safetensors
 from bench_shadows.errors import RunError
 from bench_shadows.files import read_json
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bench_shadows.diagnostics.families import Shaped
-from bench_shadows.diagnostics.weights import LeftOut, Weights
+from bench_shadows.diagnostics.weights.families import Shaped
+from bench_shadows.diagnostics.weights.weights import LeftOut, Weights
 
 SCALE = "scale of a quantised tensor"  # the reason of families.py, and of what only unpacks another tensor
 # Parts of the names of tensors that only unpack another one.

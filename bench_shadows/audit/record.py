@@ -11,8 +11,8 @@ from typing import Any
 from bench_shadows.audit.choice import Pair
 from bench_shadows.audit.coverage import coverage
 from bench_shadows.audit.sources import Source, architecture
-from bench_shadows.diagnostics.safetensors import some
-from bench_shadows.diagnostics.weights import Weights
+from bench_shadows.diagnostics.weights.safetensors import some
+from bench_shadows.diagnostics.weights.weights import Weights
 
 Row = dict[str, Any]
 

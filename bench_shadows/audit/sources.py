@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bench_shadows.diagnostics.flax_msgpack import SUFFIX
-from bench_shadows.diagnostics.safetensors import some
-from bench_shadows.diagnostics.weights import Weights, open_weights
+from bench_shadows.diagnostics.weights.flax_msgpack import SUFFIX
+from bench_shadows.diagnostics.weights.safetensors import some
+from bench_shadows.diagnostics.weights.weights import Weights, open_weights
 from bench_shadows.errors import RunError
 from bench_shadows.files import hash_json
 from bench_shadows.progress import say

@@ -12,7 +12,7 @@ from bench_shadows.audit.choice import Pair
 from bench_shadows.audit.sources import Source
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.spectrum import Precision
-from bench_shadows.diagnostics.weights import Stack, Weights
+from bench_shadows.diagnostics.weights.weights import Stack, Weights
 from bench_shadows.files import hash_json
 from bench_shadows.json_lines import JsonLines, read_pairs
 from bench_shadows.progress import Progress

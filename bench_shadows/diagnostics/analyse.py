@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from bench_shadows.diagnostics import change, power_law, rank, spectrum, update
 from bench_shadows.diagnostics.modification import DEEP_CHANGE, DEEP_CORRELATION
-from bench_shadows.diagnostics.weights import Stack, Weights
+from bench_shadows.diagnostics.weights.weights import Stack, Weights
 from bench_shadows.files import atomic_path
 from bench_shadows.paper import IN_RANGE
 

@@ -37,11 +37,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.change import changes
-from bench_shadows.diagnostics.layouts import View
 from bench_shadows.diagnostics.looks import CHANGES, SPECTRAL, Look, aggregates
-from bench_shadows.diagnostics.safetensors import some
 from bench_shadows.diagnostics.signatures import Row, find, matrix_of
-from bench_shadows.diagnostics.weights import Stack, TreeOpener, Weights
+from bench_shadows.diagnostics.weights.layouts import View
+from bench_shadows.diagnostics.weights.safetensors import some
+from bench_shadows.diagnostics.weights.weights import Stack, TreeOpener, Weights
 from bench_shadows.progress import say
 
 _GOLDEN = (math.sqrt(5) - 1) / 2

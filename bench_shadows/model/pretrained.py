@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from bench_shadows.config import Config, ModelConfig
-from bench_shadows.diagnostics.safetensors import open_files, some
+from bench_shadows.diagnostics.weights.safetensors import open_files, some
 from bench_shadows.errors import ConfigError, RunError
 from bench_shadows.files import hash_file, hash_json
 from bench_shadows.model.decoder import Parameters

@@ -6,7 +6,7 @@ import pytest
 from checkpoint_files import save_model
 
 from bench_shadows.audit.coverage import Coverage, coverage, packed_weights
-from bench_shadows.diagnostics.weights import open_weights
+from bench_shadows.diagnostics.weights.weights import open_weights
 
 OUT, IN = 32, 64
 PARAMETERS = OUT * IN

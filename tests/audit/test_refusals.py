@@ -11,7 +11,7 @@ import pytest
 from checkpoint_files import save_model, write_safetensors
 
 from bench_shadows.audit.audit import as_json, audit, measure
-from bench_shadows.diagnostics import formats
+from bench_shadows.diagnostics.weights import formats
 from bench_shadows.errors import BenchShadowsError, ConfigError, DataError, RunError
 
 CONFIG = {"model_type": "llama", "hidden_size": 16, "num_attention_heads": 4, "num_hidden_layers": 1}

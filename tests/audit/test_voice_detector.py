@@ -11,7 +11,7 @@ import pytest
 from test_minilm import WHEELS, fetched
 
 from bench_shadows.audit.audit import audit
-from bench_shadows.diagnostics.weights import open_weights
+from bench_shadows.diagnostics.weights.weights import open_weights
 
 pytestmark = [pytest.mark.peers, pytest.mark.network, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.analyse import Identity
-from bench_shadows.diagnostics.weights import open_tree
+from bench_shadows.diagnostics.weights.weights import open_tree
 
 IDENTITY = Identity("A-seed0", "A", 0, 10, 1.0)
 

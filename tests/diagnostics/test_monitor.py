@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bench_shadows.diagnostics import analyse, monitor
 from bench_shadows.diagnostics.change import changes
 from bench_shadows.diagnostics.monitor import Look, Monitor, chosen
-from bench_shadows.diagnostics.weights import Stack, open_tree
+from bench_shadows.diagnostics.weights.weights import Stack, open_tree
 
 WIDTH, HIDDEN, LAYERS = 24, 40, 3
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench_shadows.diagnostics import analyse, power_law, spectrum
-from bench_shadows.diagnostics.weights import open_tree
+from bench_shadows.diagnostics.weights.weights import open_tree
 
 pytestmark = pytest.mark.peers
 

@@ -18,8 +18,8 @@ from saved_study import TEXT, with_model, write_study
 
 from bench_shadows.config import Config, to_dict
 from bench_shadows.diagnostics.analyse import Identity, diagnose
-from bench_shadows.diagnostics.safetensors import open_files
-from bench_shadows.diagnostics.weights import open_weights
+from bench_shadows.diagnostics.weights.safetensors import open_files
+from bench_shadows.diagnostics.weights.weights import open_weights
 from bench_shadows.errors import RunError
 from bench_shadows.export import export
 from bench_shadows.files import write_json

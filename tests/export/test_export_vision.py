@@ -13,7 +13,7 @@ from saved_study import CONFIG, write_study
 from bench_shadows.config import ConditionsConfig, Config, VisionConfig
 from bench_shadows.data.samples.encoding import encode
 from bench_shadows.diagnostics.analyse import Identity, diagnose
-from bench_shadows.diagnostics.weights import open_weights
+from bench_shadows.diagnostics.weights.weights import open_weights
 from bench_shadows.export import export
 from bench_shadows.model.decoder import with_parameters
 from bench_shadows.training.checkpoints.saved import find

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench_shadows.diagnostics.layouts import Cut, Sizes, View, fused_cuts
-from bench_shadows.diagnostics.names import Shaped
-from bench_shadows.diagnostics.places import Place, shared_axis
-from bench_shadows.diagnostics.tables import Family, Rule
+from bench_shadows.diagnostics.weights.layouts import Cut, Sizes, View, fused_cuts
+from bench_shadows.diagnostics.weights.names import Shaped
+from bench_shadows.diagnostics.weights.places import Place, shared_axis
+from bench_shadows.diagnostics.weights.tables import Family, Rule
 
 WHOLE_AXIS = {"L*": 0, "?L*": 1}  # what a layout says of the axis of layers alone
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "depth", "num_layers")

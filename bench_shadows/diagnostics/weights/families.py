@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench_shadows.diagnostics import own_names
-from bench_shadows.diagnostics.names import (
+from bench_shadows.diagnostics.weights import own_names
+from bench_shadows.diagnostics.weights.names import (
     BY_NAME,
     Shaped,
     floating,
@@ -23,10 +23,18 @@ from bench_shadows.diagnostics.names import (
     stripped,
     without_first_part,
 )
-from bench_shadows.diagnostics.places import LETTERS, AmbiguousError, Place
-from bench_shadows.diagnostics.readings import LAYERS, WHOLE_AXIS, Known, Table, number, scan_axes, section_of
-from bench_shadows.diagnostics.safetensors import some
-from bench_shadows.diagnostics.tables import Family, families
+from bench_shadows.diagnostics.weights.places import LETTERS, AmbiguousError, Place
+from bench_shadows.diagnostics.weights.readings import (
+    LAYERS,
+    WHOLE_AXIS,
+    Known,
+    Table,
+    number,
+    scan_axes,
+    section_of,
+)
+from bench_shadows.diagnostics.weights.safetensors import some
+from bench_shadows.diagnostics.weights.tables import Family, families
 from bench_shadows.errors import RunError
 
 OWN_NAMES = "own names"  # the family of names that no table knows

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from bench_shadows.diagnostics.names import OPTIMIZER, no_two_alike, of_optimizer
+from bench_shadows.diagnostics.weights.names import OPTIMIZER, no_two_alike, of_optimizer
 
 PARAMETERS = "params"
 _AVERAGE = ("ema", "avg", "average", "polyak")

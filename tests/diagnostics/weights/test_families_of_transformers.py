@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench_shadows.diagnostics.weights import open_weights
+from bench_shadows.diagnostics.weights.weights import open_weights
 
 pytestmark = pytest.mark.peers
 transformers = pytest.importorskip("transformers")

@@ -13,8 +13,7 @@ from checkpoint_files import save_model, write_raw, write_safetensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench_shadows.diagnostics import families, safetensors
-from bench_shadows.diagnostics.weights import open_weights
+from bench_shadows.diagnostics.weights.weights import families, open_weights, safetensors
 from bench_shadows.errors import RunError
 
 ONE = {"a.weight": ("F32", np.zeros((4, 6), np.float32))}

@@ -15,10 +15,10 @@ import jax
 import numpy as np
 from etils import epath
 
-from bench_shadows.diagnostics import families, flax_msgpack, safetensors, trees
-from bench_shadows.diagnostics.layouts import View
-from bench_shadows.diagnostics.names import Shaped, no_two_alike
-from bench_shadows.diagnostics.places import Place
+from bench_shadows.diagnostics.weights import families, flax_msgpack, safetensors, trees
+from bench_shadows.diagnostics.weights.layouts import View
+from bench_shadows.diagnostics.weights.names import Shaped, no_two_alike
+from bench_shadows.diagnostics.weights.places import Place
 from bench_shadows.errors import RunError
 
 STACK_BYTES = 128 << 20  # matrices of single layers are stacked up to this size

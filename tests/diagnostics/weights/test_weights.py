@@ -10,7 +10,7 @@ import pytest
 from checkpoint_files import write_safetensors
 from flax import nnx
 
-from bench_shadows.diagnostics import weights
+from bench_shadows.diagnostics.weights import weights
 from bench_shadows.errors import RunError
 
 

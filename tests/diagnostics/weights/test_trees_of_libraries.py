@@ -17,7 +17,7 @@ from test_zoo import read
 from bench_shadows.audit.sources import open_source
 from bench_shadows.diagnostics import analyse
 from bench_shadows.diagnostics.monitor import Monitor
-from bench_shadows.diagnostics.weights import open_tree, open_weights
+from bench_shadows.diagnostics.weights.weights import open_tree, open_weights
 from bench_shadows.errors import RunError
 
 FEATURES, HEADS, WIDTH, LAYERS = 24, 3, 8, 6

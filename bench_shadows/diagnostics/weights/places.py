@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bench_shadows.diagnostics.layouts import View
+from bench_shadows.diagnostics.weights.layouts import View
 
 LETTERS = set("ioLES")
 

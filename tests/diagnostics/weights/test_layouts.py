@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bench_shadows.diagnostics.families import sort_tensors
-from bench_shadows.diagnostics.layouts import Cut, Sizes, View, fused_cuts
+from bench_shadows.diagnostics.weights.families import sort_tensors
+from bench_shadows.diagnostics.weights.layouts import Cut, Sizes, View, fused_cuts
 
 
 def array(*shape: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from checkpoint_files import save_model
 
-from bench_shadows.diagnostics.weights import Weights, open_weights
+from bench_shadows.diagnostics.weights.weights import Weights, open_weights
 
 RNG = np.random.default_rng(0)
 DECODER = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"} | {

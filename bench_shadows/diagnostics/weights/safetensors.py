@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import ml_dtypes
 import numpy as np
 
-from bench_shadows.diagnostics import formats
+from bench_shadows.diagnostics.weights import formats
 from bench_shadows.errors import RunError
 
 LONGEST_HEADER = 100_000_000  # bytes, as in the reference implementation

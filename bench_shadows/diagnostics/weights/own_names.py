@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench_shadows.diagnostics.layouts import Cut, Sizes, View, fused_cuts
-from bench_shadows.diagnostics.names import Shaped, floating
-from bench_shadows.diagnostics.places import AmbiguousError, Place, readings, shared_axis
+from bench_shadows.diagnostics.weights.layouts import Cut, Sizes, View, fused_cuts
+from bench_shadows.diagnostics.weights.names import Shaped, floating
+from bench_shadows.diagnostics.weights.places import AmbiguousError, Place, readings, shared_axis
 
 Shape = tuple[int, ...]
 

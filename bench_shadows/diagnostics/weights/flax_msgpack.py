@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import ml_dtypes
 import numpy as np
 
-from bench_shadows.diagnostics.names import no_two_alike
+from bench_shadows.diagnostics.weights.names import no_two_alike
 from bench_shadows.errors import RunError
 
 SUFFIX = ".msgpack"

@@ -7,7 +7,7 @@ import pytest
 import zoo
 from checkpoint_files import save_model
 
-from bench_shadows.diagnostics.weights import Weights, open_tree, open_weights
+from bench_shadows.diagnostics.weights.weights import Weights, open_tree, open_weights
 
 ALIKE = {"embedding", "output head", "norm", "bias"}
 
