@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from bench_shadows.diagnostics.analyse import IN_RANGE
 from bench_shadows.diagnostics.modification import plain
 from bench_shadows.diagnostics.signatures import Finding, Row, Signature
+from bench_shadows.paper import IN_RANGE
 
 SPECTRAL = ("alpha", "sigma", "ks_distance", "x_min_over_mean", "spikes", "effective_rank", "stable_rank")
 CHANGES = ("relative_change", "change_variance")
