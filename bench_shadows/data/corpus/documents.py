@@ -9,20 +9,21 @@ A source is an entry of config.data.sources:
     hf:NAME[:CONFIG][@SPLIT]                a set on the hub, or a folder (sources/hf.py)
 
 It is read in parts, each a unit of work and of resuming. A record has text, and may have an id, a domain, a
-language and a kind; config.data.fields names the fields. What is missing is filled in (records.py) or detected
+language and a kind; config.data.fields names the fields. What is missing is filled in or detected
 (detect.py). A bad record is counted with its position and reason and left out; one more than
 config.data.bad_records_limit stops.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from bench_shadows.config import DataConfig, FieldsConfig
+from bench_shadows.data.corpus import detect, languages
 from bench_shadows.data.corpus.builtin.builtin import RECIPE, builtin_documents
 from bench_shadows.data.corpus.counts import Counts
-from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.corpus.records import document
+from bench_shadows.data.corpus.document import KINDS, Document
 from bench_shadows.data.corpus.sources import files, hf, jsonl, parquet, tfds
-from bench_shadows.data.corpus.sources.part import BadRecordError, Part, Record
+from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, BadRecordError, Part, Record
 from bench_shadows.errors import DataError
 from bench_shadows.files import hash_file
 
@@ -74,6 +75,7 @@ def read_part(part: Part, config: DataConfig, counts: Counts) -> Iterator[Docume
 
 
 def _documents(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Document]:
+    """What the records of a part become; those that are none are counted."""
     fields = FieldsConfig() if part.format == "text" else fields
     for record in FORMATS[part.format](part, fields, counts):
         try:
@@ -87,3 +89,101 @@ def _documents(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Doc
 def weights(config: DataConfig) -> dict[str, float]:
     """The weights of config.data.mixture by domain; a domain that is not named weighs 1."""
     return {name: float(weight) for name, _, weight in (entry.rpartition("=") for entry in config.mixture)}
+
+
+# ---- a record becomes a document
+
+
+def document(record: Record, fields: FieldsConfig, part: Part, counts: Counts) -> Document:
+    """The document of one record; raises BadRecordError(reason, details) where it cannot be one.
+
+    A missing id is the record's position, a missing domain the part's; language and kind are detected.
+    """
+    if not isinstance(record.values, Mapping):
+        raise BadRecordError("not an object", f"a {type(record.values).__name__}")
+    text = _string(record.values, fields.text)
+    if text is None:
+        has = ", ".join(map(str, list(record.values)[:8])) or "none"
+        raise BadRecordError(f"no field {fields.text!r}", f"it has {has}")
+    if not text.strip():
+        raise BadRecordError("empty text")
+    if "\0" in text:
+        raise BadRecordError("NUL character in the text")
+    if len(text) > LONGEST_RECORD:
+        raise BadRecordError("text too long", f"{len(text):,} characters, at most {LONGEST_RECORD:,}")
+    identity = field(record.values, fields.id)
+    kind, language = _kind_and_language(record.values, fields, part, text, counts)
+    return Document(
+        id=record.where if identity is None else _decoded(identity, fields.id),
+        text=text,
+        domain=_string(record.values, fields.domain) or part.domain,
+        language=language,
+        kind=kind,
+        source=record.source,
+        work=_string(record.values, fields.work) or "",
+    )
+
+
+def field(values: Mapping[str, Any], name: str) -> Any:
+    """A field by its name, or by a dotted path into nested records (`meta.lang`); None where there is none."""
+    if name in values:
+        return values[name]
+    value: Any = values
+    for step in name.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            return None
+        value = value[step]
+    return value
+
+
+def _kind_and_language(
+    values: Mapping[str, Any], fields: FieldsConfig, part: Part, text: str, counts: Counts
+) -> tuple[str, str]:
+    """What the data says, else what is detected, which is counted.
+
+    A language that is named tells code from the rest: `python` is code's, `en` and `cs` (Czech) are not.
+    """
+    named, kind = _string(values, fields.language), _string(values, fields.kind)
+    if kind and kind not in KINDS:
+        raise BadRecordError("unknown kind", f"{kind!r}; there are {', '.join(KINDS)}")
+    spoken = named is not None and languages.is_spoken(named)
+    language = ""
+    if not kind and named and not spoken and languages.programming(named):
+        kind = "code"
+    elif not kind:
+        counts.detected["kind"] += 1
+        kind = "exercise" if detect.is_exercise(text) else "text"
+        if kind == "text" and not spoken and part.format != "text" and (found := detect.code(text)).is_code:
+            kind, language = "code", found.language
+    if named:
+        known = languages.of_code(named) if kind == "code" else languages.natural(named)
+        if known is None:
+            raise BadRecordError("unknown language", f"{named[:40]!r} of kind {kind}")
+        return kind, known
+    if kind != "code":
+        counts.detected["language"] += 1
+        return kind, detect.natural_language(text)
+    language = language or detect.code(text, certain=True).language
+    counts.detected["programming language" + (" not found" if language == detect.UNKNOWN else "")] += 1
+    return kind, language
+
+
+def _string(values: Mapping[str, Any], name: str) -> str | None:
+    value = field(values, name)
+    if value is not None and not isinstance(value, str | bytes):
+        raise BadRecordError(f"field {name!r} is not text", f"a {type(value).__name__}")
+    return None if value is None else _decoded(value, name)
+
+
+def _decoded(value: Any, name: str) -> str:
+    """A value as a string that UTF-8 can hold."""
+    try:
+        text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+        text.encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRecordError("not UTF-8", f"byte {error.start + 1} of the field {name!r}") from error
+    except UnicodeEncodeError as error:
+        raise BadRecordError(
+            f"field {name!r} has half a surrogate pair", f"character {error.start + 1}"
+        ) from error
+    return text

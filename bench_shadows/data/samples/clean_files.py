@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,15 +64,15 @@ def dedupe_prompts(sources: Sequence[str], out: Path, rules: Rules, bad_records_
     Raises DataError for sources without samples and for too many bad records, RunError where OUT lies among the
     sources or holds something else.
     """
-    files, ignored = _files(sources)
-    for name, file in files.items():
-        if (out / name).resolve() == Path(file.path).resolve():
-            raise RunError(f"--out={out}: {file.name} lies there; nothing is written over the input")
+    parts, ignored = _parts(sources)
+    for name, part in parts.items():
+        if (out / name).resolve() == Path(part.paths[0]).resolve():
+            raise RunError(f"--out={out}: {part.name} lies there; nothing is written over the input")
     made_from = {
         "version": __version__,
         "rules": dataclasses.asdict(rules),
         "bad_records_limit": bad_records_limit,
-        "files": {name: [file.name, file.bytes, file.modified_ns] for name, file in files.items()},
+        "files": {name: [part.name, *part.identity().values()] for name, part in parts.items()},
     }
     digest = hash_json(made_from)
     if (out / REPORT).exists() and (done := read_json(out / REPORT))["digest"] == digest:
@@ -86,7 +85,7 @@ def dedupe_prompts(sources: Sequence[str], out: Path, rules: Rules, bad_records_
             "name a new folder"
         )
     work.mkdir(parents=True, exist_ok=True)
-    pieces = {name: list(_pieces(file, work / name, rules, bad_records_limit)) for name, file in files.items()}
+    pieces = {name: list(_pieces(part, work / name, rules, bad_records_limit)) for name, part in parts.items()}
     every = [piece for some in pieces.values() for piece in some]
     _clean_all(every)
     report = {"digest": digest, "made_from": made_from, **_report(every, bad_records_limit, ignored)}
@@ -103,29 +102,30 @@ def dedupe_prompts(sources: Sequence[str], out: Path, rules: Rules, bad_records_
 # ---- files and pieces
 
 
-def _files(sources: Sequence[str]) -> tuple[dict[str, storage.File], Counter[str]]:
+def _parts(sources: Sequence[str]) -> tuple[dict[str, Part], dict[str, int]]:
     """The files of samples by their names under OUT, and how many others there are, by ending."""
-    files: dict[str, storage.File] = {}
-    ignored: Counter[str] = Counter()
+    parts: dict[str, Part] = {}
+    others: list[storage.File] = []
     for source in sources:
         with _option_named():
             found, folder = storage.find(source)
         for file in found:
             name = "/".join(file.below) if folder else file.below[-1]
-            if sample_files.form(file) is None:
-                ignored[storage.ending(file.name) or "no ending"] += 1
-            elif name in files:
+            if (part := sample_files.whole(file)) is None:
+                others.append(file)
+            elif name in parts:
                 raise DataError(
-                    f"dedupe-prompts: {files[name].name} and {file.name} would both be written to {name}"
+                    f"dedupe-prompts: {parts[name].name} and {file.name} would both be written to {name}"
                 )
             else:
-                files[name] = file
-    if not files:
-        listed = ", ".join(f"{count:,} with {ending}" for ending, count in sorted(ignored.items()))
+                parts[name] = part
+    ignored = storage.endings(others)
+    if not parts:
         raise DataError(
-            f"dedupe-prompts: no samples in {', '.join(sources)} ({listed}); expected {sample_files.EXPECTED}"
+            f"dedupe-prompts: no samples in {', '.join(sources)} ({storage.counted(ignored)}); "
+            f"expected {sample_files.EXPECTED}"
         )
-    return files, ignored
+    return parts, dict(ignored)
 
 
 def piece_bytes(size: int) -> int:
@@ -133,9 +133,9 @@ def piece_bytes(size: int) -> int:
     return min(LARGEST, max(SMALLEST, -(-size // PIECES)))
 
 
-def _pieces(file: storage.File, out: Path, rules: Rules, limit: int) -> Iterator[_Piece]:
-    for number, part in enumerate(sample_files.pieces(sample_files.whole(file), piece_bytes(file.bytes))):
-        yield _Piece(part, out.with_name(f"{out.name}.{number:06d}"), rules, limit)
+def _pieces(part: Part, out: Path, rules: Rules, limit: int) -> Iterator[_Piece]:
+    for number, some in enumerate(sample_files.pieces(part, piece_bytes(part.identity()["bytes"]))):
+        yield _Piece(some, out.with_name(f"{out.name}.{number:06d}"), rules, limit)
 
 
 def _clean_all(pieces: Sequence[_Piece]) -> None:
@@ -289,7 +289,7 @@ def _has_text(kind: pa.DataType) -> bool:
 # ---- what is told
 
 
-def _report(pieces: Sequence[_Piece], limit: int, ignored: Counter[str]) -> dict[str, Any]:
+def _report(pieces: Sequence[_Piece], limit: int, ignored: dict[str, int]) -> dict[str, Any]:
     account, counts = Account(), Counts(limit)
     for piece in pieces:
         found = read_json(piece.counted)
@@ -300,5 +300,5 @@ def _report(pieces: Sequence[_Piece], limit: int, ignored: Counter[str]) -> dict
         **account.report(),
         "bad_records": counts.bad,
         "bad_examples": counts.examples,
-        "ignored_files": dict(sorted(ignored.items())),
+        "ignored_files": ignored,
     }

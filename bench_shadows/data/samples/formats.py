@@ -18,7 +18,7 @@ import numpy as np
 from bench_shadows.config import DataConfig, PromptsConfig, VisionConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.detect import natural_language
-from bench_shadows.data.corpus.records import field
+from bench_shadows.data.corpus.documents import field
 from bench_shadows.data.corpus.sources import storage
 from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, BadRecordError, Part, Record
 from bench_shadows.data.samples import sample_files

@@ -2,13 +2,11 @@
 
 import dataclasses
 import itertools
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from bench_shadows.data.corpus.counts import Counts
-from bench_shadows.data.corpus.sources import json_lists, jsonl, parquet, storage
-from bench_shadows.data.corpus.sources.files import domain_of
+from bench_shadows.data.corpus.sources import files, json_lists, jsonl, parquet, storage
 from bench_shadows.data.corpus.sources.part import Part, Record
 from bench_shadows.errors import DataError
 from bench_shadows.progress import Progress
@@ -16,21 +14,12 @@ from bench_shadows.progress import Progress
 EXPECTED = ".jsonl, .json or .parquet"
 
 
-def form(file: storage.File) -> str | None:
-    """How a file is read, json (lines) or parquet; None where it holds no samples by its name."""
-    ending = storage.content_ending(file.name)
-    if ending == ".parquet":
-        return None if storage.compression(file.name) else "parquet"
-    return "json" if ending in (".jsonl", ".ndjson", ".json") else None
-
-
-def whole(file: storage.File) -> Part:
-    """A file of samples as one part."""
-    kind = form(file) or ""
-    if kind == "json" and json_lists.opens_a_list(file.path):
-        kind = "list"
-    facts = (("bytes", file.bytes), ("modified_ns", file.modified_ns))
-    return Part(file.name, kind, (file.path,), facts=facts, domain=domain_of(file))
+def whole(file: storage.File) -> Part | None:
+    """A file of samples as one part; None where it holds none by its name."""
+    form = files.format_of_records(file)
+    if form == "json" and json_lists.opens_a_list(file.path):
+        form = "list"
+    return files.whole(file, form) if form else None
 
 
 def pieces(part: Part, size: int) -> Iterator[Part]:
@@ -101,15 +90,15 @@ def parts(source: str) -> list[Part]:
 
     Raises DataError where there is none.
     """
-    files, _ = storage.find(source)
-    ignored = Counter(storage.ending(file.name) or "no ending" for file in files if form(file) is None)
-    found = [whole(file) for file in files if form(file) is not None]
+    every = [(file, whole(file)) for file in storage.find(source)[0]]
+    found = [part for _, part in every if part is not None]
+    ignored = storage.endings(file for file, part in every if part is None)
     if not found:
-        listed = ", ".join(f"{count:,} with {ending}" for ending, count in sorted(ignored.items()))
         raise DataError(
-            f"config.data.sources: {storage.shown(source)!r} holds no samples ({listed}); expected {EXPECTED}"
+            f"config.data.sources: {storage.shown(source)!r} holds no samples ({storage.counted(ignored)}); "
+            f"expected {EXPECTED}"
         )
-    return [dataclasses.replace(found[0], ignored=tuple(sorted(ignored.items()))), *found[1:]]
+    return [dataclasses.replace(found[0], ignored=ignored), *found[1:]]
 
 
 def records(part: Part, counts: Counts) -> Iterator[Record]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,33 +42,43 @@ def parts(source: str) -> list[Part]:
         part for form in ("json", "parquet") for file in by_format.get(form, []) for part in _records(file, form)
     ]
     found += [_texts(group, domain) for group, domain in _groups(by_format.get("text", []), folder)]
-    ignored = tuple(sorted(Counter(storage.ending(file.name) or "no ending" for file in unread).items()))
+    ignored = storage.endings(unread)
     if not found:
-        listed = ", ".join(f"{count:,} with {name}" for name, count in ignored)
         raise DataError(
-            f"config.data.sources: {storage.shown(source)!r} holds no file that is read here ({listed}); "
-            f"expected {READ_HERE}"
+            f"config.data.sources: {storage.shown(source)!r} holds no file that is read here "
+            f"({storage.counted(ignored)}); expected {READ_HERE}"
         )
     return [dataclasses.replace(found[0], ignored=ignored), *found[1:]]
 
 
 def _format(file: File, folder: bool) -> str | None:
     """Which reader takes a file: json, parquet, text, or none."""
+    if (found := format_of_records(file)) and not (folder and storage.ending(file.name) == ".json"):
+        return found
+    ending = storage.content_ending(file.name)
+    return "text" if ending in TEXT_ENDINGS or ending in CODE_ENDINGS else None
+
+
+def format_of_records(file: File) -> str | None:
+    """The format that a file's ending tells, json (lines) or parquet; None where that holds no records."""
     ending = storage.content_ending(file.name)
     if ending == ".parquet":
         return None if storage.compression(file.name) else "parquet"
-    if ending in JSON_ENDINGS and not (folder and storage.ending(file.name) == ".json"):
-        return "json"
-    return "text" if ending in TEXT_ENDINGS or ending in CODE_ENDINGS else None
+    return "json" if ending in JSON_ENDINGS else None
+
+
+def whole(file: File, form: str) -> Part:
+    """A file of records as one part."""
+    facts = (("bytes", file.bytes), ("modified_ns", file.modified_ns))
+    return Part(file.name, form, (file.path,), facts=facts, domain=domain_of(file))
 
 
 def _records(file: File, form: str) -> Iterator[Part]:
     """A file of records as one part, or a large one as several."""
-    changed = ("modified_ns", file.modified_ns)
-    domain = domain_of(file)
     if form == "parquet" or file.bytes <= PIECE or storage.compression(file.name):
-        yield Part(file.name, form, (file.path,), facts=(("bytes", file.bytes), changed), domain=domain)
+        yield whole(file, form)
         return
+    changed, domain = ("modified_ns", file.modified_ns), domain_of(file)
     for begin in range(0, file.bytes, PIECE):
         end = min(begin + PIECE, file.bytes)
         facts = (("bytes", end - begin), ("file_bytes", file.bytes), changed)

@@ -11,7 +11,8 @@ import functools
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -109,6 +110,16 @@ def content_ending(name: str) -> str:
     """The ending without that of a compression: `.jsonl` for `.jsonl.gz`."""
     whole = ending(name)
     return whole.rpartition(".")[0] if compression(name) and whole.count(".") > 1 else whole
+
+
+def endings(files: Iterable[File]) -> tuple[tuple[str, int], ...]:
+    """(ending, how many files have it), sorted."""
+    return tuple(sorted(Counter(ending(file.name) or "no ending" for file in files).items()))
+
+
+def counted(found: Iterable[tuple[str, int]]) -> str:
+    """`endings` in words."""
+    return ", ".join(f"{count:,} with {name}" for name, count in found)
 
 
 def _listed(base: str, patterns: Sequence[str], options: str) -> Iterator[File]:
