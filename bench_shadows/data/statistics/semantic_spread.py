@@ -19,14 +19,16 @@ PIECES = 768
 BUCKETS = 2**12
 
 
-def pieces(documents: Sequence[np.ndarray]) -> list[tuple[int, np.ndarray]]:
-    """(document, words [PIECE_WORDS]) of whole pieces; evenly spaced ones where there are too many."""
+def pieces(documents: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(document [N], words [N, PIECE_WORDS]) of whole pieces; evenly spaced ones where there are too many."""
     found = [
         (number, words[at : at + PIECE_WORDS])
         for number, words in enumerate(documents)
         for at in range(0, len(words) - PIECE_WORDS + 1, PIECE_WORDS)
     ]
-    return [found[int(at)] for at in np.linspace(0, len(found) - 1, min(PIECES, len(found)))]
+    kept = [found[int(at)] for at in np.linspace(0, len(found) - 1, min(PIECES, len(found)))]
+    words_NxP = np.array([words for _, words in kept], np.int64).reshape(-1, PIECE_WORDS)
+    return np.array([number for number, _ in kept], np.int64), words_NxP
 
 
 def term_counts(words_NxP: np.ndarray, buckets_V: np.ndarray) -> np.ndarray:

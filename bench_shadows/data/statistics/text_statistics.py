@@ -9,7 +9,7 @@ import dataclasses
 import math
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,9 +89,12 @@ def document_statistics(path: Path) -> dict[str, Any]:
     buckets = np.array(
         [zlib.crc32(word.encode()) % semantic_spread.BUCKETS for word in vocabulary.words()], dtype=np.int64
     )
-    yardstick = _Yardstick(zipf, buckets, _idf([text.words for text in sides.get("first", [])], buckets))
+    first = sides.get("first", [])
+    _, words = semantic_spread.pieces([text.words for text in first])
+    idf = semantic_spread.inverse_document_frequency(semantic_spread.term_counts(words, buckets))
+    yardstick = _Yardstick(zipf, buckets, idf)
     parts = {}
-    for part in ("all", *_largest(sides.get("first", []))):
+    for part in ("all", *_by_size(first, lambda text: text.part)[:PARTS]):
         chosen = {name: [text for text in found if part in ("all", text.part)] for name, found in sides.items()}
         parts[part] = _part(chosen, yardstick)
     return {
@@ -145,21 +148,12 @@ def _part_of(row: Mapping[str, str]) -> str:
     return {"code": "code", "exercise": "exercises"}.get(kind, f"{language} text")
 
 
-def _largest(texts: Sequence[Text]) -> list[str]:
-    """The parts with the most characters, largest first."""
+def _by_size(texts: Sequence[Text], name_of: Callable[[Text], str]) -> list[str]:
+    """The names of texts, that with the most characters first."""
     characters: Counter[str] = Counter()
     for text in texts:
-        characters[text.part] += len(text.text)
-    return [part for part, _ in characters.most_common(PARTS)]
-
-
-def _idf(documents: Sequence[np.ndarray], buckets: np.ndarray) -> np.ndarray:
-    found = semantic_spread.pieces(documents)
-    if not found:
-        return np.ones(semantic_spread.BUCKETS, np.float32)
-    return semantic_spread.inverse_document_frequency(
-        semantic_spread.term_counts(np.stack([words for _, words in found]), buckets)
-    )
+        characters[name_of(text)] += len(text.text)
+    return [name for name, _ in characters.most_common()]
 
 
 def _part(sides: Mapping[str, Sequence[Text]], yardstick: _Yardstick) -> dict[str, Any]:
@@ -217,9 +211,9 @@ def _measure(texts: Sequence[Text], groups: np.ndarray, halves: np.ndarray, yard
     grams = ngrams.grams(sequences, max(1, len(yardstick.buckets)))
     found["distinct_trigrams"] = ngrams.distinct_share(grams, halves)
     found["compression_ratio"] = resampling.ratio(*_compressed(texts, groups, count), halves)
-    if pieces := semantic_spread.pieces([text.words for text in texts]):
-        of = np.array([number for number, _ in pieces])
-        terms = semantic_spread.term_counts(np.stack([piece for _, piece in pieces]), yardstick.buckets)
+    of, pieces = semantic_spread.pieces([text.words for text in texts])
+    if len(of):
+        terms = semantic_spread.term_counts(pieces, yardstick.buckets)
         units = np.array([text.unit for text in texts])[of]
         found["semantic_spread"] = semantic_spread.spread(terms, yardstick.idf, units, groups[of], halves)
     return Measured(found, grams, halves)
@@ -259,11 +253,9 @@ def _code_languages(texts: Sequence[Text]) -> dict[str, Any]:
     code = [text for text in texts if text.part == "code"]
     if not code:
         return {}
-    totals: Counter[str] = Counter()
-    for text in code:
-        totals[text.language] += len(text.text)
-    named = [language for language, _ in totals.most_common(CODE_LANGUAGES)]
-    columns = [*named, "others"] if len(totals) > len(named) else named
+    every = _by_size(code, lambda text: text.language)
+    named = every[:CODE_LANGUAGES]
+    columns = [*named, "others"] if len(every) > len(named) else named
     groups, halves = resampling.Dealt.of(np.array([text.unit for text in code]))
     table = np.zeros((halves.shape[1], len(columns)))
     for text, group in zip(code, groups, strict=True):

@@ -30,9 +30,8 @@ def texts(subjects: int, documents: int = 120) -> list[np.ndarray]:
 
 
 def measured(documents: list[np.ndarray], idf: np.ndarray | None = None) -> tuple[float, list[float], np.ndarray]:
-    found = pieces(documents)
-    units = np.array([number for number, _ in found])
-    terms = term_counts(np.stack([words for _, words in found]), np.arange(TYPES) % BUCKETS)
+    units, words = pieces(documents)
+    terms = term_counts(words, np.arange(TYPES) % BUCKETS)
     idf = inverse_document_frequency(terms) if idf is None else idf
     groups = deal(np.arange(len(documents)))
     halves = half_samples(int(groups.max()) + 1)
