@@ -53,7 +53,7 @@ def _sample(documents: Iterable[Document], size: int) -> list[Document]:
 
 
 def kind_of(text: str) -> str:
-    """The kind as `records.py` finds it."""
+    """The kind as `documents.py` finds it."""
     if detect.is_exercise(text):
         return "exercise"
     return "code" if detect.code(text).is_code else "text"
