@@ -16,16 +16,8 @@ from bench_shadows.config import Config
 
 WIDTH = 100
 COMMON = (
-    "conditions.names",
-    "conditions.seeds",
-    "data.sources",
-    "data.tokenizer",
-    "data.seq_len",
-    "model.num_layers",
-    "model.hidden_size",
-    "train.samples",
-    "train.batch_size",
-    "train.peak_learning_rate",
+    *("conditions.names", "conditions.seeds", "data.sources", "data.tokenizer", "data.seq_len"),
+    *("model.num_layers", "model.hidden_size", "train.samples", "train.batch_size", "train.peak_learning_rate"),
 )
 """The fields that are changed most often."""
 

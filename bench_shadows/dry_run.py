@@ -93,9 +93,10 @@ def _facts(config: Config, out: Path, rate: Rate) -> Iterator[tuple[str, str]]:
     yield "steps", f"{run['steps']:,} a run, each of {config.train.batch_size:,} rows of {rows:,} tokens"
     yield "tokens", f"{_count(run['tokens'])} a run, {_count(runs * run['tokens'])} in total"
     ratio = run["tokens"] / parameters
+    shown = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
     yield (
         "parameters",
-        f"{_count(parameters)}: {_figure(ratio)} tokens a parameter (the paper: {TOKENS_A_PARAMETER:,})",
+        f"{_count(parameters)}: {shown} tokens a parameter (the paper: {TOKENS_A_PARAMETER:,})",
     )
     if config.data.rewriter == "endpoint" and data["teacher_tokens"]:
         yield "teacher", f"{_count(data['teacher_tokens'])} tokens to be written by {config.data.teacher.model}"
@@ -125,10 +126,6 @@ def _count(number: int) -> str:
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:,}"
-
-
-def _figure(ratio: float) -> str:
-    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
 
 
 def _size(size: float) -> str:

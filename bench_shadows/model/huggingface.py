@@ -17,12 +17,6 @@ _OUTSIDE_LAYERS = {
     "norm.scale": "model.norm.weight",
     "lm_head.kernel": "lm_head.weight",
 }
-_IN_LAYERS = {
-    "input_layernorm.scale",
-    "post_attention_layernorm.scale",
-    *(f"self_attn.{name}_proj.kernel" for name in "qkvo"),
-    *(f"mlp.{name}_proj.kernel" for name in ("gate", "up", "down")),
-}
 
 
 def to_hugging_face(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -58,7 +52,7 @@ def _read(
 ) -> np.ndarray:
     if theirs not in tensors:
         raise DataError(f"tensor {theirs} is missing; there are {len(tensors)}, such as {sorted(tensors)[:3]}")
-    tensor, expected = tensors[theirs], _shape(config, name)
+    tensor, expected = tensors[theirs], _shapes(config)[name]
     if name.endswith("kernel"):
         index = index[::-1]
     in_vocabulary = name in ("embed_tokens.embedding", "lm_head.kernel") and len(tensor) <= expected[0]
@@ -76,26 +70,24 @@ def _read(
     return np.ascontiguousarray(part.T) if name.endswith("kernel") else part
 
 
-def _shape(config: ModelConfig, name: str) -> tuple[int, ...]:
-    """Of the tensor in their layout, [out, in]."""
-    D, F, K = config.hidden_size, config.intermediate_size, config.head_dim
-    shapes: dict[str, tuple[int, ...]] = {
-        "embed_tokens.embedding": (config.vocab_size, D),
-        "lm_head.kernel": (config.vocab_size, D),
+def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Each of our parameters, those of a layer once -> its tensor's shape in their layout, [out, in]."""
+    V, D, F, K = config.vocab_size, config.hidden_size, config.intermediate_size, config.head_dim
+    return {
+        **dict.fromkeys(("embed_tokens.embedding", "lm_head.kernel"), (V, D)),
+        **dict.fromkeys(("norm.scale", "input_layernorm.scale", "post_attention_layernorm.scale"), (D,)),
         "self_attn.q_proj.kernel": (config.num_heads * K, D),
-        "self_attn.k_proj.kernel": (config.num_kv_heads * K, D),
-        "self_attn.v_proj.kernel": (config.num_kv_heads * K, D),
+        **{f"self_attn.{name}_proj.kernel": (config.num_kv_heads * K, D) for name in "kv"},
         "self_attn.o_proj.kernel": (D, config.num_heads * K),
-        "mlp.gate_proj.kernel": (F, D),
-        "mlp.up_proj.kernel": (F, D),
+        **{f"mlp.{name}_proj.kernel": (F, D) for name in ("gate", "up")},
         "mlp.down_proj.kernel": (D, F),
     }
-    return shapes.get(name, (D,))
 
 
 def names_of(config: ModelConfig) -> set[str]:
     """Every tensor of a network that is ours, by its name there."""
-    inside = {_layer_name(layer, name) for layer in range(config.num_layers) for name in _IN_LAYERS}
+    own = _shapes(config).keys() - _OUTSIDE_LAYERS.keys()
+    inside = {_layer_name(layer, name) for layer in range(config.num_layers) for name in own}
     tied = {"lm_head.weight"} if config.tie_embeddings else set()
     return inside | set(_OUTSIDE_LAYERS.values()) - tied
 

@@ -28,16 +28,8 @@ _OUT = PartitionSpec(None, "tensor", "fsdp")  # ... and those that read such a s
 SPECS = {
     "embed_tokens.embedding": PartitionSpec("tensor", "fsdp"),
     "lm_head.kernel": PartitionSpec("fsdp", "tensor"),
-    "q_proj.kernel": _IN,
-    "k_proj.kernel": _IN,
-    "v_proj.kernel": _IN,
-    "o_proj.kernel": _OUT,
-    "gate_proj.kernel": _IN,
-    "up_proj.kernel": _IN,
-    "down_proj.kernel": _OUT,
-    "out_proj.kernel": _OUT,  # the image encoder's, and its projector's
-    "fc1.kernel": _IN,
-    "fc2.kernel": _OUT,
+    **{f"{name}.kernel": _IN for name in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "fc1")},
+    **{f"{name}.kernel": _OUT for name in ("o_proj", "down_proj", "out_proj", "fc2")},
     "patch_embedding.kernel": PartitionSpec("fsdp", None),
     "linear_1.kernel": PartitionSpec("fsdp", "tensor"),
     "linear_2.kernel": PartitionSpec("tensor", "fsdp"),

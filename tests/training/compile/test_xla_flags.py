@@ -53,12 +53,12 @@ def test_a_machine_without_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
 def test_the_users_values_win_flag_by_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(xla_flags, "_has_gpu", lambda: True)
     mine, *others = GPU
-    environment = {"XLA_FLAGS": f"--{mine.name}=false --xla_dump_to=x", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.5"}
+    environment = {"XLA_FLAGS": f"--{mine}=false --xla_dump_to=x", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.5"}
     set_flags(environment)
     words = environment["XLA_FLAGS"].split()
     assert words == [
-        *(f"--{flag.name}={flag.value}" for flag in others),
-        f"--{mine.name}=false",
+        *(f"--{name}={GPU[name]}" for name in others),
+        f"--{mine}=false",
         "--xla_dump_to=x",
     ]
     assert environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.5"
