@@ -11,7 +11,7 @@ def _dedupe_prompts(call: Call) -> None:
     options = call.options
     from bench_shadows.data.samples.clean_files import dedupe_prompts
     from bench_shadows.data.samples.repetition import Rules
-    from bench_shadows.report.prompts.cleaned_page import write_prompts_page
+    from bench_shadows.report.prompts.duplicates import write_prompts_page
 
     rules = Rules(tuple(options.fields), tuple(options.protect), options.minimum, not options.case)
     found = dedupe_prompts(options.sources, options.out, rules, options.bad_records_limit)

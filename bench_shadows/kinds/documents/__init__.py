@@ -79,7 +79,7 @@ class Documents(Kind):
     suites = door("evaluation.suites.Suites")
     evaluation_inputs = door("evaluation.suites.inputs")
     write_report = door("report.conditions.page.write_report")
-    write_data_report = door("report.conditions.data_page.write_data_report")
+    write_data_report = door("report.conditions.page.write_data_report")
     claims = door("report.claims.judge.CLAIMS")
     measures = door("report.sweep.measures.MEASURES")
     size_notice = door("report.common.facts.size_notice")

@@ -87,7 +87,7 @@ class Prompts(Kind):
     suites = door("evaluation.prompts.PromptSuites")
     evaluation_inputs = door("evaluation.prompts.inputs")
     write_report = door("report.prompts.page.write_report")
-    write_data_report = door("report.prompts.data_page.write_data_report")
+    write_data_report = door("report.prompts.page.write_data_report")
     claims = door("report.claims.judge.PROMPT_CLAIMS")
     measures = door("report.sweep.measures.PROMPT_MEASURES")
     size_notice = door("report.common.facts.prompt_size_notice")

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench_shadows.kinds import kinds
-from bench_shadows.report.claims.verdict import COVERAGE, Claim, TestedPart
+from bench_shadows.report.claims.verdict import COVERAGE, Claim, TestedPart, claimed, interval
 from bench_shadows.report.common.estimates import MISSING, estimate, significant
 from bench_shadows.report.common.tables import Column, Table
 
@@ -36,13 +36,14 @@ ONE_SIDED = f"{100 * (1 - COVERAGE) / 2:.2g} %"
 
 def sentence(claims: Sequence[Claim]) -> str:
     """How many claims have which verdict."""
-    found = Counter[str](claim.verdict for claim in claims)
-    parts = []
-    for verdict, (_, _, one, several) in VERDICTS.items():
-        if count := found[verdict]:
-            parts.append(f"{count} {one if count == 1 else several}")
     if len(claims) == 1:
         return f"{claims[0].id} {VERDICTS[claims[0].verdict][2]}."
+    found = Counter[str](claim.verdict for claim in claims)
+    parts = [
+        f"{found[verdict]} {one if found[verdict] == 1 else several}"
+        for verdict, (_, _, one, several) in VERDICTS.items()
+        if found[verdict]
+    ]
     return f"Of {len(claims)} claims {', '.join(parts)}."
 
 
@@ -51,19 +52,6 @@ def probability(value: float | None) -> str:
     if value is None:
         return MISSING
     return "< 0.001" if value < 1e-3 else significant(value, 2)
-
-
-def interval(part: Claim | TestedPart) -> str:
-    """`low to high`, or a dash."""
-    return MISSING if part.interval is None else " to ".join(map(significant, part.interval))
-
-
-def claimed(part: TestedPart) -> str:
-    """Where the claim says that a part lies, in words."""
-    low, high = part.claimed
-    if low is not None and high is not None:
-        return f"between {significant(low)} and {significant(high)}"
-    return f"above {significant(low)}" if low is not None else f"below {significant(high)}"
 
 
 WIDTH, HEIGHT, EDGE = 170, 22, 6  # pixels of a bar
@@ -109,44 +97,27 @@ def bar(part: TestedPart) -> Markup:
 # ---- tables
 
 
-def claims_table(claims: Sequence[Claim]) -> Table:
-    """A row for each claim (CSV)."""
-    rows = [
-        {
-            **{name: getattr(claim, name) for name in ("id", "title", "verdict", "effect", "unit")},
-            "low": claim.interval[0] if claim.interval else None,
-            "high": claim.interval[1] if claim.interval else None,
-            **{name: getattr(claim, name) for name in ("p", "p_corrected", "p_against_corrected", "min_seeds")},
-            "seeds": len(claim.seeds),
-            "reason": claim.reason,
-        }
-        for claim in claims
-    ]
-    return Table("claims", tuple(Column(key, key) for key in rows[0]) if rows else (), tuple(rows))
-
-
-def parts_table(claims: Sequence[Claim]) -> Table:
-    """A row for each part of each claim (CSV)."""
-    rows: list[dict[str, Any]] = []
+def tables(claims: Sequence[Claim]) -> list[Table]:
+    """For the CSV: a row for each claim, for each part of each, and for each value that the parts were made of."""
+    of_claims, of_parts, values = [], [], []
     for claim in claims:
+        low, high = claim.interval or (None, None)
+        row = {name: getattr(claim, name) for name in ("id", "title", "verdict", "effect", "unit")}
+        row |= {"low": low, "high": high}
+        row |= {name: getattr(claim, name) for name in ("p", "p_corrected", "p_against_corrected", "min_seeds")}
+        of_claims.append(row | {"seeds": len(claim.seeds), "reason": claim.reason})
         for part in claim.parts:
             low, high = part.interval or (None, None)
             row = {"claim": claim.id, "part": part.name, "effect": part.effect, "unit": part.unit}
             row |= {"low": low, "high": high, "claimed_low": part.claimed[0], "claimed_high": part.claimed[1]}
-            rows.append(row | {"p": part.p, "p_against": part.p_against})
-    return Table("claim_parts", tuple(Column(key, key) for key in rows[0]) if rows else (), tuple(rows))
-
-
-def observed_table(claims: Sequence[Claim]) -> Table:
-    """What the parts were made of: a row for each claim, value and seed (CSV)."""
-    rows = [
-        {"claim": claim.id, "what": name, "seed": seed, "value": value}
-        for claim in claims
-        for name, values in claim.observed.items()
-        for seed, value in values.items()
+            of_parts.append(row | {"p": part.p, "p_against": part.p_against})
+        for name, by_seed in claim.observed.items():
+            what = {"claim": claim.id, "what": name}
+            values += [{**what, "seed": seed, "value": value} for seed, value in by_seed.items()]
+    return [
+        Table(name, tuple(Column(key, key) for key in rows[0]) if rows else (), tuple(rows))
+        for name, rows in (("claims", of_claims), ("claim_parts", of_parts), ("claim_values", values))
     ]
-    columns = tuple(Column(key, key) for key in ("claim", "what", "seed", "value"))
-    return Table("claim_values", columns, tuple(rows))
 
 
 def by_condition(claim: Claim) -> Table:

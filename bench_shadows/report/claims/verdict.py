@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from bench_shadows.report.common.estimates import significant
+from bench_shadows.report.common.estimates import MISSING, significant
 
 # Of every one-sided test, after Holm's correction. Half of 5 %, so that it agrees with the page's 95 % intervals
 # and that values which are not quite normal still give less than one false verdict in twenty.
@@ -128,17 +128,13 @@ def register(function: Callable) -> Registration:
     """
     heading, *paragraphs = textwrap.dedent("    " + (function.__doc__ or "")).strip().split("\n\n")
     name, _, title = " ".join(heading.split()).partition(": ")
-    fields = {}
-    for paragraph in paragraphs:
-        key, _, text = " ".join(paragraph.split()).partition(": ")
-        fields[key.lower()] = text
+    pairs = (" ".join(paragraph.split()).partition(": ") for paragraph in paragraphs)
+    fields = {key.lower(): text for key, _, text in pairs}
     return Registration(
         id=name,
         title=title.rstrip("."),
         statement=fields["claim"],
-        statistic=fields["statistic"],
-        test=fields["test"],
-        threshold=fields["threshold"],
+        **{key: fields[key] for key in ("statistic", "test", "threshold")},
         min_seeds=int(fields["seeds"].split()[0].rstrip(".,;:")),
         figure=fields["figure"].rstrip(".") if "figure" in fields else None,
     )
@@ -194,13 +190,13 @@ def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -
             **common, seeds=(), unit="", parts=(), observed={}, verdict="not measured", reason=str(evidence)
         )
     # A seed counts where every part has a value.
-    seeds = sorted(set.intersection(*(_finite(part.values) for part in evidence.parts)))
+    finite = ({seed for seed, value in part.values.items() if math.isfinite(value)} for part in evidence.parts)
+    seeds = sorted(set.intersection(*finite))
+    kept = ({seed: part.values[seed] for seed in seeds} for part in evidence.parts)
     parts = tuple(
-        t_test(dataclasses.replace(part, values={seed: part.values[seed] for seed in seeds}))
-        for part in evidence.parts
+        t_test(dataclasses.replace(part, values=values)) for part, values in zip(evidence.parts, kept, strict=True)
     )
-    first = parts[0]
-    common |= {"effect": first.effect, "interval": first.interval, "unit": first.unit}
+    common |= {key: getattr(parts[0], key) for key in ("effect", "interval", "unit")}
     common |= {"seeds": tuple(seeds), "parts": parts, "observed": evidence.observed}
     if len(seeds) >= SEEDS_FOR_TEST:
         common["p"] = max(part.p for part in parts if part.p is not None)
@@ -216,31 +212,25 @@ def examine(registration: Registration, evidence: Evidence | NotMeasuredError) -
     return Claim(**common, verdict="too few seeds", reason=reason)
 
 
-def _finite(values: Mapping[int, float]) -> set[int]:
-    return {seed for seed, value in values.items() if math.isfinite(value)}
-
-
 def correct(claims: Sequence[Claim]) -> list[Claim]:
     """Corrects the p-values for how many claims were tested, and gives a verdict to those that are clear.
 
     Two families, for and against: of a claim and its contrary one is true, so that false verdicts of either kind
     together stay below one in twenty.
     """
-    supports = _holm_by_id({claim.id: claim.p for claim in claims if claim.p is not None})
-    refutes = _holm_by_id({claim.id: claim.p_against for claim in claims if claim.p_against is not None})
-    return [_decide(claim, supports.get(claim.id), refutes.get(claim.id)) for claim in claims]
-
-
-def _holm_by_id(values: Mapping[str, float]) -> dict[str, float]:
-    return dict(zip(values, holm(list(values.values())), strict=True))
+    tested = [claim.id for claim in claims if claim.p is not None]
+    supports = holm([claim.p for claim in claims if claim.p is not None])
+    refutes = holm([claim.p_against for claim in claims if claim.p_against is not None])
+    corrected = {name: pair for name, *pair in zip(tested, supports, refutes, strict=True)}
+    return [_decide(claim, *corrected.get(claim.id, (None, None))) for claim in claims]
 
 
 def _decide(claim: Claim, support: float | None, refute: float | None) -> Claim:
     claim = dataclasses.replace(claim, p_corrected=support, p_against_corrected=refute)
     if support is not None and support <= LEVEL:
-        text = write_part(_weakest(claim.parts))
-        all_hold = f"All {len(claim.parts)} parts hold; the least clear: {text}."
-        reason = all_hold if len(claim.parts) > 1 else f"It holds: {text}."
+        count = len(claim.parts)
+        how = f"All {count} parts hold; the least clear" if count > 1 else "It holds"
+        reason = f"{how}: {write_part(_weakest(claim.parts))}."
         return dataclasses.replace(claim, verdict="reproduced", reason=reason)
     if refute is not None and refute <= LEVEL:
         worst = min(claim.parts, key=lambda part: 1.0 if part.p_against is None else part.p_against)
@@ -255,15 +245,22 @@ def _weakest(parts: Sequence[TestedPart]) -> TestedPart:
 
 def write_part(part: TestedPart) -> str:
     """`D − A at the end −1.2 points (−2.0 to −0.4), claimed below −0.45`."""
-    unit = f" {part.unit}" if part.unit else ""
-    text = f"{part.name} {significant(part.effect)}{unit}"
+    text = f"{part.name} {significant(part.effect)}{f' {part.unit}' if part.unit else ''}"
     if part.interval is not None:
-        text += f" ({significant(part.interval[0])} to {significant(part.interval[1])})"
+        text += f" ({interval(part)})"
+    return f"{text}, claimed {claimed(part, lambda value: f'{value:.3g}'.replace('-', '−'))}"
+
+
+def interval(part: Claim | TestedPart) -> str:
+    """`low to high`, or a dash."""
+    return MISSING if part.interval is None else " to ".join(map(significant, part.interval))
+
+
+def claimed(part: TestedPart, write: Callable[[float], str] = significant) -> str:
+    """Where the claim says that a part lies, in words."""
     low, high = part.claimed
     if low is not None and high is not None:
-        return f"{text}, claimed between {_number(low)} and {_number(high)}"
-    return f"{text}, claimed {'above' if high is None else 'below'} {_number(low if high is None else high)}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}".replace("-", "−")
+        return f"between {write(low)} and {write(high)}"
+    if low is not None:
+        return f"above {write(low)}"
+    return MISSING if high is None else f"below {write(high)}"

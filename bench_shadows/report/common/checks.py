@@ -46,13 +46,11 @@ def general_limits(run: Run) -> list[str]:
         "That a resumed run went on to the same bits. The tests of the project hold this for its code; "
         "provenance.json describes the machine of the study's first start only.",
     ]
-    revision = run.provenance.get("revision")
+    revision = str(run.provenance.get("revision") or "")
     if not revision:
         found.append("Which version of the code ran: provenance.json has no git revision.")
-    elif str(revision).endswith("+changes"):
-        found.append(
-            f"Which code ran exactly: revision {str(revision)[:12]} with changes that were not committed."
-        )
+    elif revision.endswith("+changes"):
+        found.append(f"Which code ran exactly: revision {revision[:12]} with changes that were not committed.")
     return found
 
 
@@ -72,17 +70,15 @@ def initial_weights(run: Run) -> Check:
         start = frame.where(step=0)
         for seed in start.values("seed"):
             base = _rows(start.where(seed=seed, condition=run.reference), keys, values)
-            for name in start.where(seed=seed).values("condition"):
+            for name in run.others:
                 mine = _rows(start.where(seed=seed, condition=name), keys, values)
-                if name == run.reference or not base:
-                    continue
                 shared = base.keys() & mine.keys()
                 compared[index] += len(shared)
                 if any(not np.array_equal(base[key], mine[key], equal_nan=True) for key in shared):
-                    different.add(str(name))
+                    different.add(name)
     if different:
-        text = f"{in_words(sorted(different))} did not begin with {run.reference}'s of the same seed."
-        return Check(False, f"Initial weights: {text}")
+        names = in_words(sorted(different))
+        return Check(False, f"Initial weights: {names} did not begin with {run.reference}'s of the same seed.")
     if not all(compared):
         return Check(None, "Initial weights: not compared, there is no diagnosis or no evaluation of step 0.")
     return Check(
@@ -93,16 +89,18 @@ def initial_weights(run: Run) -> Check:
 
 
 def _rows(frame: Frame, keys: Sequence[str], values: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
-    table = np.stack([frame[name] for name in values], axis=1) if len(frame) else np.zeros((0, len(values)))
+    table = np.stack([frame[name] for name in values], axis=1)
     # A matrix that belongs to no layer has NaN there, which is not equal to itself.
-    names = list(zip(*(map(str, frame[key].tolist()) for key in keys), strict=True))
-    return dict(zip(names, table.astype(np.float64), strict=True))
+    names = zip(*(map(str, frame[key].tolist()) for key in keys), strict=True)
+    return dict(zip(names, table, strict=True))
 
 
 def promise(
     run: Run, controls: Mapping[str, Any], names: Sequence[str], halves: Sequence[str], text: str
 ) -> list[Check]:
     """The sentence if it holds for every control, else what breaks it or what is not recorded."""
+    if not names:
+        return []
     broken, absent = [], []
     for name in names:
         for key, (label, _) in controls.items():
@@ -111,15 +109,11 @@ def promise(
                 broken.append(f"{label} of {name}")
             elif None in results:
                 absent.append(f"{label} of {name}")
-    where = " and ".join(halves)
-    if not names:
-        return []
+    base, where = run.reference, " and ".join(halves)
     if broken:
-        text = f"Not as designed: {', '.join(broken)}, not equal to {run.reference}'s ({where} half)."
-        return [Check(False, text)]
+        return [Check(False, f"Not as designed: {', '.join(broken)}, not equal to {base}'s ({where} half).")]
     if absent:
-        text = f"Not recorded for {run.reference} and the other ({where} half): {', '.join(absent)}."
-        return [Check(None, text)]
+        return [Check(None, f"Not recorded for {base} and the other ({where} half): {', '.join(absent)}.")]
     return [Check(True, text.format(names=in_words(names)))]
 
 
@@ -141,14 +135,10 @@ def budget(run: Run) -> Check | None:
 
 def skipped_steps(run: Run) -> Check | None:
     """Steps that the loop left out because of a spike."""
-    counts = {
-        f"{name}-seed{seed}": skipped(metrics)
-        for (name, seed), metrics in sorted(run.metrics.items())
-        if SPIKES in metrics
-    }
-    if not counts:
+    counted = {key: skipped(metrics) for key, metrics in sorted(run.metrics.items()) if SPIKES in metrics}
+    if not counted:
         return None
-    if not any(counts.values()):
+    text = ", ".join(f"{name}-seed{seed} {count}" for (name, seed), count in counted.items() if count)
+    if not text:
         return Check(True, "Steps: none was skipped.")
-    text = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     return Check(False, f"Steps: updates were skipped because of spikes, so that their data left no mark: {text}.")

@@ -1,4 +1,4 @@
-"""Figures of the controls through training: what was set and read, what came of it, with intervals."""
+"""Figures of training that the pages of all kinds of study have: controls, outcomes, and the monitor's looks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,19 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench_shadows.report.common import style
 from bench_shadows.report.common.controls import ANSWERS, BATCHES, NOISE_SCALE, OUTCOMES, SETTINGS, recorded
-from bench_shadows.report.common.curves import draw_curves
+from bench_shadows.report.common.curves import draw_curves, monitored
+from bench_shadows.report.common.picture import NESTED, Picture
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.style import (
-    GREY,
-    PHASE_SHIFT,
-    grid_shape,
-    hide,
-    legend,
-    log_axis,
-    new_figure,
-    phase_shift_keys,
-)
 
 POINTS = 72  # fewer than a loss curve has: the noise from batch to batch is not the question
 NOISE_POINTS = 18  # stretches over which both parts of the noise scale are averaged before they are divided
@@ -46,38 +38,64 @@ def _panels(run: Run, controls: Mapping[str, tuple[str, str]], title: str) -> Fi
     }
     if not found:
         return None
-    rows, columns = grid_shape(len(found), 2 if len(found) == 4 else 3)
-    figure, grid = new_figure(title, rows, columns, 1.1 + 2.0 * rows, sharex=True)
-    for axes, (key, (label, unit)) in zip(grid.flat, found.items(), strict=False):
+    columns = 2 if len(found) == 4 else 3
+    figure, panels, _ = style.small_multiples(title, len(found), columns, (1.1, 2.0), sharex=True)
+    batch = run.config.train.batch_size
+    for axes, (key, (label, unit)) in zip(panels, found.items(), strict=True):
         drawn = draw_curves(axes, run, key, NOISE_POINTS if key == NOISE_SCALE else POINTS)
         if drawn and key in ("grad_norm", "update_norm", NOISE_SCALE):
-            _limit_to_means(axes, [run.config.train.batch_size] if key == NOISE_SCALE else [])
-            log_axis(axes)
-        if key == NOISE_SCALE:
-            _mark_batch(axes, run.config.train.batch_size)
+            _limit_to_means(axes, [batch] if key == NOISE_SCALE else [])
+            style.log_axis(axes)
+        if key == NOISE_SCALE:  # where the noise of a step's gradient is as large as the gradient
+            axes.axhline(batch, zorder=1, **style.DASHED)
         axes.set_title(label, fontsize=8.5)
         axes.set_ylabel(unit)
-    for axes in list(grid.flat)[len(found) :]:
-        hide(axes)
-    for axes in list(grid.flat)[max(0, len(found) - columns) : len(found)]:
+    for axes in panels[-columns:]:
         axes.set_xlabel("step")
         axes.tick_params(labelbottom=True)
-    keys = phase_shift_keys(run.phase_shift)
+    keys = style.phase_shift_keys(run.phase_shift)
     if NOISE_SCALE in found:
-        keys.append(Line2D([], [], color=GREY, linestyle=(0, (6, 2)), linewidth=1, label="batch size"))
-    legend(figure, run.conditions, keys, marks=False)
+        keys.append(Line2D([], [], label="batch size", **style.DASHED))
+    style.legend(figure, run.conditions, keys, marks=False)
     return figure
 
 
 def _limit_to_means(axes: Axes, levels: Sequence[float]) -> None:
     """Limits of a logarithmic axis by means and `levels`: an interval that reaches zero would flatten the rest."""
-    curves = [line for line in axes.lines if line.get_gid() != PHASE_SHIFT]
+    curves = [line for line in axes.lines if line.get_gid() != style.PHASE_SHIFT]
     means = np.concatenate([np.asarray(levels, dtype=float), *(np.asarray(line.get_ydata()) for line in curves)])
     means = means[np.isfinite(means) & (means > 0)]
     if means.size:
         axes.set_ylim(means.min() / 1.5, means.max() * 1.5)
 
 
-def _mark_batch(axes: Axes, rows: int) -> None:
-    """Where the noise of a step's gradient is as large as the gradient."""
-    axes.axhline(rows, color=GREY, linewidth=1, linestyle=(0, (6, 2)), zorder=1)
+SHARED = (
+    Picture(
+        "controls",
+        batches,
+        "Learning rate and four token statistics of the batches through training, a line for each condition.",
+        f"{NESTED} Points are means over equal stretches of steps. The shaded band is the 95 % interval over "
+        "seeds (Student's t) from three seeds on.",
+        "Not drawn: no metrics.jsonl records them.",
+    ),
+    Picture(
+        "outcomes",
+        outcomes,
+        "Gradient norm, gradient noise scale, update norm and parameter norm through training, a line with its "
+        "interval for each condition.",
+        "The noise scale is the trace of the covariance of the gradient over rows by the squared length of the "
+        "gradient (McCandlish et al. 2018, arXiv:1812.06162): at a batch of that many rows noise and signal of a "
+        "step's gradient are equal. Both parts are averaged over each of 18 stretches before they are divided; a "
+        f"stretch whose gradient drowned in noise is a gap. {NESTED}",
+        "Not drawn: no metrics.jsonl records them.",
+    ),
+    Picture(
+        "monitor",
+        monitored,
+        "Mean alpha, effective rank over full rank and relative change of the matrices that the monitor looked "
+        "at, through training, by condition.",
+        "Means over the matrices whose turn it was in equal stretches of the run, modules and depths mixed: a "
+        "trend is one of the model, a jitter is one of the sample. Relative change is that between two looks.",
+        "Not drawn: no monitor.jsonl, the monitor was off (diagnostics.monitor_every=0).",
+    ),
+)

@@ -73,16 +73,22 @@ def compare(run: Run, key: str, condition: str, half: str) -> tuple[bool, list[f
         base = run.metrics.get((run.reference, seed))
         if name != condition or base is None or not recorded(mine, key) or not recorded(base, key):
             continue
-        steps, here, there = np.intersect1d(mine["step"], base["step"], return_indices=True)
-        keep = (steps <= run.config.phase_steps) == (half == "first")
-        ours = np.stack([mine[part][here][keep] for part in parts(key)])
-        theirs = np.stack([base[part][there][keep] for part in parts(key)])
+        steps, *places = np.intersect1d(mine["step"], base["step"], return_indices=True)
+        keep = _in_half(run, steps, half)
+        ours, theirs = (
+            np.stack([metrics[part][place][keep] for part in parts(key)])
+            for metrics, place in zip((mine, base), places, strict=True)
+        )
         finite = np.isfinite(ours).all(axis=0) & np.isfinite(theirs).all(axis=0)
         if not finite.any():
             continue
         equal &= bool(np.array_equal(ours, theirs, equal_nan=True))
         percents.append(100 * (_level(ours[:, finite]) / _level(theirs[:, finite]) - 1))
     return (equal, percents) if percents else None
+
+
+def _in_half(run: Run, steps: np.ndarray, half: str) -> np.ndarray:
+    return (steps <= run.config.phase_steps) == (half == "first")
 
 
 def _level(series: np.ndarray) -> float:
@@ -94,50 +100,47 @@ def _level(series: np.ndarray) -> float:
 
 def controls_table(run: Run) -> Table:
     """Percent by which each control's mean differs from the reference's, by half; `equal` is step for step."""
-    others = [name for name in run.conditions if name != run.reference]
+    pairs = [(half, name) for half in HALVES for name in run.others]
     rows = []
     for key, (label, _) in CONTROLS.items():
         row: dict[str, Any] = {"control": label}
-        for half in HALVES:
-            for name in others:
-                found = compare(run, key, name, half)
-                if found is not None:
-                    row[f"{name}_{half}"] = "equal" if found[0] else estimate(found[1])
+        for half, name in pairs:
+            if (found := compare(run, key, name, half)) is not None:
+                row[f"{name}_{half}"] = "equal" if found[0] else estimate(found[1])
         if len(row) > 1:
             rows.append(row)
-    columns = [Column("control", "Control", text=True)]
-    for half in HALVES:
-        columns += [Column(f"{name}_{half}", name, 1, signed=True) for name in others]
-    return Table(f"controls_against_{run.reference}", tuple(columns), tuple(rows) if others else ())
+    columns = [Column(f"{name}_{half}", name, 1, signed=True) for half, name in pairs]
+    first = Column("control", "Control", text=True)
+    return Table(f"controls_against_{run.reference}", (first, *columns), tuple(rows))
 
 
 def levels_table(run: Run) -> Table:
     """The mean of each outcome in both halves by condition, and how many steps were skipped."""
     rows = []
     for name in run.conditions:
-        row: dict[str, Any] = {"condition": name}
         mine = [metrics for (condition, _), metrics in sorted(run.metrics.items()) if condition == name]
+        row: dict[str, Any] = {"condition": name}
         for key in OUTCOMES:
+            known = [metrics for metrics in mine if recorded(metrics, key)]
             for half in HALVES:
-                found = [_half_level(run, metrics, key, half) for metrics in mine if recorded(metrics, key)]
-                row[f"{key}_{half}"] = estimate(found)
+                row[f"{key}_{half}"] = estimate(_half_level(run, metrics, key, half) for metrics in known)
         if any(SPIKES in metrics for metrics in mine):
-            row[SPIKES] = sum(skipped(metrics) for metrics in mine)
+            row[SPIKES] = sum(map(skipped, mine))
         if mine:
             rows.append(row)
-    columns = [Column("condition", "Condition", text=True)]
+    columns = []
     for key, (label, unit) in OUTCOMES.items():
         heading = f"{label.partition(' before')[0]}{f', {unit}' if unit else ''}"
         digits = 1 if key == NOISE_SCALE else 3
         columns += [Column(f"{key}_{half}", f"{heading}, {half} half", digits) for half in HALVES]
-    kept = [column for column in columns if column.text or any(row.get(column.key) for row in rows)]
-    if any(SPIKES in row for row in rows):
-        kept.append(Column(SPIKES, "steps skipped"))
-    return Table("control_levels", tuple(kept), tuple(rows) if len(kept) > 1 else ())
+    columns.append(Column(SPIKES, "steps skipped"))
+    kept = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
+    first = Column("condition", "Condition", text=True)
+    return Table("control_levels", (first, *kept), tuple(rows) if kept else ())
 
 
 def _half_level(run: Run, metrics: Metrics, key: str, half: str) -> float:
-    keep = (metrics["step"] <= run.config.phase_steps) == (half == "first")
+    keep = _in_half(run, metrics["step"], half)
     series = np.stack([metrics[part][keep] for part in parts(key)])
     finite = np.isfinite(series).all(axis=0)
     return _level(series[:, finite]) if finite.any() else float("nan")
@@ -145,19 +148,25 @@ def _half_level(run: Run, metrics: Metrics, key: str, half: str) -> float:
 
 def outcomes_sentence(run: Run) -> str | None:
     """How gradient, noise and update compare with the reference's: they are outcomes, nobody set them."""
+    labels = {"grad_norm": "gradient norm", NOISE_SCALE: "noise scale", "update_norm": "update norm"}
     found = []
-    for name in [condition for condition in run.conditions if condition != run.reference]:
+    for name in run.others:
         words = []
-        for key in ("grad_norm", NOISE_SCALE, "update_norm"):
-            both = [compare(run, key, name, half) for half in HALVES]
-            means = [estimate(part[1]) for part in both if part is not None]
-            if len(means) == 2 and means[0] is not None and means[1] is not None:
-                label = CONTROLS[key][0].partition(" before")[0].removeprefix("gradient noise ")
-                label = "noise scale" if key == NOISE_SCALE else label
-                first, second = (write_number(part.mean, 0, signed=True) for part in means if part is not None)
+        for key, label in labels.items():
+            if means := percent_by_half(run, key, name):
+                first, second = (write_number(mean, 0, signed=True) for mean in means)
                 words.append(f"{label} {first} % and {second} %")
         if words:
             found.append(f"{name}: {', '.join(words)}")
     if not found:
         return None
     return f"Mean difference to {run.reference} in the first and the second half. {'; '.join(found)}."
+
+
+def percent_by_half(run: Run, key: str, condition: str) -> tuple[float, float] | None:
+    """By how many percent a control's mean differs from the reference's, (first, second half); None if unknown."""
+    both = [compare(run, key, condition, half) for half in HALVES]
+    first, second = (estimate(found[1]) if found is not None else None for found in both)
+    if first is None or second is None:
+        return None
+    return first.mean, second.mean

@@ -1,21 +1,13 @@
-"""Curves over training: means over stretches of steps, and what the monitor saw."""
+"""Curves over training: means over stretches of steps, tables by step, and what the monitor saw."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench_shadows.report.common import style
 from bench_shadows.report.common.controls import divide, parts, recorded
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.style import (
-    draw_line,
-    empty,
-    legend,
-    log_axis,
-    mark_phase_shift,
-    new_figure,
-    phase_shift_keys,
-)
 
 POINTS = 120  # a curve of more steps than this is drawn by the means of equal stretches
 MONITOR_POINTS = 18  # stretches whose looks are taken together
@@ -57,12 +49,33 @@ def draw_curves(axes: Axes, run: Run, key: str, points: int = POINTS) -> bool:
     for name in run.conditions:
         steps, values = curve(run, name, key, points)
         if len(values) and np.isfinite(values).any():
-            draw_line(axes, steps, values, name, marks=False)
+            style.draw_line(axes, steps, values, name, marks=False)
             drawn = True
-    mark_phase_shift(axes, run.phase_shift)
+    style.mark_phase_shift(axes, run.phase_shift)
     if not drawn:
-        empty(axes, "not recorded")
+        style.empty(axes, "not recorded")
     return drawn
+
+
+def draw_steps(axes: Axes, run: Run, frame: Frame, value: str, key: str = "step", marks: bool = True) -> None:
+    """Every condition's `value` of a table by step with its interval; the share in [2, 6] in percent."""
+    share = value == "in_range"
+    for name in run.conditions:
+        seeds, steps, values = frame.where(condition=name).pivot("seed", key, value)
+        if seeds:
+            style.draw_line(axes, np.array(steps), 100 * values if share else values, name, marks)
+    if share and len(frame):
+        style.percent_axis(axes)
+    style.mark_phase_shift(axes, run.phase_shift)
+
+
+def draw_panel(axes: Axes, run: Run, frame: Frame, value: str, heading: str, label: str, absent: str) -> None:
+    """`draw_steps` as a panel with its heading; `absent` is written where the table has no rows."""
+    draw_steps(axes, run, frame, value)
+    if not len(frame):
+        style.empty(axes, absent)
+    axes.set_title(heading)
+    axes.set_ylabel(label)
 
 
 def monitored(run: Run) -> Figure | None:
@@ -71,27 +84,19 @@ def monitored(run: Run) -> Figure | None:
     if not len(frame):
         return None
     title = "Between the checkpoints: what the monitor saw of a few matrices at a time"
-    figure, grid = new_figure(title, 1, 3, 3.2)
+    figure, grid = style.new_figure(title, 1, 3, 3.2)
     stretch = stretch_of(run.config.steps, MONITOR_POINTS)
     middles = np.maximum(0, np.ceil(frame["step"] / stretch) - 0.5) * stretch
-    panels = (
-        (grid[0, 0], frame["alpha"], "alpha"),
-        (
-            grid[0, 1],
-            frame["effective_rank"] / np.minimum(frame["rows"], frame["columns"]),
-            "effective rank / full rank",
-        ),
-        (grid[0, 2], frame["relative_change"], "relative change between looks"),
-    )
-    for axes, values, label in panels:
-        table = Frame(dict(frame.columns) | {"stretch": middles, "value": values})
-        for name in run.conditions:
-            seeds, steps, means = table.where(condition=name).pivot("seed", "stretch", "value")
-            if seeds and steps:
-                draw_line(axes, np.array(steps), means, name, marks=False)
-        mark_phase_shift(axes, run.phase_shift)
+    panels = {
+        "alpha": frame["alpha"],
+        "effective rank / full rank": frame["effective_rank"] / np.minimum(frame["rows"], frame["columns"]),
+        "relative change between looks": frame["relative_change"],
+    }
+    for axes, (label, values) in zip(grid[0], panels.items(), strict=True):
+        table = Frame({**frame.columns, "stretch": middles, "value": values})
+        draw_steps(axes, run, table, "value", "stretch", marks=False)
         axes.set_ylabel(label)
-        axes.set_xlabel("step")
-    log_axis(grid[0, 2])
-    legend(figure, run.conditions, phase_shift_keys(run.phase_shift), marks=False)
+    style.label_x(grid, "step")
+    style.log_axis(grid[0, 2])
+    style.legend(figure, run.conditions, style.phase_shift_keys(run.phase_shift), marks=False)
     return figure

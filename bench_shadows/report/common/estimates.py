@@ -35,24 +35,28 @@ def half_width(values: np.ndarray) -> np.ndarray:
     """Half of the 95 % t interval over seeds: [seeds, n] with NaN for missing -> [n], NaN below three seeds."""
     present = np.isfinite(values)
     count = present.sum(axis=0)
-    mean = np.where(present, values, 0).sum(axis=0) / np.maximum(count, 1)
-    squares = np.where(present, (values - mean) ** 2, 0).sum(axis=0)
+    squares = np.where(present, (values - mean(values)) ** 2, 0).sum(axis=0)
     enough = count >= SEEDS_FOR_INTERVAL
     freedom = np.where(enough, count - 1, 1)
     width = stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(squares / freedom / np.maximum(count, 1))
     return np.where(enough, width, np.nan)
 
 
-def mean(values: np.ndarray) -> np.ndarray:
-    """Mean over seeds of what is there: float [seeds, n] -> [n], NaN where no seed has a value."""
+def mean(values: np.ndarray, axis: int | tuple[int, ...] = 0) -> np.ndarray:
+    """Mean of what is there, over seeds or other axes: float [seeds, n] -> [n], NaN where there is no value."""
     present = np.isfinite(values)
-    count = present.sum(axis=0)
-    return np.where(count > 0, np.where(present, values, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+    count = present.sum(axis=axis)
+    return np.where(count > 0, np.where(present, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
+
+
+def difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> dict[int, float]:
+    """values − baseline, seed by seed, over the seeds that both have."""
+    return {seed: values[seed] - baseline[seed] for seed in sorted(values.keys() & baseline.keys())}
 
 
 def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Estimate | None:
     """The difference to a baseline, seed by seed, as an estimate; None without a seed that both have."""
-    return estimate(values[seed] - baseline[seed] for seed in sorted(values.keys() & baseline.keys()))
+    return estimate(difference(values, baseline).values())
 
 
 def write_number(value: Any, digits: int | None = None, signed: bool = False) -> str:
@@ -62,8 +66,10 @@ def write_number(value: Any, digits: int | None = None, signed: bool = False) ->
         return text if value.half_width is None else f"{text} ± {write_number(value.half_width, digits)}"
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
-    if isinstance(value, bool | str):
-        return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else value
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if digits is None:
         digits = 0 if float(value).is_integer() else 3
     text = f"{value:{'+' if signed else ''},.{digits}f}"

@@ -20,7 +20,6 @@ POINTS = 72  # of a curve over training
 RATIO_POINTS = 18
 DIGITS = 4  # significant ones
 ALL = "mean of all modules"
-
 BASE = "the reference condition"
 
 # (column, reference or None for diagnostics.parquet, label)
@@ -55,69 +54,55 @@ def payload(run: Run) -> dict[str, Any] | None:
     training, weights = _training(run), _weights(run)
     if not training and weights is None:
         return None
-    return {
-        "conditions": [
-            {"name": name, "label": NAMES.get(name, name), "colour": colour(name)} for name in run.conditions
-        ],
-        "phase": run.phase_shift,
-        "training": training,
-        "weights": weights,
-    }
+    conditions = [
+        {"name": name, "label": NAMES.get(name, name), "colour": colour(name)} for name in run.conditions
+    ]
+    return {"conditions": conditions, "phase": run.phase_shift, "training": training, "weights": weights}
 
 
 def _training(run: Run) -> list[dict[str, Any]]:
-    """Curves over steps: label, and for each condition x, mean and half width."""
-    found = []
-    labels = {"loss": "training loss, nats per token"}
-    labels |= {key: f"{label}{f', {unit}' if unit else ''}" for key, (label, unit) in CONTROLS.items()}
-    dense = {}
-    for key, label in labels.items():
-        curves = {}
-        for name in run.conditions:
-            steps, values = curve(run, name, key, RATIO_POINTS if key in RATIOS else POINTS)
-            if len(values) and np.isfinite(values).any():
-                curves[name] = _curve(steps, values)
-        if curves:
-            dense[key] = {
-                "label": label,
-                "log": key in ("grad_norm", "update_norm", NOISE_SCALE),
-                "curves": curves,
-            }
-    evaluation = run.evaluation
-    frame = decoder(run)
-    sparse = [
-        ("matrices with alpha in [2, 6], %", frame, "in_range", 100.0),
-        *(
-            (label, evaluation.where(suite=suite, metric=metric, task=task), "value", 1.0)
-            for label, suite, metric, task in CHECKPOINTS
-        ),
-    ]
-    found += [dense[key] for key in ("loss",) if key in dense]
-    for label, table, value, scale in sparse:
-        curves = {}
-        for name in run.conditions:
-            _, points, values = table.where(condition=name).pivot("seed", "step", value)
-            if np.isfinite(values).any():
-                curves[name] = _curve(np.array(points), scale * values)
-        if curves:
-            found.append({"label": label, "log": False, "curves": curves})
-    return found + [dense[key] for key in CONTROLS if key in dense]
+    """Charts over steps: label, and for each condition x, mean and half width."""
+    controls = {key: f"{label}{f', {unit}' if unit else ''}" for key, (label, unit) in CONTROLS.items()}
+    tables = [("matrices with alpha in [2, 6], %", decoder(run), "in_range", 100.0)]
+    for label, suite, metric, task in CHECKPOINTS:
+        tables.append((label, run.evaluation.where(suite=suite, metric=metric, task=task), "value", 1.0))
+    charts = [_of_metric(run, "loss", "training loss, nats per token")]
+    charts += [_of_table(run, *table) for table in tables]
+    charts += [_of_metric(run, key, label) for key, label in controls.items()]
+    return [chart for chart in charts if chart["curves"]]
 
 
-def _curve(steps: np.ndarray, values: np.ndarray) -> dict[str, Any]:
-    """x, mean and, where there is any, half width of values [seeds, n]."""
-    middle, half = mean(values), half_width(values)
-    found = {"x": numbers(steps), "mean": numbers(middle)}
-    return found | ({"half": numbers(half)} if np.isfinite(half).any() else {})
+def _of_metric(run: Run, key: str, label: str) -> dict[str, Any]:
+    points = RATIO_POINTS if key in RATIOS else POINTS
+    curves = {name: curve(run, name, key, points) for name in run.conditions}
+    return _chart(label, curves, log=key in ("grad_norm", "update_norm", NOISE_SCALE))
+
+
+def _of_table(run: Run, label: str, table: Frame, value: str, scale: float) -> dict[str, Any]:
+    curves = {}
+    for name in run.conditions:
+        _, steps, values = table.where(condition=name).pivot("seed", "step", value)
+        curves[name] = np.array(steps), scale * values
+    return _chart(label, curves, log=False)
+
+
+def _chart(label: str, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], log: bool) -> dict[str, Any]:
+    """A chart of the conditions' (x [n], values [seeds, n]) that have any value."""
+    drawn = {}
+    for name, (steps, values) in curves.items():
+        if np.isfinite(values).any():
+            half = half_width(values)
+            drawn[name] = {"x": numbers(steps), "mean": numbers(mean(values))}
+            drawn[name] |= {"half": numbers(half)} if np.isfinite(half).any() else {}
+    return {"label": label, "log": log, "curves": drawn}
 
 
 def _weights(run: Run) -> dict[str, Any] | None:
     """A cube for every quantity and module: for each condition means and half widths [step][layer]."""
     parts = {part: run.diagnostics.where(component=part) for part in PARTS}
-    frame = parts[DECODER]
     layers = sorted({layer for mine in parts.values() for layer in mine.values("layer")})
-    points = {step: f"{fraction_label(fraction)} (step {step:,})" for fraction, step in _points(run)}
-    steps = [step for step in points if len(frame.where(step=step))]
+    labels = {step: f"{fraction_label(fraction)} (step {step:,})" for fraction, step in run.points}
+    steps = [step for step in labels if len(parts[DECODER].where(step=step))]
     if not layers or not steps:
         return None
     quantities = []
@@ -131,35 +116,28 @@ def _weights(run: Run) -> dict[str, Any] | None:
             for module in [*order_modules(table.values("module")), ALL]:
                 mine = table if module == ALL else table.where(module=module)
                 cubes = {name: _cube(mine.where(condition=name), column, steps, layers) for name in run.conditions}
-                kept = {name: cube for name, cube in cubes.items() if cube is not None}
-                if kept:
+                if kept := {name: cube for name, cube in cubes.items() if cube is not None}:
                     modules[prefix + module] = kept
         if modules:
             quantities.append({"label": label.format(run.reference), "modules": modules})
     return {
         "layers": [int(layer) for layer in layers],
-        "steps": [{"step": step, "label": points[step]} for step in steps],
+        "steps": [{"step": step, "label": labels[step]} for step in steps],
         "quantities": quantities,
     }
 
 
-def _points(run: Run) -> list[tuple[float, int]]:
-    return list(zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True))
-
-
 def _cube(frame: Frame, column: str, steps: Sequence[int], layers: Sequence[float]) -> Mapping[str, Any] | None:
-    means: list[np.ndarray] = []
-    halves: list[np.ndarray] = []
+    means, halves = [], []
     for step in steps:
         seeds, there, values = frame.where(step=step).known("layer").pivot("seed", "layer", column)
-        full = np.full((max(1, len(seeds)), len(layers)), np.nan)
-        if seeds:
-            full[:, np.searchsorted(layers, there)] = values
+        full = np.full((len(seeds), len(layers)), np.nan)
+        full[:, np.searchsorted(layers, there)] = values
         means.append(mean(full))
         halves.append(half_width(full))
     if not np.isfinite(means).any():
         return None
-    cube: dict[str, Any] = {"mean": [numbers(row) for row in means]}
+    cube = {"mean": [numbers(row) for row in means]}
     return cube | ({"half": [numbers(row) for row in halves]} if np.isfinite(halves).any() else {})
 
 

@@ -1,6 +1,7 @@
 """What a run of any study is and cannot show, in sentences: its size, seeds, time and device."""
 
 import statistics
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,7 @@ from bench_shadows.config import Config
 from bench_shadows.errors import RunError
 from bench_shadows.parameters import count_parameters
 from bench_shadows.progress import duration
-from bench_shadows.report.common.estimates import (
-    SEEDS_FOR_INTERVAL,
-    write_count,
-    write_number,
-)
+from bench_shadows.report.common.estimates import SEEDS_FOR_INTERVAL, write_count, write_number
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import at_end, decoder, share_table
 
@@ -34,36 +31,33 @@ def run_facts(run: Run) -> list[tuple[str, str]]:
     goodput = [float(metrics["goodput"][-1]) for metrics in run.metrics.values() if "goodput" in metrics]
     if goodput and np.isfinite(goodput).all():
         found.append(("goodput", f"{100 * statistics.mean(goodput):.0f} % of the wall time went into steps"))
-    if device(run):
-        found.append(("device", device(run)))
+    if text := device(run):
+        found.append(("device", text))
     return found
 
 
 def device(run: Run) -> str:
     """The devices of provenance.json in words; empty if they are not known."""
-    devices = run.provenance.get("devices")
-    if not isinstance(devices, list) or not devices:
-        return ""
-    kinds = sorted({str(name) for name in devices})
-    text = ", ".join(f"{devices.count(kind)} × {kind}" for kind in kinds)
+    devices = Counter(run.provenance.get("devices") or [])
     processor, cpus = run.provenance.get("processor"), run.provenance.get("cpus")
-    if kinds == ["cpu"] and processor:
-        return f"{processor}, {cpus} cores" if cpus else str(processor)
-    return text
+    if set(devices) == {"cpu"} and processor:
+        return f"{processor}, {cpus} cores" if cpus else processor
+    return ", ".join(f"{count} × {kind}" for kind, count in sorted(devices.items()))
 
 
 def size_notice(run: Run) -> str | None:
     """That the run is small against the paper's, in figures; None if it is of the paper's size."""
-    model = count_parameters(PAPER) / count_parameters(run.config)
-    text = count_tokens(PAPER) / count_tokens(run.config)
+    (parameters, tokens), paper = (
+        (count_parameters(config), count_tokens(config)) for config in (run.config, PAPER)
+    )
+    model, text = paper[0] / parameters, paper[1] / tokens
     if model < 1.5 and text < 1.5:
         return None
     return (
-        f"This is a small run: {write_count(count_parameters(run.config))} parameters and "
-        f"{write_count(count_tokens(run.config))} tokens, where the paper has "
-        f"{write_count(count_parameters(PAPER))} and {write_count(count_tokens(PAPER))} ({_times(model)} "
-        f"and {_times(text)} as many). What it finds holds for this size; whether the paper holds at "
-        "its own is not decided here."
+        f"This is a small run: {write_count(parameters)} parameters and {write_count(tokens)} tokens, where "
+        f"the paper has {write_count(paper[0])} and {write_count(paper[1])} ({_times(model)} and "
+        f"{_times(text)} as many). What it finds holds for this size; whether the paper holds at its own is not "
+        "decided here."
     )
 
 
@@ -88,13 +82,10 @@ def share_sentence(run: Run) -> str | None:
     """The share of matrices in range at the last analysed step, by condition."""
     rows = share_table(run).rows
     last = [row for row in rows if row["step"] == max(row["step"] for row in rows)] if rows else []
-    parts = [
-        f"{row['condition']}\u00a0{write_number(row['share_percent'], 1)} %"
-        for row in last
-        if row["share_percent"]
-    ]
-    if not parts:
+    shares = {row["condition"]: row["share_percent"] for row in last if row["share_percent"]}
+    if not shares:
         return None
+    parts = [f"{name}\u00a0{write_number(share, 1)} %" for name, share in shares.items()]
     each = max(row["fitted"] / row["seeds"] for row in last)
     return (
         f"Matrices with alpha in [2, 6] at step {last[0]['step']:,}: {', '.join(parts)}. One matrix is "
@@ -144,9 +135,8 @@ def prompt_size_notice(run: Run) -> str:
 def require_statistics(run: Run, run_folder: Path) -> None:
     """Raises RunError where the prepare stage is not finished."""
     if not run.statistics:
-        raise RunError(
-            f"{run_folder}: no data/statistics.json in it; run `bench-shadows prepare` to its end first"
-        )
+        text = "no data/statistics.json in it; run `bench-shadows prepare` to its end first"
+        raise RunError(f"{run_folder}: {text}")
 
 
 def data_facts(run: Run, *own: tuple[str, str]) -> list[tuple[str, str]]:

@@ -28,22 +28,19 @@ class Frame:
         """The rows whose columns have these values; a tuple or list of values means any of them."""
         keep = np.ones(len(self), dtype=bool)
         for name, value in equal.items():
-            if isinstance(value, tuple | list):
-                keep &= np.isin(self[name], value)
-            else:
-                keep &= self[name] == value
+            keep &= np.isin(self[name], value) if isinstance(value, tuple | list) else self[name] == value
+        return self._kept(keep)
+
+    def known(self, name: str) -> "Frame":
+        """The rows that have a number in a column."""
+        return self._kept(np.isfinite(self[name]))
+
+    def _kept(self, keep: np.ndarray) -> "Frame":
         return Frame({name: column[keep] for name, column in self.columns.items()})
 
     def values(self, name: str) -> list[Any]:
         """The distinct values of a column, ascending, missing left out."""
-        column = self[name]
-        kept = {value for value in column.tolist() if value is not None and value == value}
-        return sorted(kept)
-
-    def known(self, name: str) -> "Frame":
-        """The rows that have a number in a column."""
-        keep = np.isfinite(self[name])
-        return Frame({key: column[keep] for key, column in self.columns.items()})
+        return sorted({value for value in self[name].tolist() if value is not None and value == value})
 
     def pivot(self, rows: str, columns: str, value: str) -> tuple[list[Any], list[Any], np.ndarray]:
         """(row keys, column keys, means of the values present [rows, columns], NaN where there is none)."""
@@ -74,9 +71,8 @@ def read_frame(path: Path, columns: Sequence[str]) -> Frame:
 
 
 def _column(column: pa.ChunkedArray) -> np.ndarray:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    values = column.cast(kind).to_pylist()
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        return np.array([np.nan if item is None else float(item) for item in column.to_pylist()], dtype=np.float64)
-    return np.array(column.to_pylist(), dtype=object)
+        return np.array(values, dtype=np.float64)  # None becomes NaN
+    return np.array(values, dtype=object)

@@ -1,14 +1,11 @@
 """The measures of data/statistics.json by run and phase."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.run import Key, Run
 
 PHASES = ("first", "second")
-
-
 LABELS = {
     "tokens": "tokens",
     "positions": "rows shown",
@@ -29,21 +26,10 @@ LABELS = {
 }
 
 
-def phase_statistics(run: Run) -> dict[tuple[str, int], dict[str, Mapping[str, Any]]]:
-    """(condition, seed) -> phase -> measures, from statistics.json; runs are found by name: A-seed0, or A."""
-    found: dict[tuple[str, int], dict[str, Mapping[str, Any]]] = {}
-
-    def search(value: Mapping[str, Any], depth: int) -> None:
-        for name, item in value.items():
-            if not isinstance(item, Mapping):
-                continue
-            match = re.fullmatch(r"([A-Z])(?:-seed(\d+))?", name)
-            phases = item.get("phases", item)
-            if match and isinstance(phases, Mapping) and any(phase in phases for phase in PHASES):
-                kept = {phase: phases[phase] for phase in PHASES if isinstance(phases.get(phase), Mapping)}
-                found[match[1], int(match[2] or 0)] = kept
-            elif depth:
-                search(item, depth - 1)
-
-    search(run.statistics, 2)
+def phase_statistics(run: Run) -> dict[Key, dict[str, Mapping[str, Any]]]:
+    """(condition, seed) -> phase -> measures."""
+    found = {}
+    for name, item in run.statistics.get("conditions", {}).items():
+        condition, _, seed = name.rpartition("-seed")
+        found[condition, int(seed)] = item["phases"]
     return found

@@ -87,6 +87,11 @@ def environment() -> jinja2.Environment:
     return made
 
 
+def render_template(template: str, /, **context: Any) -> str:
+    """A template as HTML, with the conditions' names and the sign for what is missing besides its context."""
+    return environment().get_template(template).render(names=style.NAMES, missing=MISSING, **context)
+
+
 def _cell(value: Any, digits: int | None = None, signed: bool = False) -> Markup:
     """A table's cell: the number, its interval in small type."""
     number, plus_minus, half = write_number(value, digits, signed).partition(" ± ")
@@ -101,5 +106,5 @@ def _unbroken(sentence: str) -> str:
 def _plain(value: Any) -> str:
     """A setting or a count as text: whole numbers with thousands separated, others as JSON would write them."""
     if isinstance(value, bool | None):
-        return {True: "yes", False: "no", None: MISSING}[value]
+        return write_number(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}" if isinstance(value, float) else str(value)

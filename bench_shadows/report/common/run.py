@@ -2,9 +2,9 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,10 @@ CHANGES = (*MATRIX, "reference", "relative_change", "correlation", "change_varia
 EVALUATION = (*KEYS, "suite", "task", "metric", "value", "count")
 MONITOR = ("alpha", "effective_rank", "relative_change", "rows", "columns")
 
+Key = tuple[str, int]
+"""Condition and seed of one training run."""
+Line = TypeVar("Line")
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -37,14 +41,14 @@ class Run:
     diagnostics: Frame
     changes: Frame
     evaluation: Frame
-    metrics: Mapping[tuple[str, int], Mapping[str, np.ndarray]]
+    metrics: Mapping[Key, Mapping[str, np.ndarray]]
     """(condition, seed) -> key of metrics.jsonl -> float64 [steps], ascending in `step`."""
     monitor: Frame
     """A row for each matrix of each look of monitor.jsonl: condition, seed, step and `MONITOR`."""
     notes: tuple[str, ...]
     duplicates: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Of a study of prompts: how often they were repeated, before and after, by field and by fragment."""
-    wall_time: Mapping[tuple[str, int], Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    wall_time: Mapping[Key, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     """(condition, seed) -> the newest totals of goodput.jsonl."""
 
     @property
@@ -62,6 +66,20 @@ class Run:
         return self.config.kind.conditions[0]
 
     @property
+    def others(self) -> list[str]:
+        """The conditions that are compared with the reference."""
+        return [name for name in self.conditions if name != self.reference]
+
+    def present(self, frame: Frame) -> list[str]:
+        """The conditions that a table has rows of."""
+        return [name for name in self.conditions if len(frame.where(condition=name))]
+
+    @property
+    def points(self) -> list[tuple[float, int]]:
+        """(fraction, step) of the analysed points of a run."""
+        return list(zip(self.config.diagnostics.fractions, self.config.analysed_steps, strict=True))
+
+    @property
     def phase_shift(self) -> int | None:
         """The step at which C and D go over to A's data; None where no condition changes its data."""
         return self.config.kind.phase_shift(self.config)
@@ -73,11 +91,6 @@ class Run:
         for frame in (self.diagnostics, self.evaluation):
             found.update(int(seed) for seed in frame.values("seed"))
         return sorted(found)
-
-    @property
-    def modules(self) -> list[str]:
-        """Modules of the diagnosed matrices, the paper's seven first."""
-        return order_modules(self.diagnostics.values("module"))
 
 
 def order_modules(names: Sequence[str]) -> list[str]:
@@ -94,7 +107,7 @@ def read_config(folder: Path) -> Config:
             f"{folder}: no config.json in it; expected the folder of a run, made by `bench-shadows study`"
         )
     try:
-        return from_dict(_json(path))
+        return from_dict(dict(_json_object(path)))
     except ConfigError as error:
         raise RunError(f"{path}: {error}; it was written by another version: run the study again") from error
 
@@ -107,20 +120,18 @@ def read_run(folder: Path) -> Run:
     notes: list[str] = []
     config = read_config(folder)
 
-    def optional(name: str, meaning: str = "") -> Mapping[str, Any]:
-        if (folder / name).is_file():
-            value = _json(folder / name)
-            if not isinstance(value, Mapping):
-                raise RunError(f"{folder / name}: expected a JSON object; remove it and run its stage again")
-            return value
-        if meaning:
+    def is_there(name: str, meaning: str) -> bool:
+        found = (folder / name).is_file()
+        if not found and meaning:
             notes.append(f"{name} is not there: {meaning}.")
-        return {}
+        return found
+
+    def optional(name: str, meaning: str = "") -> Mapping[str, Any]:
+        return _json_object(folder / name) if is_there(name, meaning) else {}
 
     def table(name: str, columns: Sequence[str], meaning: str) -> Frame:
-        if (folder / name).is_file():
+        if is_there(name, meaning):
             return read_frame(folder / name, columns)
-        notes.append(f"{name} is not there: {meaning}.")
         return Frame({column: np.zeros(0) for column in columns})
 
     run = Run(
@@ -142,35 +153,42 @@ def read_run(folder: Path) -> Run:
     return dataclasses.replace(run, notes=tuple(notes))
 
 
-def _json(path: Path) -> Any:
+def _json_object(path: Path) -> Mapping[str, Any]:
     try:
-        return read_json(path)
+        value = read_json(path)
     except (ValueError, OSError) as error:
         raise RunError(f"{path}: not readable as JSON ({error}); remove it and run its stage again") from error
+    if not isinstance(value, Mapping):
+        raise RunError(f"{path}: expected a JSON object; remove it and run its stage again")
+    return value
 
 
-def _read_metrics(folder: Path, notes: list[str]) -> dict[tuple[str, int], dict[str, np.ndarray]]:
+def _read_lines(folder: Path, name: str, parse: Callable[[Any], Line], notes: list[str]) -> dict[Key, list[Line]]:
+    """(condition, seed) -> the lines of a journal that can be parsed; how many cannot be becomes a note."""
+    found: dict[Key, list[Line]] = {}
+    for path in sorted(folder.glob(f"*-seed*/{name}")):
+        if match := re.fullmatch(r"(.+)-seed(\d+)", path.parent.name):
+            lines = found[match[1], int(match[2])] = []
+            broken = 0
+            for _, value in json_lines.read(path):
+                try:
+                    lines.append(parse(value))
+                except (ValueError, KeyError, TypeError):
+                    broken += 1
+            if broken:
+                notes.append(f"{broken} unreadable line(s) of runs/{path.parent.name}/{name} were left out.")
+    return found
+
+
+def _read_metrics(folder: Path, notes: list[str]) -> dict[Key, dict[str, np.ndarray]]:
     """metrics.jsonl of every run; a step written twice (after a resume) counts once, the last line of it."""
     metrics = {}
-    for path in sorted(folder.glob("*-seed*/metrics.jsonl")):
-        match = re.fullmatch(r"(.+)-seed(\d+)", path.parent.name)
-        if match is None:
-            continue
-        steps: dict[int, dict[str, Any]] = {}
-        broken = 0
-        for _, record in json_lines.read(path):
-            try:
-                steps[int(record["step"])] = record
-            except (ValueError, KeyError, TypeError):
-                broken += 1
-        if broken:
-            notes.append(f"{broken} unreadable line(s) of runs/{path.parent.name}/metrics.jsonl were left out.")
-        if steps:
-            records = [steps[step] for step in sorted(steps)]
+    lines = _read_lines(folder, "metrics.jsonl", lambda record: (int(record["step"]), record), notes)
+    for run, found in lines.items():
+        if found:
+            records = [record for _, record in sorted(dict(found).items())]
             names = sorted({name for record in records for name in record})
-            metrics[match[1], int(match[2])] = {
-                name: np.array([_number(record.get(name)) for record in records]) for name in names
-            }
+            metrics[run] = {name: np.array([_number(record.get(name)) for record in records]) for name in names}
     if not metrics:
         notes.append("No runs/*/metrics.jsonl: loss and controls over training cannot be drawn.")
     return metrics
@@ -178,44 +196,31 @@ def _read_metrics(folder: Path, notes: list[str]) -> dict[tuple[str, int], dict[
 
 def _read_monitor(folder: Path, notes: list[str]) -> Frame:
     """monitor.jsonl of every run; none where the monitor was off."""
-    columns: dict[str, list[Any]] = {name: [] for name in ("condition", "seed", "step", *MONITOR)}
-    for path in sorted(folder.glob("*-seed*/monitor.jsonl")):
-        condition, _, seed = path.parent.name.rpartition("-seed")
-        broken = 0
-        for _, look in json_lines.read(path):
-            try:
-                found = [
-                    (condition, float(seed), float(look["step"]), *(_number(row[name]) for name in MONITOR))
-                    for row in look["matrices"]
-                ]
-            except (ValueError, KeyError, TypeError):
-                broken += 1
-                continue
-            for row in found:
-                for name, value in zip(columns, row, strict=True):
-                    columns[name].append(value)
-        if broken:
-            notes.append(f"{broken} unreadable line(s) of runs/{path.parent.name}/monitor.jsonl were left out.")
+
+    def looks(look: Any) -> list[tuple[float, ...]]:
+        return [(float(look["step"]), *(_number(row[name]) for name in MONITOR)) for row in look["matrices"]]
+
+    lines = _read_lines(folder, "monitor.jsonl", looks, notes)
+    rows = [(*run, *row) for run, found in lines.items() for look in found for row in look]
+    names = ("condition", "seed", "step", *MONITOR)
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
     return Frame(
-        {name: np.array(values, object if name == "condition" else float) for name, values in columns.items()}
+        {
+            name: np.array(values, object if name == "condition" else float)
+            for name, values in zip(names, columns, strict=True)
+        }
     )
 
 
-def _read_wall_time(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
+def _read_wall_time(folder: Path) -> dict[Key, dict[str, Any]]:
     """The last whole line of each run's goodput.jsonl: a killed process may have left half of one behind it."""
-    found = {}
-    for path in sorted(folder.glob("*-seed*/goodput.jsonl")):
-        condition, _, seed = path.parent.name.rpartition("-seed")
-        for _, totals in json_lines.read(path):
-            try:
-                numbers = ("wall_seconds", "productive_seconds", "goodput")
-                found[condition, int(seed)] = {
-                    **{name: float(totals[name]) for name in numbers},
-                    "lost_seconds": dict(totals["lost_seconds"]),
-                }
-            except (ValueError, KeyError, TypeError):
-                continue
-    return found
+
+    def totals(line: Any) -> dict[str, Any]:
+        numbers = {name: float(line[name]) for name in ("wall_seconds", "productive_seconds", "goodput")}
+        return {**numbers, "lost_seconds": dict(line["lost_seconds"])}
+
+    lines = _read_lines(folder, "goodput.jsonl", totals, notes=[])
+    return {run: found[-1] for run, found in lines.items() if found}
 
 
 def _number(value: Any) -> float:

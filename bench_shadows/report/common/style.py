@@ -30,16 +30,11 @@ NAMES = {
     "baseline": "baseline · prompts repeated",
     "deduplicated": "deduplicated · each prompt once",
 }
-NESTED = {
-    "A": 2.8,
-    "B": 2.0,
-    "C": 1.3,
-    "D": 0.7,
-    "baseline": 2.4,
-    "deduplicated": 1.1,
-}  # widths of curves that lie on each other
+# Widths of curves that lie on each other.
+NESTED = {"A": 2.8, "B": 2.0, "C": 1.3, "D": 0.7, "baseline": 2.4, "deduplicated": 1.1}
 GREY = "#767676"
 BAND = "#DDE8D8"
+DASHED: Any = {"color": GREY, "linewidth": 1, "linestyle": (0, (6, 2))}
 PHASE_SHIFT = "phase shift"
 WIDTH = 9.0  # inches
 
@@ -89,6 +84,33 @@ def grid_shape(count: int, columns: int = 4) -> tuple[int, int]:
     return math.ceil(count / columns), columns
 
 
+def small_multiples(
+    title: str, count: int, columns: int = 4, height: tuple[float, float] = (1.0, 1.9), **options: Any
+) -> tuple[Figure, list[Axes], np.ndarray]:
+    """(figure, `count` panels, all Axes [rows, columns]); cells that are left over are hidden.
+
+    `height` in inches: of what surrounds the panels, and of a row of them.
+    """
+    rows, columns = grid_shape(count, columns)
+    figure, grid = new_figure(title, rows, columns, height[0] + height[1] * rows, **options)
+    for axes in grid.flat[count:]:
+        hide(axes)
+    return figure, list(grid.flat[:count]), grid
+
+
+def _look(condition: str, marks: bool) -> dict[str, Any]:
+    """How the line of a condition is drawn, and its entry in a legend."""
+    return {
+        "color": colour(condition),
+        "marker": MARKERS.get(condition, "x") if marks else None,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.5,
+        "linestyle": "--" if condition == "B" and marks else "-",
+        # Curves without markers often coincide: each is narrower than the one beneath it, so that all are seen.
+        "linewidth": 1.5 if marks else NESTED.get(condition, 1.0),
+    }
+
+
 def draw_line(
     axes: Axes, x: np.ndarray, values: np.ndarray, condition: str, marks: bool = True, band: bool = True
 ) -> None:
@@ -101,17 +123,21 @@ def draw_line(
     elif band and len(values) == 2:
         for single in values:
             axes.plot(x, single, color=shade, alpha=0.4, linewidth=0.8)
-    axes.plot(
+    axes.plot(x, middle, markersize=4.5 if len(x) <= 12 else 3.0, **_look(condition, marks))
+
+
+def draw_marks(axes: Axes, x: Any, y: Any, condition: str, size: float = 5, **half_widths: Any) -> None:
+    """Marks of one condition with their intervals, `xerr` or `yerr`; None draws none."""
+    axes.errorbar(
         x,
-        middle,
-        color=shade,
-        marker=MARKERS.get(condition, "x") if marks else None,
-        markersize=4.5 if len(x) <= 12 else 3.0,
+        y,
+        fmt=MARKERS.get(condition, "x"),
+        color=colour(condition),
+        markersize=size,
         markeredgecolor="white",
         markeredgewidth=0.5,
-        linestyle="--" if condition == "B" and marks else "-",
-        # Curves without markers often coincide: each is narrower than the one beneath it, so that all are seen.
-        linewidth=1.5 if marks else NESTED.get(condition, 1.0),
+        elinewidth=1.2,
+        **half_widths,
     )
 
 
@@ -142,17 +168,25 @@ def legend(figure: Figure, conditions: Sequence[str], extra: Sequence[Line2D] = 
 
 def line_key(condition: str, marks: bool = True) -> Line2D:
     """A legend's entry for a condition, drawn as `draw_line` draws it."""
-    return Line2D(
-        [],
-        [],
-        color=colour(condition),
-        marker=MARKERS.get(condition, "x") if marks else None,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-        linestyle="--" if condition == "B" and marks else "-",
-        linewidth=1.5 if marks else NESTED.get(condition, 1.0),
-        label=NAMES.get(condition, condition),
-    )
+    return Line2D([], [], label=NAMES.get(condition, condition), **_look(condition, marks))
+
+
+def title_condition(axes: Axes, condition: str) -> None:
+    """A panel's title where it shows one condition alone."""
+    axes.set_title(NAMES.get(condition, condition), color=colour(condition), fontweight="bold", fontsize=9)
+
+
+def label_x(grid: np.ndarray, text: str) -> None:
+    """A name for the x axes of small multiples, beneath the lowest row."""
+    for axes in grid[-1]:
+        axes.set_xlabel(text)
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Names of rows that are drawn at y = 0, 1, ... from top to bottom."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
 
 
 def mark_phase_shift(axes: Axes, step: float | None) -> None:

@@ -41,31 +41,24 @@ class Table:
 
     def to_csv(self) -> str:
         """The table as CSV, full precision; an Estimate is three columns: mean, half width, seeds."""
-        wide = {
-            column.key
-            for column in self.columns
-            if any(isinstance(row.get(column.key), Estimate) for row in self.rows)
-        }
         header: list[str] = []
-        for column in self.columns:
-            header.append(column.key)
-            if column.key in wide:
-                header.extend((f"{column.key}_half_width_95", f"{column.key}_seeds"))
+        for key in (column.key for column in self.columns):
+            header.append(key)
+            if any(isinstance(row.get(key), Estimate) for row in self.rows):
+                header += [f"{key}_half_width_95", f"{key}_seeds"]
         text = io.StringIO()
         writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
         writer.writeheader()
         for row in self.rows:
             cells: dict[str, Any] = {}
-            for column in self.columns:
-                value = row.get(column.key)
+            for key in (column.key for column in self.columns):
+                value = row.get(key)
                 if isinstance(value, Estimate):
-                    cells[column.key] = repr(value.mean)
-                    cells[f"{column.key}_half_width_95"] = (
-                        "" if value.half_width is None else repr(value.half_width)
-                    )
-                    cells[f"{column.key}_seeds"] = value.seeds
+                    half = "" if value.half_width is None else repr(value.half_width)
+                    cells[key] = repr(value.mean)
+                    cells |= {f"{key}_half_width_95": half, f"{key}_seeds": value.seeds}
                 elif value is not None and value == value:
-                    cells[column.key] = value
+                    cells[key] = value
             writer.writerow(cells)
         return text.getvalue()
 
@@ -75,9 +68,7 @@ def fraction_label(fraction: float) -> str:
     if fraction == 1:
         return "end"
     parts = fraction * 36
-    if abs(parts - round(parts)) < 1e-9:
-        return f"{round(parts)}/36"
-    return f"{fraction:.1%}"
+    return f"{round(parts)}/36" if abs(parts - round(parts)) < 1e-9 else f"{fraction:.1%}"
 
 
 def at_end(frame: Frame) -> Frame:
@@ -90,33 +81,46 @@ def decoder(run: Run) -> Frame:
     return run.diagnostics.where(component=DECODER)
 
 
-def by_seed(frame: Frame, value: str) -> dict[int, float]:
-    """seed -> mean of the values present."""
+def by_seed(frame: Frame, value: str, scale: float = 1.0) -> dict[int, float]:
+    """seed -> mean of the values present of one condition, times `scale`."""
     seeds, _, means = frame.pivot("seed", "condition", value)
-    return {int(seed): float(means[row, 0]) for row, seed in enumerate(seeds)} if len(frame) else {}
+    return {int(seed): scale * float(means[row, 0]) for row, seed in enumerate(seeds)} if len(frame) else {}
+
+
+def by_condition(run: Run, frame: Frame, value: str, scale: float = 1.0) -> dict[str, dict[int, float]]:
+    """condition -> `by_seed`, of the conditions that have rows."""
+    return {name: by_seed(frame.where(condition=name), value, scale) for name in run.present(frame)}
+
+
+def compared(
+    run: Run, values: Mapping[str, Mapping[int, float]], difference: str = "{}_minus_{}"
+) -> dict[str, Estimate | None]:
+    """Cells of a row: each condition's estimate, and what the others differ by from the reference."""
+    cells = {name: estimate(found.values()) for name, found in values.items()}
+    if base := values.get(run.reference):
+        for name in values.keys() - {run.reference}:
+            cells[difference.format(name, run.reference)] = paired(values[name], base)
+    return cells
 
 
 def share_table(run: Run, component: str = DECODER) -> Table:
     """Table 1 of this run: percent of fitted matrices with alpha in [2, 6], by condition and point of the run."""
     rows = []
     frame = run.diagnostics.where(component=component)
-    for fraction, step in zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True):
+    for fraction, step in run.points:
         here = frame.where(step=step)
-        shares = {name: by_seed(here.where(condition=name), "in_range") for name in run.conditions}
-        for name in run.conditions:
+        percent = by_condition(run, here, "in_range", 100)
+        for name, shares in percent.items():
             mine = here.where(condition=name)
-            if not len(mine):
-                continue
             fitted = int(np.isfinite(mine["in_range"]).sum())
-            percent = {seed: 100 * share for seed, share in shares[name].items()}
-            base = {seed: 100 * share for seed, share in shares.get(run.reference, {}).items()}
+            base = {} if name == run.reference else percent.get(run.reference, {})
             rows.append(
                 {
                     "condition": name,
                     "fraction": fraction,
                     "step": step,
-                    "share_percent": estimate(percent.values()),
-                    f"minus_{run.reference}": paired(percent, base) if name != run.reference else None,
+                    "share_percent": estimate(shares.values()),
+                    f"minus_{run.reference}": paired(shares, base),
                     "in_range": int(np.nansum(mine["in_range"])),
                     "fitted": fitted,
                     "missing_fits": len(mine) - fitted,
@@ -139,13 +143,9 @@ def share_table(run: Run, component: str = DECODER) -> Table:
 
 def share_grid(run: Run, table: Table) -> dict[str, Any]:
     """Table 1 laid out as the paper's: conditions down, points of the run across."""
-    points = [
-        (fraction_label(fraction), step)
-        for fraction, step in zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True)
-    ]
     cells = {(row["condition"], row["step"]): row for row in table.rows}
     return {
-        "points": points,
+        "points": [(fraction_label(fraction), step) for fraction, step in run.points],
         "conditions": [name for name in run.conditions if any(name == key[0] for key in cells)],
         "cells": cells,
         "seeds": max((row["seeds"] for row in table.rows), default=0),
@@ -158,12 +158,11 @@ def module_table(run: Run, component: str = DECODER) -> Table:
     end = at_end(run.diagnostics.where(component=component))
     rows = []
     for module in order_modules(end.values("module")):
-        row: dict[str, Any] = {"module": module}
-        for name in run.conditions:
-            mine = end.where(module=module, condition=name)
-            for key in ("alpha", "effective_rank"):
-                row[f"{key}_{name}"] = estimate(by_seed(mine, key).values())
-        row["missing_fits"] = int((~np.isfinite(end.where(module=module)["alpha"])).sum())
+        here = end.where(module=module)
+        row = {"module": module, "missing_fits": int((~np.isfinite(here["alpha"])).sum())}
+        for key in ("alpha", "effective_rank"):
+            values = by_condition(run, here, key)
+            row |= {f"{key}_{name}": estimate(found.values()) for name, found in values.items()}
         rows.append(row)
     columns = [Column("module", "Module", text=True)]
     columns += [Column(f"alpha_{name}", f"α {name}", 2) for name in run.conditions]
@@ -176,14 +175,10 @@ def missing_table(diagnostics: Frame, changes: Frame) -> Table:
     """Every matrix without an alpha and every one that could not be compared, with its reason."""
     rows = []
     for frame, what in ((diagnostics, "alpha"), (changes, "change")):
+        kept = [name for name in ("model", "step", "tensor", "layer", "status") if name in frame.columns]
         for i in np.flatnonzero(frame["status"] != "ok") if len(frame) else ():
-            row = {
-                name: frame[name][i]
-                for name in ("model", "step", "tensor", "layer", "status")
-                if name in frame.columns
-            }
-            against = frame["reference"][i] if "reference" in frame.columns else None
-            rows.append(row | {"what": what if against is None else f"{what} since {against}"})
+            against = f" since {frame['reference'][i]}" if "reference" in frame.columns else ""
+            rows.append({name: frame[name][i] for name in kept} | {"what": what + against})
     columns = (
         Column("model", "Model", text=True),
         Column("step", "Step"),
@@ -210,9 +205,8 @@ def profile_table(run: Run, component: str = DECODER) -> Table:
                 row: dict[str, Any] = {"module": module, "layer": int(layer), "condition": name}
                 rows.append(row | {key: estimate(by_seed(there, key).values()) for key in PROFILE})
     columns = [Column("module", "Module", text=True), Column("layer", "Layer"), Column("condition", "Condition")]
-    return Table(
-        _named("profiles_at_end", component), (*columns, *(Column(key, key) for key in PROFILE)), tuple(rows)
-    )
+    columns += [Column(key, key) for key in PROFILE]
+    return Table(_named("profiles_at_end", component), tuple(columns), tuple(rows))
 
 
 def _named(table: str, component: str) -> str:
@@ -225,33 +219,17 @@ def depth_variation_table(run: Run, reference: str = "init") -> Table:
     end = at_end(run.changes.where(reference=reference))
     rows = []
     for module in order_modules(end.values("module")):
-        row: dict[str, Any] = {"module": module}
-        variation: dict[str, dict[int, float]] = {}
+        variation = {}
         for name in run.conditions:
-            seeds, layers, values = end.where(module=module, condition=name).pivot(
-                "seed", "layer", "change_variance"
-            )
+            mine = end.where(module=module, condition=name)
+            seeds, layers, values = mine.pivot("seed", "layer", "change_variance")
             if len(layers) > 1:
                 ratio = np.std(values, axis=1) / np.mean(values, axis=1)
                 variation[name] = {int(seed): float(ratio[index]) for index, seed in enumerate(seeds)}
-        for name, ratios in variation.items():
-            row[name] = estimate(ratios.values())
-            if name != run.reference and run.reference in variation:
-                row[f"{name}_minus_{run.reference}"] = paired(ratios, variation[run.reference])
         if variation:
-            rows.append(row)
-    return Table("change_variance_over_depth", _compared(run, "module", "Module", 3), tuple(rows))
-
-
-def _compared(run: Run, key: str, label: str, digits: int) -> tuple[Column, ...]:
-    """One column for each condition, then one for each difference to the reference."""
-    base = run.reference
-    others = [name for name in run.conditions if name != base] if base in run.conditions else []
-    return (
-        Column(key, label, text=True),
-        *(Column(name, name, digits) for name in run.conditions),
-        *(Column(f"{name}_minus_{base}", f"{name} − {base}", digits, signed=True) for name in others),
-    )
+            rows.append({"module": module, **compared(run, variation)})
+    columns = (Column("module", "Module", text=True), *_compared_columns(run))
+    return Table("change_variance_over_depth", columns, tuple(rows))
 
 
 def evaluation_table(run: Run, name: str, suite: str, metric: str, label: str) -> Table:
@@ -260,16 +238,18 @@ def evaluation_table(run: Run, name: str, suite: str, metric: str, label: str) -
     rows = []
     for task in order_tasks(end.values("task")):
         there = end.where(task=task)
-        values = {condition: by_seed(there.where(condition=condition), "value") for condition in run.conditions}
-        row: dict[str, Any] = {"task": task, "count": int(np.nanmax(there["count"], initial=0))}
-        for condition, found in values.items():
-            row[condition] = estimate(found.values())
-            if condition != run.reference and run.reference in values:
-                row[f"{condition}_minus_{run.reference}"] = paired(found, values[run.reference])
-        rows.append(row)
-    first, *columns = _compared(run, "task", label, 3)
-    columns = [column for column in columns if any(row.get(column.key) is not None for row in rows)]
-    return Table(name, (first, Column("count", "Count"), *columns), tuple(rows))
+        count = int(np.nanmax(there["count"], initial=0))
+        rows.append({"task": task, "count": count, **compared(run, by_condition(run, there, "value"))})
+    columns = [Column("task", label, text=True), Column("count", "Count")]
+    columns += [one for one in _compared_columns(run) if any(row.get(one.key) is not None for row in rows)]
+    return Table(name, tuple(columns), tuple(rows))
+
+
+def _compared_columns(run: Run) -> list[Column]:
+    """One column for each condition, then one for each difference to the reference."""
+    base, others = run.reference, run.others if run.reference in run.conditions else []
+    differences = [Column(f"{name}_minus_{base}", f"{name} − {base}", 3, signed=True) for name in others]
+    return [*(Column(name, name, 3) for name in run.conditions), *differences]
 
 
 def order_tasks(tasks: Sequence[str]) -> list[str]:

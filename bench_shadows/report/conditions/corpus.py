@@ -22,35 +22,31 @@ def phase_table(run: Run) -> Table:
     order.
     """
     by_run = phase_statistics(run)
-    conditions = sorted({name for name, _ in by_run})
     values: dict[str, dict[str, list[Any]]] = {}
     for (name, _), phases in sorted(by_run.items()):
         for phase, measures in phases.items():
-            found = measures.get("intervals")
-            intervals = found if isinstance(found, Mapping) else {}
+            intervals = measures.get("intervals") or {}
             plain = {key: value for key, value in measures.items() if key != "intervals"}
             for key, value in flatten(plain, lists=True).items():
                 cell = values.setdefault(key, {}).setdefault(f"{name}_{phase}", [])
                 cell.append(with_interval(value, intervals.get(key)))
-    rows = []
-    for key in sorted(
-        values, key=lambda key: (key not in LABELS, list(LABELS).index(key) if key in LABELS else 0)
-    ):
-        row: dict[str, Any] = {"measure": key, "label": LABELS.get(key, key.replace("_", " "))}
-        row |= {column: _mean(items) for column, items in values[key].items()}
-        rows.append(row)
-    columns = [Column("measure", "Measure", text=True)]
-    for phase in PHASES:
-        columns += [Column(f"{name}_{phase}", name) for name in conditions]
-    return Table("data_by_condition", tuple(columns), tuple(rows))
+    order = [key for key in LABELS if key in values] + [key for key in values if key not in LABELS]
+    rows = [
+        {"measure": key, "label": LABELS.get(key, key.replace("_", " "))}
+        | {column: _mean(items) for column, items in values[key].items()}
+        for key in order
+    ]
+    conditions = sorted({name for name, _ in by_run})
+    columns = [Column(f"{name}_{phase}", name) for phase in PHASES for name in conditions]
+    return Table("data_by_condition", (Column("measure", "Measure", text=True), *columns), tuple(rows))
 
 
-def with_interval(value: Any, interval: Any) -> Any:
-    """A number as an Estimate with half of its interval [low, high], if it has one; anything else as it is."""
+def with_interval(value: Any, interval: Sequence[float] | None, scale: float = 1.0) -> Any:
+    """A number times `scale` as an Estimate with half of its interval [low, high]; anything else as it is."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    half = (interval[1] - interval[0]) / 2 if isinstance(interval, list) and len(interval) == 2 else None
-    return Estimate(float(value), half, 1)
+    half = (scale * interval[1] - scale * interval[0]) / 2 if interval else None
+    return Estimate(float(scale * value), half, 1)
 
 
 def _mean(items: Sequence[Any]) -> Any:
@@ -69,9 +65,8 @@ def page_rows(table: Table) -> Table:
     Measures stand by their labels, with equal digits along a row. B reads what A reads. What is new to a condition
     in the second half depends on its first one, and stands with it. The CSV has all of it.
     """
-    names = [
-        key.removesuffix("_first") for key in (column.key for column in table.columns) if key.endswith("_first")
-    ]
+    keys = [column.key for column in table.columns]
+    names = [key.removesuffix("_first") for key in keys if key.endswith("_first")]
     shown = [name for name in names if name != "B" or "A" not in names]
     rows = []
     for row in table.rows:
@@ -89,45 +84,43 @@ def page_rows(table: Table) -> Table:
     return Table(table.name, (*columns, Column("second", "second half")), tuple(rows))
 
 
-SPLITS = ("available", "first", "second", "rewritten", "held_out")
-_MIXTURE_LABELS = ("Available", "First half", "Second half", "Rewritten", "Held out")
+_MIXTURE_LABELS = {
+    "available": "Available",
+    "first": "First half",
+    "second": "Second half",
+    "rewritten": "Rewritten",
+    "held_out": "Held out",
+}
+SPLITS = tuple(_MIXTURE_LABELS)
 
 
 def mixture_table(run: Run, name: str, keys: Sequence[str]) -> Table:
     """Share of the characters by `keys` (domain, kind, language) in the corpus and each split (documents.json)."""
     cells: dict[tuple[str, ...], Counter[str]] = {}
+    documents: Counter[tuple[str, ...]] = Counter()
     totals: Counter[str] = Counter()
-    entries = [*_entries(run, "available"), *_entries(run, "mixture")]
-    for entry in entries:
-        split = "available" if entry.get("split") == "corpus" else str(entry.get("split"))
+    for entry in [*run.documents.get("available", []), *run.documents.get("mixture", [])]:
+        split = "available" if entry["split"] == "corpus" else entry["split"]
         group = tuple(str(entry.get(key, MISSING)) for key in keys)
-        cells.setdefault(group, Counter())[split] += int(entry.get("characters", 0))
-        cells[group][f"{split}_documents"] += int(entry.get("documents", 0))
-        totals[split] += int(entry.get("characters", 0))
+        cells.setdefault(group, Counter())[split] += entry["characters"]
+        documents[group] += entry["documents"] if split == "available" else 0
+        totals[split] += entry["characters"]
     splits = [split for split in SPLITS if totals[split]]
     rows = [
         dict(zip(keys, group, strict=True))
-        | {"documents": counts["available_documents"]}
+        | {"documents": documents[group]}
         | {split: 100 * counts[split] / totals[split] for split in splits}
         for group, counts in sorted(cells.items(), key=lambda item: (-item[1]["available"], item[0]))
     ]
     columns = [Column(key, key.capitalize(), text=True) for key in keys]
     columns.append(Column("documents", "Documents"))
-    labels = dict(zip(SPLITS, _MIXTURE_LABELS, strict=True))
-    return Table(name, (*columns, *(Column(split, f"{labels[split]}, %", 1) for split in splits)), tuple(rows))
-
-
-def _entries(run: Run, name: str) -> list[Mapping[str, Any]]:
-    found = run.documents.get(name, [])
-    return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+    columns += [Column(split, f"{_MIXTURE_LABELS[split]}, %", 1) for split in splits]
+    return Table(name, tuple(columns), tuple(rows))
 
 
 def rows_table(run: Run) -> Table:
     """The row sets: rows, tokens, documents, and tokens dropped because they fill no row (documents.json)."""
-    sets = run.documents.get("rows", {})
-    rows = [
-        {"set": name.replace("_", " ")} | dict(value) for name, value in sets.items() if isinstance(value, Mapping)
-    ]
+    rows = [{"set": name.replace("_", " "), **values} for name, values in run.documents.get("rows", {}).items()]
     labels = {"count": "Rows", "tokens": "Tokens", "documents": "Documents", "dropped_tokens": "Tokens dropped"}
     columns = [Column("set", "Set", text=True), *(Column(key, label) for key, label in labels.items())]
     return Table("rows", tuple(columns), tuple(rows))
@@ -136,35 +129,35 @@ def rows_table(run: Run) -> Table:
 def counts_table(run: Run) -> Table:
     """What was read, what was left out and why, and what the rewriting did (documents.json), as (name, value)."""
     corpus, rewriting = run.documents.get("corpus") or {}, run.documents.get("rewriting") or {}
+    duplicates, bad = corpus.get("duplicates") or {}, corpus.get("bad_records") or {}
     found: list[tuple[str, Any]] = [
         *_named("documents read from {}", corpus.get("sources")),
         *_named("left out by the recipe: {}", (corpus.get("builtin") or {}).get("left_out")),
-        ("bad records left out", sum((corpus.get("bad_records") or {}).values())),
-        *_named("of these: {}", corpus.get("bad_records")),
+        ("bad records left out", sum(bad.values())),
+        *_named("of these: {}", bad),
     ]
-    duplicates = corpus.get("duplicates") or {}
     for key, label in (("exact", "exact duplicates removed"), ("near", "near duplicates removed")):
         if key in duplicates:
             found.append((label, duplicates[key]))
-    if duplicates.get("characters"):
-        share = 100 * duplicates.get("characters_removed", 0) / duplicates["characters"]
-        found.append(("characters removed as duplicates", f"{share:.2f} %"))
-    found += (
-        [("near duplicate from this similarity on", duplicates["threshold"])] if "threshold" in duplicates else []
-    )
+    found += _share("characters removed as duplicates", duplicates, "characters_removed", "characters", 2)
+    if "threshold" in duplicates:
+        found.append(("near duplicate from this similarity on", duplicates["threshold"]))
     found += _named("condition D, documents by outcome: {}", rewriting.get("outcomes"))
-    if rewriting.get("words"):
-        share = 100 * rewriting.get("words_changed", 0) / rewriting["words"]
-        found.append(("condition D, words changed", f"{share:.1f} %"))
-    if rewriting.get("characters_before"):
-        share = 100 * rewriting.get("characters_after", 0) / rewriting["characters_before"]
-        found.append(("condition D, characters after / before", f"{share:.1f} %"))
+    found += _share("condition D, words changed", rewriting, "words_changed", "words")
+    found += _share("condition D, characters after / before", rewriting, "characters_after", "characters_before")
     rows = tuple({"name": name, "value": value} for name, value in found) if run.documents else ()
     return Table("corpus_counts", (Column("name", "Count", text=True), Column("value", "Value")), rows)
 
 
-def _named(text: str, values: Any) -> list[tuple[str, Any]]:
-    return [(text.format(key), value) for key, value in values.items()] if isinstance(values, Mapping) else []
+def _named(text: str, values: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    return [(text.format(key), value) for key, value in (values or {}).items()]
+
+
+def _share(name: str, counts: Mapping[str, Any], part: str, whole: str, digits: int = 1) -> list[tuple[str, str]]:
+    """(name, percent) of one count by another, where there is any of that."""
+    if not counts.get(whole):
+        return []
+    return [(name, f"{100 * counts.get(part, 0) / counts[whole]:.{digits}f} %")]
 
 
 def examples(run: Run) -> list[tuple[str, list[str]]]:
@@ -172,7 +165,7 @@ def examples(run: Run) -> list[tuple[str, list[str]]]:
     corpus = run.documents.get("corpus") or {}
     bad = [line for lines in (corpus.get("bad_examples") or {}).values() for line in lines]
     pairs = [
-        f"{item.get('removed')} ({item.get('kind')} duplicate of {item.get('kept')})"
+        f"{item['removed']} ({item['kind']} duplicate of {item['kept']})"
         for item in (corpus.get("duplicates") or {}).get("examples") or []
     ]
     return [(name, lines) for name, lines in (("Bad records", bad), ("Duplicates removed", pairs)) if lines]

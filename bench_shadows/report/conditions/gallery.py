@@ -1,17 +1,15 @@
 """The figures of the page: each with its file name, what draws it, what it shows in words, and how to read it."""
 
-from bench_shadows.report.common.picture import (
-    BARS,
-    GAP,
-    NO_CHANGES,
-    NO_DIAGNOSTICS,
-    NO_EVALUATION,
-    SEEDS,
-    Picture,
-)
-from bench_shadows.report.common.shared_pictures import SHARED
-from bench_shadows.report.conditions import figures, held_out, narrow_broad, trajectories, words
-from bench_shadows.report.conditions.summary import unigram_entropy
+from functools import partial
+
+from bench_shadows.report.common.control_figures import SHARED
+from bench_shadows.report.common.depth_figures import by_module
+from bench_shadows.report.common.picture import BARS, GAP, NO_CHANGES, SEEDS, Picture
+from bench_shadows.report.conditions import figures, held_out, words
+
+U_OVER_DEPTH = "Change variance from the initial weights: is it a U over depth, and does only B leave it?"
+SPIKES = "All modules: spikes over depth at the end (the paper's effective feature number)"
+RANKS = "All modules: delta effective rank from the initial weights"
 
 GALLERY = (
     Picture(
@@ -20,7 +18,6 @@ GALLERY = (
         "Histograms of alpha at the end of training, one panel for each condition, with the range 2 to 6 shaded.",
         "All matrices of the decoder, all seeds together, in percent of those with a fit; alpha in bins of 0.5. "
         "Shaded: [2, 6]. The hatched bin holds everything from 10 on, the number above it says how many.",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "alpha_over_checkpoints",
@@ -28,14 +25,12 @@ GALLERY = (
         "Histograms of alpha, one row for each condition and one column for each analysed point of training.",
         "As above, at every analysed point of the run. The first point is close to the initial weights, where "
         "alpha jumps from seed to seed.",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "v_proj_alpha",
         figures.v_proj_depth,
         "Alpha of the attention value projection over layers at the end, one line for each condition.",
         f"The thin blue line is A's. Shaded in green: [2, 6]. {GAP} {SEEDS}",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "up_proj",
@@ -45,16 +40,10 @@ GALLERY = (
         "Spikes are the eigenvalues in the fitted tail, our reading of the paper's effective feature number. "
         "x_min is where the tail begins; divided by the mean eigenvalue it does not depend on the scale of the "
         f"weights. {GAP}",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "change_variance",
-        lambda run: figures.change_over_depth(
-            run,
-            "change_variance",
-            "change variance",
-            "Change variance from the initial weights: is it a U over depth, and does only B leave it?",
-        ),
+        partial(by_module, value="change_variance", title=U_OVER_DEPTH),
         "Variance of the change of the weights since initialisation over layers at the end, one panel for each "
         "module.",
         "Variance of the entries of W(end) − W(initial), one value for a matrix. Each panel has its own scale. "
@@ -80,7 +69,7 @@ GALLERY = (
     ),
     Picture(
         "trajectories",
-        lambda run: trajectories.trajectories(run, unigram_entropy(run)),
+        figures.trajectories,
         "Training loss, held-out bits per byte, share of matrices in range and mean effective rank through "
         "training, with the phase shift marked.",
         "The dotted line is the phase shift, where C and D go over to A's data. Training losses before it are of "
@@ -92,7 +81,6 @@ GALLERY = (
         figures.rank_by_module,
         "Mean effective rank over layers through training, one panel for each module.",
         "exp of the entropy of the normalised singular values (Roy and Vetterli 2007), mean over layers.",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "domains",
@@ -100,11 +88,11 @@ GALLERY = (
         "Difference of held-out bits per byte to condition A at the end, one row for each domain.",
         "Bits per byte at the end minus A's, same seed; the blue line is A. Bars: 95 % interval from three seeds"
         " on.",
-        NO_EVALUATION,
+        "Not drawn: evaluation.parquet has nothing for it, or only one condition.",
     ),
     Picture(
         "deciles",
-        held_out.deciles,
+        partial(held_out.draw_lines, lines=held_out.DECILES),
         "Held-out loss by decile of token frequency, and its difference to condition A.",
         "Token types ordered by how often A's text has them and cut into ten parts of equal token mass: 1 holds "
         "the few commonest types, 10 the many rare ones.",
@@ -112,7 +100,7 @@ GALLERY = (
     ),
     Picture(
         "positions",
-        held_out.positions,
+        partial(held_out.draw_lines, lines=held_out.POSITIONS),
         "Held-out loss by position of the token in its row, and its difference to condition A.",
         "Ranges of positions that double in length. A model that uses its context predicts later tokens better. "
         f"{SEEDS}",
@@ -120,7 +108,7 @@ GALLERY = (
     ),
     Picture(
         "rare_words",
-        held_out.rare_words,
+        partial(held_out.draw_lines, lines=held_out.RARE_WORDS),
         "Accuracy on minimal pairs of rare words by how frequent the word is, and its difference to condition A.",
         "Two held-out sentences with a rare word each, and the same with the words changed, in the spirit of "
         "LongTail-Swap (arXiv:2510.04268); a pair is right where the true sentences are the likelier. Dashed: "
@@ -129,7 +117,7 @@ GALLERY = (
     ),
     Picture(
         "narrow_and_broad",
-        narrow_broad.narrow_and_broad,
+        held_out.narrow_and_broad,
         "Differences to condition A at the end on canonical and original text and on narrow and broad exercises, "
         "one row for each task.",
         "Canonical text is held-out text as Condition D's rules rewrite it; narrow exercises are of "
@@ -139,7 +127,7 @@ GALLERY = (
     ),
     Picture(
         "shadow",
-        narrow_broad.shadow,
+        held_out.shadow,
         "The shadow score through training, from text and from exercises, a line with its interval for each "
         "condition.",
         "Gain on the narrow set minus gain on the broad set, each measured against condition A with the same seed "
@@ -167,31 +155,19 @@ GALLERY = (
     *SHARED,
     Picture(
         "alpha_all_modules",
-        lambda run: figures.all_modules(run, "alpha", "alpha", "All modules: alpha over depth at the end"),
+        partial(by_module, value="alpha", title="All modules: alpha over depth at the end"),
         "Alpha over layers at the end, one panel for each module and one for their mean.",
         f"Shaded: [2, 6]. {GAP} {BARS}",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "spikes_all_modules",
-        lambda run: figures.all_modules(
-            run,
-            "spikes",
-            "spikes",
-            "All modules: spikes over depth at the end (the paper's effective feature number)",
-        ),
+        partial(by_module, value="spikes", title=SPIKES),
         "Spikes over layers at the end, one panel for each module and one for their mean.",
         f"Eigenvalues at or above x_min. {GAP} {BARS}",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "delta_effective_rank_all_modules",
-        lambda run: figures.change_over_depth(
-            run,
-            "delta_effective_rank",
-            "delta effective rank",
-            "All modules: delta effective rank from the initial weights",
-        ),
+        partial(by_module, value="delta_effective_rank", title=RANKS),
         "Change of effective rank since initialisation over layers at the end, one panel for each module.",
         "Effective rank at the end minus that of the initial weights.",
         NO_CHANGES,

@@ -1,25 +1,24 @@
-"""The report of a run: index.html with figures and tables, a pure function of the run folder's files."""
+"""The report of a run, and that of its data alone before anything is trained, from the run folder's files."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench_shadows import paper
 from bench_shadows.report.claims import score_card
 from bench_shadows.report.claims.judge import judge, write_claims
-from bench_shadows.report.common import controls, facts, style, tables
-from bench_shadows.report.common.checks import verdict
-from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL
-from bench_shadows.report.common.explorer import payload
-from bench_shadows.report.common.rendering import Placed, environment, write_page
+from bench_shadows.report.common import controls, facts, tables
+from bench_shadows.report.common.estimates import write_count
+from bench_shadows.report.common.rendering import Placed, render_template, write_page
 from bench_shadows.report.common.run import Run, read_run
-from bench_shadows.report.common.settings import settings_context
+from bench_shadows.report.common.sections import study_context, wall_time_table
 from bench_shadows.report.common.tables import Table
-from bench_shadows.report.common.wall_time import wall_time_table
-from bench_shadows.report.conditions import sameness, summary
-from bench_shadows.report.conditions.data_page import data_context, data_tables
+from bench_shadows.report.conditions import corpus, sameness, summary, words
 from bench_shadows.report.conditions.gallery import GALLERY
 
 TEMPLATE = "page.html.jinja"
+OF_DATA = ("support", "data")
+"""The figures that need no training."""
 
 # (name of the table, suite, metric, what its tasks are)
 SUITES = (
@@ -47,11 +46,8 @@ def write_report(run_folder: Path) -> Path:
 
 def build_tables(run: Run) -> dict[str, Table]:
     """Every table of the report by its name."""
-    claims = judge(run)
     found = [
-        score_card.claims_table(claims),
-        score_card.parts_table(claims),
-        score_card.observed_table(claims),
+        *score_card.tables(judge(run)),
         tables.share_table(run),
         tables.module_table(run),
         tables.missing_table(run.diagnostics, run.changes),
@@ -68,30 +64,76 @@ def build_tables(run: Run) -> dict[str, Table]:
 
 def render(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
     """The page as HTML; everything from outside is escaped."""
-    checked = sameness.checks(run)
-    template = environment().get_template(TEMPLATE)
-    return template.render(
-        run=run,
+    return render_template(
+        TEMPLATE,
         figures=placed,
         tables=found,
         claims=judge(run),
         card=score_card,
-        explorer=payload(run),
         share=tables.share_grid(run, found["share_in_range"]),
         paper=paper,
         facts=summary.facts(run),
         size_notice=facts.size_notice(run),
-        seeds_notice=facts.seeds_notice(run),
         seen=summary.seen(run),
         unseen=facts.unseen(run),
-        enough_seeds=len(run.seeds) >= SEEDS_FOR_INTERVAL,
-        checks=checked,
-        checks_verdict=verdict(checked),
-        limits=sameness.limits(run),
-        noise_recorded=any(controls.recorded(metrics, controls.NOISE_SCALE) for metrics in run.metrics.values()),
-        outcomes=controls.outcomes_sentence(run),
-        **data_context(run, found),
-        **settings_context(run),
-        names=style.NAMES,
-        missing=MISSING,
+        **_data_context(run, found),
+        **study_context(run, sameness.checks(run), sameness.limits(run)),
     )
+
+
+# ---- the data
+
+
+def write_data_report(run_folder: Path) -> Path:
+    """Writes RUN/report-data (index.html, figures, tables) from what the prepare stage left; returns index.html.
+
+    Measures nothing; the same files give the same bytes. Raises RunError where the prepare stage is not finished.
+    """
+    run = read_run(run_folder)
+    facts.require_statistics(run, run_folder)
+    pictures = [picture for picture in GALLERY if picture.name in OF_DATA]
+    found = {table.name: table for table in data_tables(run)}
+    return write_page(run_folder / "report-data", run, pictures, found, _render_data)
+
+
+def data_tables(run: Run) -> list[Table]:
+    """The tables of the data section."""
+    return [
+        corpus.phase_table(run),
+        words.word_table(run),
+        words.code_table(run),
+        corpus.mixture_table(run, "mixture_by_domain", ["domain"]),
+        corpus.mixture_table(run, "mixture_by_language", ["kind", "language"]),
+        corpus.rows_table(run),
+        corpus.counts_table(run),
+    ]
+
+
+def _render_data(run: Run, placed: Mapping[str, Placed], found: Mapping[str, Table]) -> str:
+    config, seq_len = run.config, run.config.data.seq_len
+    first = config.phase_steps * config.train.batch_size
+    second = config.steps * config.train.batch_size - first
+    own = (
+        ("text", f"{write_count(facts.count_tokens(config))} tokens for each run"),
+        ("rows", f"{first:,} before the phase shift, {second:,} after it, {seq_len:,} tokens each"),
+    )
+    return render_template(
+        "data_page.html.jinja",
+        run=run,
+        figures=placed,
+        tables=found,
+        facts=facts.data_facts(run, *own),
+        **_data_context(run, found),
+    )
+
+
+def _data_context(run: Run, found: Mapping[str, Table]) -> dict[str, Any]:
+    """What the data section's template needs besides `run`, `figures` and `tables`."""
+    counted = run.statistics.get("words", {})
+    return {
+        "data_table": corpus.page_rows(found["data_by_condition"]),
+        "word_tables": words.page_tables(found["words"]),
+        "words_counted": f"{counted.get('documents_counted', 0):,} of {counted.get('documents', 0):,}",
+        "examples": corpus.examples(run),
+        "unigram_entropy": run.statistics.get("unigram_entropy_nats"),
+    }

@@ -9,7 +9,7 @@ from bench_shadows.parameters import count_parameters
 from bench_shadows.report.common.estimates import estimate, paired, write_count, write_number
 from bench_shadows.report.common.facts import count_tokens, run_facts, share_sentence
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.tables import at_end, by_seed, flatten
+from bench_shadows.report.common.tables import at_end, by_condition
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -24,14 +24,6 @@ def facts(run: Run) -> list[tuple[str, str]]:
     return found + run_facts(run)
 
 
-def unigram_entropy(run: Run) -> float | None:
-    """Entropy of the training text's token frequencies in nats, as data/statistics.json has it."""
-    for name, value in sorted(flatten(run.statistics).items(), key=lambda item: item[0].count(".")):
-        if name.rpartition(".")[2] == "unigram_entropy_nats" and isinstance(value, int | float):
-            return float(value)
-    return None
-
-
 def seen(run: Run) -> list[str]:
     """What this run shows, each sentence with its figures."""
     found = [_loss_sentence(run), share_sentence(run), _held_out_sentence(run)]
@@ -39,18 +31,18 @@ def seen(run: Run) -> list[str]:
 
 
 def _loss_sentence(run: Run) -> str | None:
-    ends = []
-    for (name, seed), metrics in sorted(run.metrics.items()):
-        if name == (BASELINE if BASELINE in run.conditions else run.conditions[0]) and "loss" in metrics:
-            tail = max(1, len(metrics["loss"]) // 20)
-            ends.append((name, seed, float(metrics["loss"][0]), float(np.mean(metrics["loss"][-tail:]))))
-    if not ends:
+    name = next(iter(run.conditions), "")  # A, if it is there
+    losses = [
+        metrics["loss"]
+        for (condition, _), metrics in sorted(run.metrics.items())
+        if condition == name and "loss" in metrics
+    ]
+    if not losses:
         return None
-    first, last = statistics.mean(end[2] for end in ends), statistics.mean(end[3] for end in ends)
-    text = (
-        f"Training loss of {ends[0][0]} falls from {first:.2f} to {last:.2f} nats per token (mean of the last 5 %)"
-    )
-    entropy = unigram_entropy(run)
+    first = statistics.mean(float(loss[0]) for loss in losses)
+    last = statistics.mean(float(np.mean(loss[-max(1, len(loss) // 20) :])) for loss in losses)
+    text = f"Training loss of {name} falls from {first:.2f} to {last:.2f} nats per token (mean of the last 5 %)"
+    entropy = run.statistics.get("unigram_entropy_nats")
     if entropy is None:
         return text + "."
     if last < entropy:
@@ -60,7 +52,7 @@ def _loss_sentence(run: Run) -> str | None:
 
 def _held_out_sentence(run: Run) -> str | None:
     end = at_end(run.evaluation.where(suite="likelihood", task="all", metric="bits_per_byte"))
-    values = {name: by_seed(end.where(condition=name), "value") for name in run.conditions}
+    values = by_condition(run, end, "value")
     base = values.get(BASELINE)
     if not base:
         return None

@@ -1,6 +1,6 @@
 """What the conditions did to words and tokens: tables of statistics.json, and the figures of the data section."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench_shadows.paper import BASELINE
+from bench_shadows.report.common import style
 from bench_shadows.report.common.estimates import write_number
 from bench_shadows.report.common.phases import phase_statistics
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.style import GREY, MARKERS, colour, draw_line, empty, hide, legend, new_figure
 from bench_shadows.report.common.tables import Column, Table
 from bench_shadows.report.conditions.corpus import with_interval
 
@@ -39,9 +39,8 @@ WHOLE = ("documents", "characters", "words", "types", "hapaxes")
 
 def parts(run: Run) -> dict[str, Mapping[str, Any]]:
     """part of the text -> its splits; empty where statistics.json has no words."""
-    words = run.statistics.get("words")
-    found = words.get("parts") if isinstance(words, Mapping) else None
-    return {name: part for name, part in found.items() if part} if isinstance(found, Mapping) else {}
+    found = (run.statistics.get("words") or {}).get("parts") or {}
+    return {name: part for name, part in found.items() if part}
 
 
 def word_table(run: Run) -> Table:
@@ -55,9 +54,7 @@ def word_table(run: Run) -> Table:
                 row[split] = with_interval(found.get(key), found.get("intervals", {}).get(key))
             change = part.get("rewritten_against_first", {}).get(key, {})
             if "ratio" in change:
-                pair = change.get("interval")
-                percent = [100 * end for end in pair] if pair else None
-                row["change_percent"] = with_interval(100 * (change["ratio"] - 1), percent)
+                row["change_percent"] = with_interval(change["ratio"] - 1, change.get("interval"), 100)
             elif "difference" in change:
                 row["change"] = with_interval(change["difference"], change.get("interval"))
             if any(row[split] is not None for split in SPLITS):
@@ -91,20 +88,14 @@ def page_tables(table: Table) -> dict[str, Table]:
 
 def code_table(run: Run) -> Table:
     """Programming languages of the code: share of its characters in each split, percent."""
-    words = run.statistics.get("words")
-    by_split = words.get("code_languages", {}) if isinstance(words, Mapping) else {}
-    names: dict[str, None] = {}
-    for split in SPLITS:
-        names |= dict.fromkeys(by_split.get(split, {}))
+    by_split = (run.statistics.get("words") or {}).get("code_languages") or {}
+    names = dict.fromkeys(name for split in SPLITS for name in by_split.get(split, {}))
     rows = []
     for name in sorted(names, key=lambda name: name == "others"):
         row: dict[str, Any] = {"language": name}
         for split in SPLITS:
-            found = by_split.get(split, {}).get(name)
-            if found:
-                pair = found.get("interval")
-                percent = [100 * end for end in pair] if pair else None
-                row[split] = with_interval(100 * found["share"], percent)
+            if found := by_split.get(split, {}).get(name):
+                row[split] = with_interval(found["share"], found.get("interval"), 100)
         rows.append(row)
     labels = {"first": "First half, A", "rewritten": "First half, D", "second": "Second half"}
     columns = [Column("language", "Language", text=True)]
@@ -114,20 +105,20 @@ def code_table(run: Run) -> Table:
 
 # ---- the panel
 
-TOKENS = (
-    ("unigram_entropy_bits", "tokens: entropy, bits"),
-    ("top_100_share", "tokens: share of the\n100 commonest"),
-    ("duplicate_rows_share", "rows shown before"),
-    ("distinct_trigrams", "different token trigrams"),
-    ("trigrams_not_in_first", "new trigrams after\nthe phase shift"),
-)
-WORDS = (
-    ("types", "word types"),
-    ("unigram_entropy_bits", "words: entropy, bits"),
-    ("top_1000_share", "words: share of the\n1,000 commonest"),
-    ("mean_word_zipf", "mean word frequency, Zipf"),
-    ("semantic_spread", "semantic spread"),
-)
+TOKENS = {
+    "unigram_entropy_bits": "tokens: entropy, bits",
+    "top_100_share": "tokens: share of the\n100 commonest",
+    "duplicate_rows_share": "rows shown before",
+    "distinct_trigrams": "different token trigrams",
+    "trigrams_not_in_first": "new trigrams after\nthe phase shift",
+}
+WORDS = {
+    "types": "word types",
+    "unigram_entropy_bits": "words: entropy, bits",
+    "top_1000_share": "words: share of the\n1,000 commonest",
+    "mean_word_zipf": "mean word frequency, Zipf",
+    "semantic_spread": "semantic spread",
+}
 
 
 def panel(run: Run) -> Figure | None:
@@ -135,20 +126,19 @@ def panel(run: Run) -> Figure | None:
     tokens, largest = _token_marks(run), _word_marks(run)
     if not tokens and not largest:
         return None
-    figure, grid = new_figure(
-        "What the conditions read in the first half, and what all read later", 2, len(TOKENS), 4.2
-    )
-    for row, (measures, marks) in enumerate(((TOKENS, tokens), (WORDS, largest))):
-        for axes, (key, title) in zip(grid[row], measures, strict=True):
+    title = "What the conditions read in the first half, and what all read later"
+    figure, grid = style.new_figure(title, 2, len(TOKENS), 4.2)
+    for row, measures, marks in zip(grid, (TOKENS, WORDS), (tokens, largest), strict=True):
+        for axes, (key, heading) in zip(row, measures.items(), strict=True):
             if marks:
                 _marks(axes, {name: found[key] for name, found in marks.items() if found.get(key)})
-                axes.set_title(title, fontsize=8.5)
+                axes.set_title(heading, fontsize=8.5)
             else:
-                hide(axes)
+                style.hide(axes)
     return figure
 
 
-Mark = tuple[float, tuple[float, float] | None]
+Mark = tuple[float, Sequence[float] | None]
 
 
 def _token_marks(run: Run) -> dict[str, dict[str, Mark]]:
@@ -158,44 +148,35 @@ def _token_marks(run: Run) -> dict[str, dict[str, Mark]]:
     for (name, seed), phases in sorted(by_run.items()):
         if name == "B" or seed != min(seed for _, seed in by_run):
             continue  # B reads what A reads
-        both = {**phases.get("second", {}), **phases.get("first", {})}
-        intervals = {
-            **phases.get("second", {}).get("intervals", {}),
-            **phases.get("first", {}).get("intervals", {}),
-        }
-        marks[name] = _read(both, intervals, [key for key, _ in TOKENS])
+        second, first = (phases.get(phase, {}) for phase in ("second", "first"))
+        intervals = {**second.get("intervals", {}), **first.get("intervals", {})}
+        marks[name] = _read({**second, **first, "intervals": intervals}, TOKENS)
     return marks
 
 
 def _word_marks(run: Run) -> dict[str, dict[str, Mark]]:
     """The same of words, for the text in the commonest language: A's, D's, and what both read afterwards."""
-    found = {name: part for name, part in parts(run).items() if name.endswith(" text")}
-    part = next(iter(found.values()), parts(run).get("all", {}))
+    texts = [part for name, part in parts(run).items() if name.endswith(" text")]
+    part = next(iter(texts), parts(run).get("all", {}))
     names = {"first": "A", "rewritten": "D", "second": "later"}
-    return {
-        names[split]: _read(part[split], part[split].get("intervals", {}), [key for key, _ in WORDS])
-        for split in SPLITS
-        if part.get(split)
-    }
+    return {name: _read(part[split], WORDS) for split, name in names.items() if part.get(split)}
 
 
-def _read(values: Mapping[str, Any], intervals: Mapping[str, Any], keys: list[str]) -> dict[str, Mark]:
-    return {
-        key: (float(values[key]), tuple(intervals[key]) if intervals.get(key) else None)
-        for key in keys
-        if isinstance(values.get(key), int | float)
-    }
+def _read(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Mark]:
+    """measure -> (value, interval) of those that were measured."""
+    intervals = values.get("intervals", {})
+    return {key: (values[key], intervals.get(key)) for key in keys if values.get(key) is not None}
 
 
 def _marks(axes: Axes, marks: Mapping[str, Mark]) -> None:
     if not marks:
-        empty(axes, "not measured")
+        style.empty(axes, "not measured")
         return
     for place, (name, (value, interval)) in enumerate(marks.items()):
-        shade = GREY if name == "later" else colour(name)
+        shade = style.GREY if name == "later" else style.colour(name)
         if interval is not None:
             axes.plot(interval, (place, place), color=shade, linewidth=1.6, solid_capstyle="butt")
-        axes.plot([value], [place], color=shade, marker=MARKERS.get(name, "s"), markersize=5)
+        axes.plot([value], [place], color=shade, marker=style.MARKERS.get(name, "s"), markersize=5)
     axes.set_yticks(range(len(marks)), list(marks))
     axes.set_ylim(len(marks) - 0.4, -0.6)
     axes.margins(x=0.15)
@@ -206,22 +187,25 @@ def _marks(axes: Axes, marks: Mapping[str, Mark]) -> None:
 
 def support(run: Run) -> Figure | None:
     """Tokens of the first half in each decile of token frequency, by A's own share of them."""
+    deciles = {
+        key: np.array(phases.get("first", {}).get("decile_shares") or [], dtype=float)
+        for key, phases in sorted(phase_statistics(run).items())
+    }
     shares: dict[str, list[np.ndarray]] = {}
-    for (name, seed), phases in sorted(phase_statistics(run).items()):
-        base = phase_statistics(run).get((BASELINE, seed), {}).get("first", {}).get("decile_shares")
-        mine = phases.get("first", {}).get("decile_shares")
-        if name not in (BASELINE, "B") and base and mine and len(base) == len(mine) and all(base):
-            shares.setdefault(name, []).append(np.array(mine, dtype=float) / np.array(base, dtype=float))
+    for (name, seed), mine in deciles.items():
+        base = deciles.get((BASELINE, seed), np.zeros(0))
+        if name not in (BASELINE, "B") and mine.size and mine.shape == base.shape and base.all():
+            shares.setdefault(name, []).append(mine / base)
     if not shares:
         return None
-    figure, grid = new_figure("What the first half keeps of A's vocabulary, from head to tail", 1, 1, 3.0)
+    figure, grid = style.new_figure("What the first half keeps of A's vocabulary, from head to tail", 1, 1, 3.0)
     axes = grid[0, 0]
-    axes.axhline(1, color=colour(BASELINE), linewidth=1.4)
+    axes.axhline(1, color=style.colour(BASELINE), linewidth=1.4)
     count = len(next(iter(shares.values()))[0])
     for name, ratios in shares.items():
-        draw_line(axes, np.arange(1, count + 1), np.array(ratios), name)
+        style.draw_line(axes, np.arange(1, count + 1), np.array(ratios), name)
     axes.set_xticks(range(1, count + 1), ["1\ncommonest", *map(str, range(2, count)), f"{count}\nrarest"])
     axes.set_ylim(bottom=0)
     axes.set(xlabel="decile of token frequency in A's text", ylabel="share of tokens / A's share")
-    legend(figure, list(shares))
+    style.legend(figure, list(shares))
     return figure

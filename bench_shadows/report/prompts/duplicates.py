@@ -1,10 +1,14 @@
-"""How often prompts were repeated, from duplicates.json: of a cleaned folder, or of a study's samples."""
+"""How often prompts were repeated, by duplicates.json: tables, and the page of `bench-shadows dedupe-prompts`."""
 
 import difflib
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from bench_shadows.files import read_json, write_text
+from bench_shadows.report.common.rendering import render_template
 from bench_shadows.report.common.tables import Column, Table
 
 _LISTED = 40  # templates and fragments
@@ -12,7 +16,34 @@ _WIDE = "\u2e80-\u9fff\uff00-\uffef"  # Chinese, Japanese: a sign is a word
 _WORDS = re.compile(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
 
 
-def fields_table(found: Mapping[str, Any]) -> Table:
+def write_prompts_page(folder: Path, command: Sequence[str]) -> Path:
+    """Writes duplicates.html beside duplicates.json, from that alone; returns its path."""
+    found = read_json(folder / "duplicates.json")
+    fields, templates, fragments = tables(found)
+    text = render_template(
+        "prompts.html.jinja",
+        found=found,
+        fields=fields,
+        templates=templates,
+        fragments=fragments,
+        examples=[(example["where"], side_by_side(example)) for example in found["examples"]],
+        files=len(found["made_from"]["files"]),
+        rules=list(found["made_from"]["rules"].items()),
+        command=shlex.join(command),
+        figures={},
+    )
+    write_text(folder / "duplicates.html", text)
+    return folder / "duplicates.html"
+
+
+def tables(found: Mapping[str, Any]) -> list[Table]:
+    """Repeated prompts by field, by template and by fragment; tables without rows where nothing was `found`."""
+    if not found:
+        return [Table(f"duplicates_by_{name}", (), ()) for name in ("field", "template", "fragment")]
+    return [_fields_table(found), _templates_table(found), _fragments_table(found)]
+
+
+def _fields_table(found: Mapping[str, Any]) -> Table:
     """By field, the one with most copies first."""
     rows = [
         {
@@ -31,12 +62,11 @@ def fields_table(found: Mapping[str, Any]) -> Table:
         Column("share", "Share, %", 1),
         Column("after", "Samples after", 0),
     )
-    return Table(
-        "duplicates_by_field", columns, tuple(sorted(rows, key=lambda row: (-row["repeating"], row["field"])))
-    )
+    rows.sort(key=lambda row: (-row["repeating"], row["field"]))
+    return Table("duplicates_by_field", columns, tuple(rows))
 
 
-def templates_table(found: Mapping[str, Any]) -> Table:
+def _templates_table(found: Mapping[str, Any]) -> Table:
     """By template, which is the fields that share a fragment, the commonest first."""
     columns = (
         Column("template", "Fields that share a fragment", text=True),
@@ -44,12 +74,10 @@ def templates_table(found: Mapping[str, Any]) -> Table:
         Column("share", "Share, %", 1),
         Column("samples_after", "Samples after", 0),
     )
-    samples = max(1, found["samples"])
-    rows = [{**one, "share": 100 * one["samples"] / samples} for one in found["templates"][:_LISTED]]
-    return Table("duplicates_by_template", columns, tuple(rows))
+    return Table("duplicates_by_template", columns, _with_shares(found, "templates"))
 
 
-def fragments_table(found: Mapping[str, Any]) -> Table:
+def _fragments_table(found: Mapping[str, Any]) -> Table:
     """By fragment, the commonest first."""
     columns = (
         Column("fragment", "Fragment, normalised", text=True),
@@ -58,9 +86,12 @@ def fragments_table(found: Mapping[str, Any]) -> Table:
         Column("share", "Share, %", 1),
         Column("copies_after", "Copies after", 0),
     )
+    return Table("duplicates_by_fragment", columns, _with_shares(found, "fragments"))
+
+
+def _with_shares(found: Mapping[str, Any], key: str) -> tuple[dict[str, Any], ...]:
     samples = max(1, found["samples"])
-    rows = [{**one, "share": 100 * one["samples"] / samples} for one in found["fragments"][:_LISTED]]
-    return Table("duplicates_by_fragment", columns, tuple(rows))
+    return tuple({**one, "share": 100 * one["samples"] / samples} for one in found[key][:_LISTED])
 
 
 def side_by_side(example: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, bool]], bool]]:

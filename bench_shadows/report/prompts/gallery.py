@@ -3,8 +3,8 @@
 import dataclasses
 from functools import partial
 
-from bench_shadows.report.common.picture import BARS, GAP, NO_CHANGES, NO_DIAGNOSTICS, SEEDS, Picture
-from bench_shadows.report.common.shared_pictures import SHARED
+from bench_shadows.report.common.control_figures import SHARED
+from bench_shadows.report.common.picture import BARS, GAP, NO_CHANGES, SEEDS, Picture
 from bench_shadows.report.common.tables import DECODER
 from bench_shadows.report.prompts import figures, score_figures
 
@@ -53,7 +53,6 @@ GALLERY = (
         "vision encoder below, with the range 2 to 6 shaded.",
         "The paper's Figure 13. All matrices, all seeds together, in percent of those with a fit; the line is the "
         "other condition's. Shaded: [2, 6]. The hatched bin holds everything from 10 on.",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "v_proj_alpha",
@@ -62,7 +61,6 @@ GALLERY = (
         "layer.",
         "Left: means over seeds and their 95 % interval, [2, 6] shaded. Right: de-duplicated minus baseline of "
         f"the same seed; dots are seeds, marks their mean. {INTERVALS} {GAP}",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "apart",
@@ -101,37 +99,36 @@ GALLERY = (
     ),
     Picture(
         "alpha_all_modules",
-        partial(figures.alpha_by_module, component=DECODER),
+        partial(figures.of_modules, value="alpha", component=DECODER),
         "Alpha over layers at the end, one panel for each module of the decoder and one for their mean.",
         f"Shaded: [2, 6]. {GAP} {BARS}",
-        NO_DIAGNOSTICS,
     ),
     Picture(
         "delta_effective_rank_all_modules",
-        partial(figures.rank_by_module, component=DECODER),
+        partial(figures.of_modules, value="delta_effective_rank", component=DECODER),
         "Change of effective rank since initialisation over layers, one panel for each module of the decoder.",
         f"Effective rank at the end minus that of the initial weights. {BARS}",
         NO_CHANGES,
     ),
     Picture(
         "alpha_vision",
-        partial(figures.alpha_by_module, component=figures.VISION),
+        partial(figures.of_modules, value="alpha", component=figures.VISION),
         "Alpha over layers at the end, one panel for each module of the vision encoder and one for their mean.",
         f"Shaded: [2, 6]. {GAP} {BARS}",
         NO_VISION,
     ),
     Picture(
         "delta_effective_rank_vision",
-        partial(figures.rank_by_module, component=figures.VISION),
+        partial(figures.of_modules, value="delta_effective_rank", component=figures.VISION),
         "Change of effective rank since initialisation over layers, one panel for each module of the vision "
         "encoder.",
         f"Effective rank at the end minus that of the initial weights. {BARS}",
         NO_VISION,
     ),
     *(
-        dataclasses.replace(
-            picture, caption=f"{WHOLE_ROWS} {picture.caption}" if picture.name == "controls" else picture.caption
-        )
+        dataclasses.replace(picture, caption=f"{WHOLE_ROWS} {picture.caption}")
+        if picture.name == "controls"
+        else picture
         for picture in SHARED
     ),
 )

@@ -1,15 +1,7 @@
 """Did only the prompts differ? What the files of a study of prompts can prove, and what they cannot."""
 
-from collections.abc import Mapping
-
-from bench_shadows.report.common.checks import (
-    Check,
-    budget,
-    general_limits,
-    initial_weights,
-    promise,
-    skipped_steps,
-)
+from bench_shadows.report.common import checks as common
+from bench_shadows.report.common.checks import Check
 from bench_shadows.report.common.controls import ANSWERS, HALVES, SETTINGS
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.prompts.figures import cleaned
@@ -20,56 +12,35 @@ def checks(run: Run) -> list[Check]:
     other = cleaned(run)
     if other is None:
         return []
+    order = "Order: at every step the batch of {names} has as many tokens of answers as the baseline's."
+    schedule = "Schedule: the learning rate of {names} is the baseline's at every step."
     found = [
-        initial_weights(run),
+        common.initial_weights(run),
         _samples(run, other),
         _cleaning(run),
-        *promise(run, ANSWERS, [other], HALVES, _ORDER),
-        *promise(
-            run,
-            SETTINGS,
-            [other],
-            HALVES,
-            "Schedule: the learning rate of {names} is the baseline's at every step.",
-        ),
-        budget(run),
-        skipped_steps(run),
+        *common.promise(run, ANSWERS, [other], HALVES, order),
+        *common.promise(run, SETTINGS, [other], HALVES, schedule),
+        common.budget(run),
+        common.skipped_steps(run),
     ]
     return [check for check in found if check is not None]
 
 
-_ORDER = "Order: at every step the batch of {names} has as many tokens of answers as the baseline's."
-
-
 def _samples(run: Run, other: str) -> Check:
     """Rows, image places and answer tokens of both conditions' data."""
-    rows, tokens = run.statistics.get("rows"), run.statistics.get("tokens")
-    names = (run.reference, other)
-    if (
-        not isinstance(rows, Mapping)
-        or not isinstance(tokens, Mapping)
-        or not all(n in rows and n in tokens for n in names)
-    ):
+    rows, tokens = (run.statistics.get(name) or {} for name in ("rows", "tokens"))
+    if not all(name in rows and name in tokens for name in (run.reference, other)):
         return Check(None, "Samples: data/statistics.json does not count the rows and tokens of both conditions.")
-    broken = [
-        what
-        for what, one, two in (
-            ("rows", rows[run.reference], rows[other]),
-            *(
-                (f"tokens of {key}s", tokens[run.reference].get(key), tokens[other].get(key))
-                for key in ("image", "answer")
-            ),
-        )
-        if one != two
-    ]
+    base, mine = tokens[run.reference], tokens[other]
+    broken = ["rows"] if rows[run.reference] != rows[other] else []
+    broken += [f"tokens of {key}s" for key in ("image", "answer") if base.get(key) != mine.get(key)]
     if broken:
         return Check(False, f"Samples: the conditions do not have the same {' and '.join(broken)}.")
     return Check(
         True,
         f"Samples: both conditions have the same {rows[other]:,} samples, with the same images and "
-        f"{tokens[other].get('answer', 0):,} tokens of answers; prompts have "
-        f"{tokens[run.reference].get('prompt', 0):,} tokens in {run.reference} and "
-        f"{tokens[other].get('prompt', 0):,} in {other}.",
+        f"{mine.get('answer', 0):,} tokens of answers; prompts have {base.get('prompt', 0):,} tokens in "
+        f"{run.reference} and {mine.get('prompt', 0):,} in {other}.",
     )
 
 
@@ -86,7 +57,7 @@ def _cleaning(run: Run) -> Check | None:
 def limits(run: Run) -> list[str]:
     """What no file of the run can prove."""
     return [
-        *general_limits(run),
+        *common.general_limits(run),
         "That repetition is all that cleaning takes away. It also makes prompts shorter, so that answers stand at "
         "earlier positions behind fewer tokens; no condition has prompts of the same length without repetition.",
     ]

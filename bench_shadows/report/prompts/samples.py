@@ -1,11 +1,10 @@
 """What the conditions of a study of prompts read: data/samples.parquet, counted by task, with examples."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -14,7 +13,6 @@ from bench_shadows.errors import RunError
 from bench_shadows.report.common.run import Run, read_run
 
 COLUMNS = ("split", "id", "group", "task", "baseline", "deduplicated", "answer")
-_TEXTS = ("baseline", "deduplicated")
 _AGAIN = "remove it and run `bench-shadows prepare` again"
 _LENGTH = 2_000  # characters of an example
 
@@ -75,7 +73,7 @@ def read_samples(path: Path) -> Samples:
 
     Raises RunError for a file that cannot be read or lacks one of `COLUMNS`.
     """
-    counts: dict[tuple[str, str], tuple[int, int]] = {}
+    counts: Counter[tuple[str, str, bool]] = Counter()
     examples: dict[str, Example] = {}
     try:
         with pq.ParquetFile(path) as file:
@@ -86,29 +84,21 @@ def read_samples(path: Path) -> Samples:
                 _add(block, counts, examples)
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{path}: cannot be read ({error}); {_AGAIN}") from error
-    return Samples(counts, tuple(examples[task] for task in sorted(examples)))
+    pairs = {
+        (split, task): (counts[split, task, True] + counts[split, task, False], counts[split, task, True])
+        for split, task, _ in counts
+    }
+    return Samples(pairs, tuple(examples[task] for task in sorted(examples)))
 
 
-def _add(
-    block: pa.RecordBatch, counts: dict[tuple[str, str], tuple[int, int]], examples: dict[str, Example]
-) -> None:
+def _add(block: pa.RecordBatch, counts: Counter[tuple[str, str, bool]], examples: dict[str, Example]) -> None:
     """Counts a block's samples and takes the first example of every task that has none yet."""
-    differs = np.asarray(pc.not_equal(block["baseline"], block["deduplicated"]))
-    splits = block["split"].to_pylist()
-    tasks = [
-        f"{group}/{task}" for group, task in zip(*(block[n].to_pylist() for n in ("group", "task")), strict=True)
-    ]
-    keys, places = np.unique(
-        [f"{split} {task}" for split, task in zip(splits, tasks, strict=True)], return_inverse=True
-    )
-    totals, changed = (np.bincount(places, weights=weights, minlength=len(keys)) for weights in (None, differs))
-    for at, key in enumerate(keys.tolist()):
-        split, _, task = key.partition(" ")
-        before = counts.get((split, task), (0, 0))
-        counts[split, task] = (before[0] + int(totals[at]), before[1] + int(changed[at]))
-        if split == "train" and task not in examples and changed[at]:
-            row: Mapping[str, Any] = block.slice(int(np.flatnonzero((places == at) & differs)[0]), 1).to_pylist()[
-                0
-            ]
-            texts = {name: str(row[name])[:_LENGTH] for name in (*_TEXTS, "answer")}
+    differs = pc.not_equal(block["baseline"], block["deduplicated"]).to_pylist()
+    splits, groups, tasks = (block[name].to_pylist() for name in ("split", "group", "task"))
+    names = [f"{group}/{task}" for group, task in zip(groups, tasks, strict=True)]
+    counts.update(zip(splits, names, differs, strict=True))
+    for at, task in enumerate(names):
+        if differs[at] and splits[at] == "train" and task not in examples:
+            [row] = block.slice(at, 1).to_pylist()
+            texts = {name: str(row[name])[:_LENGTH] for name in ("baseline", "deduplicated", "answer")}
             examples[task] = Example(id=str(row["id"]), task=task, **texts)

@@ -8,16 +8,16 @@ import csv
 import dataclasses
 import functools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench_shadows.paper import CITATION
-from bench_shadows.report.common.estimates import Estimate, estimate, paired
+from bench_shadows.report.common.estimates import Estimate, paired
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.tables import Column, Table, at_end, by_seed
+from bench_shadows.report.common.tables import Column, Table, at_end, by_condition, compared
 
 PAPER_CITATION = f"{CITATION}, Table 3 and appendix A.2"
 GROUPS = {
@@ -33,8 +33,9 @@ CATEGORIES = {
     "instructions": ("Instruct-Following",),
 }
 """Our groups -> the paper's categories that we read them as."""
-REPEATED = "_repeated"
-"""Suffix of the suites that ask with repeated prompts."""
+ASKED = {"groups": "clean", "groups_repeated": "repeated"}
+"""Suites by group -> the prompts that they ask with."""
+LOSS = "answer_loss_nats_per_token"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +57,9 @@ def paper_scores() -> tuple[PaperScore, ...]:
     """Table 3 (benchmark `Average`, five rows) and the five tables of appendix A.2."""
     path = Path(__file__).parents[1] / "data" / "paper_prompt_scores.csv"
     with open(path, encoding="utf-8", newline="") as file:
-        return tuple(_paper_score(row) for row in csv.DictReader(file))
-
-
-def _paper_score(row: Mapping[str, str]) -> PaperScore:
-    values: dict[str, Any] = dict(row)
-    values |= {name: float(row[name]) for name in ("baseline", "deduplicated", "difference")}
-    return PaperScore(**values)
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    numbers = ("baseline", "deduplicated", "difference")
+    return tuple(PaperScore(**row | {name: float(row[name]) for name in numbers}) for row in rows)
 
 
 def paper_table_3() -> dict[str, PaperScore]:
@@ -92,65 +89,59 @@ def paper_spread(category: str) -> dict[str, Any]:
     }
 
 
-def score_values(run: Run, suite: str, task: str, metric: str) -> dict[str, dict[int, float]]:
+def score_values(run: Run, suite: str, task: str, metric: str = "exact_match") -> dict[str, dict[int, float]]:
     """condition -> seed -> value of one task at the end of training."""
-    here = at_end(run.evaluation.where(suite=suite, task=task, metric=metric))
-    found = {name: by_seed(here.where(condition=name), "value") for name in run.conditions}
-    return {name: values for name, values in found.items() if values}
+    return by_condition(run, at_end(run.evaluation.where(suite=suite, task=task, metric=metric)), "value")
+
+
+def chance(run: Run, task: str) -> float | None:
+    """What answering with the commonest training answer gets, mean over conditions and seeds."""
+    found = [value for seeds in score_values(run, "chance", task).values() for value in seeds.values()]
+    return statistics.mean(found) if found else None
 
 
 def groups_table(run: Run) -> Table:
     """Accuracy by group at the end, prompts clean and repeated: conditions, difference, number of samples."""
-    rows = []
-    for suite, prompts in (("groups", "clean"), (f"groups{REPEATED}", "repeated")):
-        for group, label in (*GROUPS.items(), ("all", "all")):
-            values = score_values(run, suite, group, "exact_match")
-            if values:
-                rows.append(
-                    {"group": label, "prompts": prompts} | _compared(run, values) | _count(run, suite, group)
-                )
-    columns = [Column("group", "Group", text=True), Column("prompts", "Asked with prompts", text=True)]
-    return Table("scores_by_group", (*columns, *_columns(run)), tuple(rows))
+    return _by_group(run, "scores_by_group", "exact_match", count=True)
 
 
 def loss_table(run: Run) -> Table:
     """Loss of the answers by group at the end, nats per token, prompts clean and repeated."""
+    return _by_group(run, "answer_loss_by_group", LOSS, count=False)
+
+
+def _by_group(run: Run, table: str, metric: str, count: bool) -> Table:
     rows = []
-    for suite, prompts in (("groups", "clean"), (f"groups{REPEATED}", "repeated")):
+    for suite, prompts in ASKED.items():
         for group, label in (*GROUPS.items(), ("all", "all")):
-            values = score_values(run, suite, group, "answer_loss_nats_per_token")
-            if values:
-                rows.append({"group": label, "prompts": prompts} | _compared(run, values))
+            if values := score_values(run, suite, group, metric):
+                row = {"group": label, "prompts": prompts, **_cells(run, values)}
+                rows.append(row | _count(run, suite, group) if count else row)
     columns = [Column("group", "Group", text=True), Column("prompts", "Asked with prompts", text=True)]
-    return Table("answer_loss_by_group", (*columns, *_columns(run, count=False)), tuple(rows))
+    return Table(table, (*columns, *_columns(run)[: None if count else -1]), tuple(rows))
 
 
 def tasks_table(run: Run) -> Table:
     """Accuracy by task at the end, prompts clean, beside what answering with the commonest answer gets."""
-    rows = []
-    for task in task_names(run):
-        values = score_values(run, "tasks", task, "exact_match")
-        chance = [
-            found
-            for seeds in score_values(run, "chance", task, "exact_match").values()
-            for found in seeds.values()
-        ]
-        row = {"task": task, "chance": statistics.mean(chance) if chance else None}
-        rows.append(row | _compared(run, values) | _count(run, "tasks", task))
+    rows = [
+        {"task": task, "chance": chance(run, task)}
+        | _cells(run, score_values(run, "tasks", task))
+        | _count(run, "tasks", task)
+        for task in task_names(run)
+    ]
     columns = (Column("task", "Task", text=True), Column("chance", "Commonest answer", 3))
     return Table("scores_by_task", (*columns, *_columns(run)), tuple(rows))
 
 
 def task_names(run: Run) -> list[str]:
     """GROUP/TASK of every task that was asked, in the order of the groups."""
-    names = run.evaluation.where(suite="tasks").values("task")
-    order = list(GROUPS)
+    return order_by_group(run.evaluation.where(suite="tasks").values("task"))
 
-    def place(name: str) -> tuple[int, str]:
-        group = name.partition("/")[0]
-        return order.index(group) if group in order else len(order), name
 
-    return sorted(names, key=place)
+def order_by_group(tasks: Iterable[str]) -> list[str]:
+    """GROUP/TASK in the order of the groups, unknown ones last, then by name."""
+    places = {group: place for place, group in enumerate(GROUPS)}
+    return sorted(tasks, key=lambda task: (places.get(task.partition("/")[0], len(places)), task))
 
 
 def paper_table() -> Table:
@@ -167,23 +158,21 @@ def paper_table() -> Table:
 
 def benchmark_table() -> Table:
     """The benchmarks of appendix A.2 as the page shows them."""
+    table = paper_table()
     rows = tuple(
-        {
-            "benchmark": f"{score.benchmark} ({score.metric})" if score.metric else score.benchmark,
-            **{name: getattr(score, name) for name in ("category", "baseline", "deduplicated", "difference")},
-        }
-        for score in paper_scores()
-        if not score.source.endswith("Table 3")
+        {**row, "benchmark": f"{row['benchmark']} ({row['metric']})" if row["metric"] else row["benchmark"]}
+        for row in table.rows
+        if not row["source"].endswith("Table 3")
     )
-    columns = (Column("category", "Category", text=True), Column("benchmark", "Benchmark", text=True))
-    return Table("paper_prompt_scores", (*columns, *paper_table().columns[-3:]), rows)
+    _, category, benchmark, _, *numbers = table.columns
+    return Table(table.name, (category, benchmark, *numbers), rows)
 
 
 def groups_compared(run: Run) -> dict[str, dict[str, Estimate]]:
     """group -> condition -> difference in accuracy to the reference at the end, prompts clean."""
     found: dict[str, dict[str, Estimate]] = {}
     for group in GROUPS:
-        values = score_values(run, "groups", group, "exact_match")
+        values = score_values(run, "groups", group)
         for name, mine in values.items():
             difference = paired(mine, values.get(run.reference, {}))
             if name != run.reference and difference is not None:
@@ -194,22 +183,16 @@ def groups_compared(run: Run) -> dict[str, dict[str, Estimate]]:
 def beside_paper(run: Run) -> list[dict[str, Any]]:
     """Table 3: for each of our groups its row, and the paper's categories that it is read as."""
     found = []
-    paper = paper_table_3()
     for group, label in GROUPS.items():
-        values = score_values(run, "groups", group, "exact_match")
-        found.append(
-            {"group": label, "ours": _compared(run, values) | _count(run, "groups", group) if values else None}
-            | {"paper": [paper[category] for category in CATEGORIES[group]]}
-        )
+        values = score_values(run, "groups", group)
+        ours = {**_cells(run, values), **_count(run, "groups", group)} if values else None
+        paper = [paper_table_3()[category] for category in CATEGORIES[group]]
+        found.append({"group": label, "ours": ours, "paper": paper})
     return found
 
 
-def _compared(run: Run, values: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: estimate(found.values()) for name, found in values.items()}
-    for name, found in values.items():
-        if name != run.reference and run.reference in values:
-            row["difference"] = paired(found, values[run.reference])
-    return row
+def _cells(run: Run, values: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
+    return compared(run, values, difference="difference")
 
 
 def _count(run: Run, suite: str, task: str) -> dict[str, Any]:
@@ -217,8 +200,8 @@ def _count(run: Run, suite: str, task: str) -> dict[str, Any]:
     return {"count": int(np.nanmax(counts, initial=0))}
 
 
-def _columns(run: Run, count: bool = True) -> Sequence[Column]:
+def _columns(run: Run) -> list[Column]:
     found = [Column(name, name, 3) for name in run.conditions]
     if len(run.conditions) > 1:
         found.append(Column("difference", "difference", 3, signed=True))
-    return [*found, Column("count", "Samples")] if count else found
+    return [*found, Column("count", "Samples")]

@@ -1,19 +1,18 @@
 """What a study of prompts is, what can be seen in it and what cannot: sentences made from its tables."""
 
 import math
-import statistics
 
 import numpy as np
 
 from bench_shadows.paper import V_PROJ
 from bench_shadows.parameters import count_parameters
+from bench_shadows.report.common import facts as common_facts
+from bench_shadows.report.common.depth_figures import layered
 from bench_shadows.report.common.estimates import Estimate, estimate, paired, write_count, write_number
-from bench_shadows.report.common.facts import run_facts, share_sentence
-from bench_shadows.report.common.facts import unseen as unseen_of_weights
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import DECODER, at_end
-from bench_shadows.report.prompts.figures import cleaned, correlation, layered
-from bench_shadows.report.prompts.scores import GROUPS, REPEATED, groups_compared, score_values, task_names
+from bench_shadows.report.prompts import scores
+from bench_shadows.report.prompts.figures import cleaned, correlation
 from bench_shadows.report.prompts.tables import repetition
 
 
@@ -30,7 +29,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     found = [("model", text), ("training", training(run))]
     if text := repetition(run):
         found.append(("prompts", text))
-    return [*found, ("conditions", ", ".join(run.conditions) or "none yet"), *run_facts(run)]
+    return [*found, ("conditions", ", ".join(run.conditions) or "none yet"), *common_facts.run_facts(run)]
 
 
 def training(run: Run) -> str:
@@ -45,7 +44,7 @@ def training(run: Run) -> str:
 
 def seen(run: Run) -> list[str]:
     """What this run shows, each sentence with its figures."""
-    found = [_learned(run), _gain(run), _asked(run), share_sentence(run), _profile(run)]
+    found = [_learned(run), _gain(run), _asked(run), common_facts.share_sentence(run), _profile(run)]
     return [sentence for sentence in found if sentence]
 
 
@@ -56,12 +55,11 @@ def _percent(value: Estimate, signed: bool = False) -> str:
 
 def _learned(run: Run) -> str | None:
     """Accuracy of each condition, and on how many tasks it is above the commonest answer's."""
-    values = {
-        name: estimate(found.values()) for name, found in score_values(run, "groups", "all", "exact_match").items()
-    }
+    values = scores.score_values(run, "groups", "all")
     if not values:
         return None
-    parts = [f"{name} {_percent(value)} %" for name, value in values.items() if value is not None]
+    found = {name: estimate(mine.values()) for name, mine in values.items()}
+    parts = [f"{name} {_percent(value)} %" for name, value in found.items() if value is not None]
     text = f"Held-out samples answered right, mean over the groups: {', '.join(parts)}."
     above, tasks = above_chance(run)
     return f"{text} {len(above)} of {tasks} tasks are above the commonest training answer." if tasks else text
@@ -72,28 +70,27 @@ def above_chance(run: Run) -> tuple[list[str], int]:
 
     Better: by more than two standard errors of a share of so many samples, in the mean over seeds.
     """
-    found, tasks = [], 0
+    above, tasks = [], 0
     counts = at_end(run.evaluation.where(suite="tasks", metric="exact_match"))
-    for task in task_names(run):
-        chance = [x for seeds in score_values(run, "chance", task, "exact_match").values() for x in seeds.values()]
-        values = [estimate(x.values()) for x in score_values(run, "tasks", task, "exact_match").values()]
+    for task in scores.task_names(run):
+        level = scores.chance(run, task)
+        values = [estimate(found.values()) for found in scores.score_values(run, "tasks", task).values()]
         best = max((value.mean for value in values if value is not None), default=None)
         count = float(np.nanmax(counts.where(task=task)["count"], initial=0))
-        if not chance or best is None or not count:
+        if level is None or best is None or not count:
             continue
         tasks += 1
-        level = statistics.mean(chance)
         if best > level + 2 * math.sqrt(max(level * (1 - level), 1 / count) / count):
-            found.append(task)
-    return found, tasks
+            above.append(task)
+    return above, tasks
 
 
 def _gain(run: Run) -> str | None:
     """The differences in accuracy by group."""
     other = cleaned(run)
     parts = [
-        f"{GROUPS[group]} {_percent(found[other], signed=True)}"
-        for group, found in groups_compared(run).items()
+        f"{scores.GROUPS[group]} {_percent(found[other], signed=True)}"
+        for group, found in scores.groups_compared(run).items()
         if other in found
     ]
     return f"Removing repeated prompts, points of accuracy: {'; '.join(parts)}." if parts else None
@@ -102,8 +99,8 @@ def _gain(run: Run) -> str | None:
 def _asked(run: Run) -> str | None:
     """The same difference where the held-out prompts are repeated."""
     other, parts = cleaned(run), []
-    for suite, how in (("groups", "clean"), (f"groups{REPEATED}", "repeated")):
-        values = score_values(run, suite, "all", "exact_match")
+    for suite, how in scores.ASKED.items():
+        values = scores.score_values(run, suite, "all")
         found = paired(values.get(other or "", {}), values.get(run.reference, {}))
         if found is not None:
             parts.append(f"{_percent(found, signed=True)} points where it is asked with {how} prompts")
@@ -112,10 +109,8 @@ def _asked(run: Run) -> str | None:
 
 def _profile(run: Run) -> str | None:
     """Correlation over depth of v_proj's alpha."""
-    other = cleaned(run)
-    if other is None:
-        return None
-    found = correlation(at_end(layered(run.diagnostics, DECODER)).where(module=V_PROJ), run.reference, other)
+    end = at_end(layered(run.diagnostics, DECODER)).where(module=V_PROJ)
+    found = correlation(end, run.reference, cleaned(run) or "")
     if found is None:
         return None
     return f"v_proj's alpha over depth: correlation of the conditions {write_number(found, 2)}, mean over seeds."
@@ -141,6 +136,6 @@ def unseen(run: Run) -> list[str]:
     if tasks and not above:
         found.append("Anything about answers: no task is above the commonest training answer.")
     elif len(above) < tasks:
-        below = [task.replace("/", " · ") for task in task_names(run) if task not in above]
+        below = [task.replace("/", " · ") for task in scores.task_names(run) if task not in above]
         found.append(f"Anything about tasks that were not learned: {', '.join(below)}.")
-    return found + unseen_of_weights(run)
+    return found + common_facts.unseen(run)

@@ -1,18 +1,15 @@
 """Tables of a study of prompts: what was repeated, what was read, and how little the effective rank moves."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from bench_shadows.report.common.estimates import estimate, paired, write_number
+from bench_shadows.report.common.estimates import write_number
 from bench_shadows.report.common.phases import LABELS
-from bench_shadows.report.common.run import Run, order_modules
-from bench_shadows.report.common.tables import Column, Table, at_end, by_seed
-from bench_shadows.report.prompts import duplicates as prompt_duplicates
-from bench_shadows.report.prompts.figures import COMPONENTS, cleaned
+from bench_shadows.report.common.run import Run
+from bench_shadows.report.common.tables import Column, Table, at_end, by_condition, compared
+from bench_shadows.report.prompts import duplicates
+from bench_shadows.report.prompts.figures import COMPONENTS, cleaned, module_rows, root_mean_square
 from bench_shadows.report.prompts.samples import Example, PromptRun
-from bench_shadows.report.prompts.scores import GROUPS
+from bench_shadows.report.prompts.scores import order_by_group
 
 TOKENS = {key: f"tokens of {key}s" for key in ("image", "prompt", "answer")} | {"padding": "tokens of padding"}
 
@@ -38,7 +35,7 @@ def repetition(run: Run) -> str:
 
 def data_tables(run: PromptRun) -> list[Table]:
     """The tables of what was repeated and read."""
-    return [*duplicate_tables(run), samples_table(run), tokens_table(run), left_out_table(run)]
+    return [*duplicates.tables(run.duplicates), samples_table(run), tokens_table(run), left_out_table(run)]
 
 
 def data_context(run: PromptRun) -> dict[str, Any]:
@@ -46,25 +43,11 @@ def data_context(run: PromptRun) -> dict[str, Any]:
     return {"repetition": repetition(run), "examples": side_by_side(run)}
 
 
-def duplicate_tables(run: Run) -> list[Table]:
-    """Repeated prompts by field, template and fragment; none where duplicates.json is not there."""
-    found = run.duplicates
-    if not found:
-        return [Table(f"duplicates_by_{name}", (), ()) for name in ("field", "template", "fragment")]
-    return [
-        prompt_duplicates.fields_table(found),
-        prompt_duplicates.templates_table(found),
-        prompt_duplicates.fragments_table(found),
-    ]
-
-
 def samples_table(run: PromptRun) -> Table:
     """Samples by task: how many train and are held out, and in which share of them the prompt was repeated."""
     counts = run.samples.counts
-    order = list(GROUPS)
-    tasks = sorted({task for _, task in counts}, key=lambda task: (_place(order, task), task))
     rows = []
-    for task in tasks:
+    for task in order_by_group({task for _, task in counts}):
         row: dict[str, Any] = {"task": task}
         for split in ("train", "held_out"):
             total, repeated = counts.get((split, task), (0, 0))
@@ -81,17 +64,9 @@ def samples_table(run: PromptRun) -> Table:
     return Table("samples_by_task", columns, tuple(rows))
 
 
-def _place(order: list[str], task: str) -> int:
-    group = task.partition("/")[0]
-    return order.index(group) if group in order else len(order)
-
-
 def tokens_table(run: Run) -> Table:
     """What the rows of both conditions are made of, in tokens, and measures of their text."""
-    parts = [run.statistics.get(name) or {} for name in ("rows", "tokens", "text")]
-    if not all(isinstance(part, Mapping) for part in parts):
-        return Table("tokens_by_condition", (), ())
-    counts, tokens, text = parts
+    counts, tokens, text = (run.statistics.get(name) or {} for name in ("rows", "tokens", "text"))
     names = [name for name in run.config.conditions.names if name in tokens]
     rows = [{"measure": "rows"} | {name: counts.get(name) for name in names}]
     rows += [{"measure": label} | {name: tokens[name].get(key) for name in names} for key, label in TOKENS.items()]
@@ -114,22 +89,17 @@ def rank_table(run: Run) -> Table:
     """
     end, other = at_end(run.changes), cleaned(run)
     rows = []
-    for part, label in COMPONENTS.items():
-        for module in order_modules(end.where(component=part).values("module")):
-            mine = end.where(component=part, module=module)
-            moved = {
-                name: by_seed(mine.where(reference="init", condition=name), "delta_effective_rank")
-                for name in run.conditions
-            }
-            row: dict[str, Any] = {"module": module, "component": label}
-            row |= {name: estimate(values.values()) for name, values in moved.items()}
-            if other is not None:
-                row["difference"] = paired(moved[other], moved[run.reference])
-                base = mine.where(reference="init", condition=run.reference)["delta_effective_rank"]
-                between = mine.where(reference=run.reference, condition=other)["delta_effective_rank"]
-                scale = _root_mean_square(base)
-                row["apart"] = 100 * _root_mean_square(between) / scale if scale else None
-            rows.append(row)
+    for part, module in module_rows(end):
+        mine = end.where(component=part, module=module)
+        moved = by_condition(run, mine.where(reference="init"), "delta_effective_rank")
+        row: dict[str, Any] = {"module": module, "component": COMPONENTS[part]}
+        row |= compared(run, moved, difference="difference")
+        if other is not None:
+            base = mine.where(reference="init", condition=run.reference)["delta_effective_rank"]
+            between = mine.where(reference=run.reference, condition=other)["delta_effective_rank"]
+            scale = root_mean_square(base)
+            row["apart"] = 100 * root_mean_square(between) / scale if scale else None
+        rows.append(row)
     columns = [Column("module", "Module", text=True), Column("component", "Of the", text=True)]
     columns += [Column(name, name, 2, signed=True) for name in run.conditions]
     if other is not None:
@@ -137,19 +107,12 @@ def rank_table(run: Run) -> Table:
     return Table("delta_effective_rank", tuple(columns), tuple(rows))
 
 
-def _root_mean_square(values: np.ndarray) -> float:
-    present = values[np.isfinite(values)]
-    return float(np.sqrt(np.mean(present**2))) if present.size else float("nan")
-
-
 def side_by_side(run: PromptRun) -> list[tuple[Example, list[tuple[str, bool]]]]:
     """One example of each group: what stands before its answer, in pieces, and whether a piece was removed."""
     first: dict[str, Example] = {}
     for example in run.samples.examples:
         first.setdefault(example.task.partition("/")[0], example)
-    return [
-        (example, prompt_duplicates.pieces(example.baseline, example.deduplicated)) for example in first.values()
-    ]
+    return [(example, duplicates.pieces(example.baseline, example.deduplicated)) for example in first.values()]
 
 
 def left_out_table(run: Run) -> Table:

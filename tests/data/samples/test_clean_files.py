@@ -19,7 +19,7 @@ from bench_shadows.data.samples import clean_files
 from bench_shadows.data.samples.clean_files import dedupe_prompts
 from bench_shadows.data.samples.repetition import Rules, deduplicate
 from bench_shadows.errors import DataError, RunError
-from bench_shadows.report.prompts.cleaned_page import write_prompts_page
+from bench_shadows.report.prompts.duplicates import write_prompts_page
 
 ASK = "Describe the picture in one sentence."
 REPEATING: dict[str, Any] = {"id": 1, "prompt": f"<image>\n{ASK}", "system": ASK, "answer": ASK, "score": 0.10}

@@ -89,14 +89,14 @@ def test_the_sentence_counts_every_claim_once(claims: list[Claim]) -> None:
 
 
 def test_the_tables_hold_every_claim_part_and_value(claims: list[Claim]) -> None:
-    rows = list(csv.DictReader(io.StringIO(score_card.claims_table(claims).to_csv())))
+    of_claims, of_parts, values = score_card.tables(claims)
+    rows = list(csv.DictReader(io.StringIO(of_claims.to_csv())))
     assert [row["id"] for row in rows] == [f"C{number}" for number in range(1, 10)]
     for row, claim in zip(rows, claims, strict=True):
         assert row["verdict"] == claim.verdict
         assert row["effect"] == ("" if claim.effect is None else repr(claim.effect))
-    assert len(score_card.parts_table(claims).rows) == sum(len(claim.parts) for claim in claims)
-    values = score_card.observed_table(claims).rows
-    assert {row["seed"] for row in values} == {0, 1, 2, 3, 4}
+    assert len(of_parts.rows) == sum(len(claim.parts) for claim in claims)
+    assert {row["seed"] for row in values.rows} == {0, 1, 2, 3, 4}
 
 
 def test_what_a_claim_saw_is_laid_out_by_condition(claims: list[Claim]) -> None:

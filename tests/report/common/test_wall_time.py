@@ -7,7 +7,7 @@ from fake_run import small_config, write_run
 
 from bench_shadows.report.common.rendering import Placed
 from bench_shadows.report.common.run import read_run
-from bench_shadows.report.common.wall_time import CAUSES, wall_time_table
+from bench_shadows.report.common.sections import CAUSES, wall_time_table
 from bench_shadows.report.conditions.gallery import GALLERY
 from bench_shadows.report.conditions.page import build_tables, render
 from bench_shadows.training.logs import goodput

@@ -11,7 +11,7 @@ from bench_shadows.errors import RunError
 from bench_shadows.report.common.estimates import Estimate
 from bench_shadows.report.common.run import read_run
 from bench_shadows.report.conditions import corpus, words
-from bench_shadows.report.conditions.data_page import write_data_report
+from bench_shadows.report.conditions.page import write_data_report
 
 
 @pytest.fixture(scope="module")

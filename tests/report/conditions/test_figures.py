@@ -17,7 +17,7 @@ from bench_shadows.kinds.prompts import KIND as PROMPTS
 from bench_shadows.report.common import curves, style
 from bench_shadows.report.common.picture import Picture
 from bench_shadows.report.common.run import Run, read_run
-from bench_shadows.report.conditions import figures, trajectories
+from bench_shadows.report.conditions import figures
 from bench_shadows.report.conditions.gallery import GALLERY
 
 NAMES = [picture.name for picture in GALLERY]
@@ -143,7 +143,7 @@ def test_the_same_figure_is_the_same_bytes(small: Run, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         with style.styled():
-            figure = trajectories.trajectories(small, 6.0)
+            figure = figures.trajectories(small)
             assert figure is not None
             style.save(figure, tmp_path / name, "f")
     for kind in ("png", "pdf"):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_figures import overlaps
 
+from bench_shadows.report.common.control_figures import SHARED
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.picture import Picture
 from bench_shadows.report.common.run import Run, read_run
-from bench_shadows.report.common.shared_pictures import SHARED
 from bench_shadows.report.prompts.duplicates import pieces
 from bench_shadows.report.prompts.figures import correlation, distances, paired_over_depth
 from bench_shadows.report.prompts.gallery import GALLERY

@@ -21,8 +21,7 @@ from bench_shadows.report.common.run import read_run
 from bench_shadows.report.prompts import sameness, summary
 from bench_shadows.report.prompts import scores as prompt_scores
 from bench_shadows.report.prompts import tables as prompt_tables
-from bench_shadows.report.prompts.data_page import write_data_report
-from bench_shadows.report.prompts.page import GALLERY, build_tables, render, write_report
+from bench_shadows.report.prompts.page import GALLERY, build_tables, render, write_data_report, write_report
 from bench_shadows.report.prompts.samples import PromptRun, read_prompt_run
 
 
