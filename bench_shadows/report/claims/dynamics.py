@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from bench_shadows.paper import END
-from bench_shadows.report.claims.tables import Matrices, matrices, mean, upper
-from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.claims.tables import Matrices, matrices, require_depth, upper
+from bench_shadows.report.claims.verdict import Evidence, Part
+from bench_shadows.report.common.estimates import mean
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import decoder
 
@@ -44,9 +45,8 @@ def change_variance(run: Run) -> Evidence:
     """
     frame = run.changes.where(reference="init") if len(run.changes) else run.changes
     change = _logarithm(matrices(run, frame, "change_variance", ("A", "B", "C", "D"), END, "changes"))
+    require_depth(change, "A U")
     layers = change.values.shape[3]
-    if layers < 4:
-        raise NotMeasuredError(f"A U over depth needs 4 layers at least; the model has {layers}.")
 
     def factor(name: str, values: np.ndarray, low: float) -> Part:
         return Part(name, change.by_seed(values), "times", low=low, scale="ratio")
@@ -107,22 +107,15 @@ def delta_effective_rank(run: Run) -> Evidence:
 
     deeper = ratio({name: found[..., deep] for name, found in deviation.items()})
     other = ratio({name: found[..., : deep.start] for name, found in deviation.items()})
+    parts = {"deviation, D / C": ratio(deviation), "D / C in deep layers against the others": deeper - other}
+    observed = {
+        f"{name}, {where}": mean(found[..., part], (1, 2))
+        for name, found in deviation.items()
+        for where, part in (("deep layers", deep), ("other layers", slice(0, deep.start)))
+    }
     return Evidence(
-        (
-            Part("deviation, D / C", rank.by_seed(ratio(deviation)), "times", low=QUARTER, scale="ratio"),
-            Part(
-                "D / C in deep layers against the others",
-                rank.by_seed(deeper - other),
-                "times",
-                low=QUARTER,
-                scale="ratio",
-            ),
+        tuple(
+            Part(name, rank.by_seed(found), "times", low=QUARTER, scale="ratio") for name, found in parts.items()
         ),
-        {
-            f"deviation from A of effective rank, %, {name}, {where}, end": rank.by_seed(
-                mean(found[..., part], (1, 2))
-            )
-            for name, found in deviation.items()
-            for where, part in (("deep layers", deep), ("other layers", slice(0, deep.start)))
-        },
+        {f"deviation from A of effective rank, %, {name}, end": rank.by_seed(x) for name, x in observed.items()},
     )

@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from bench_shadows.paper import BEFORE, END
-from bench_shadows.report.claims.tables import at_fraction, difference
-from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.claims.tables import at_fraction, score
+from bench_shadows.report.claims.verdict import Evidence, Part
+from bench_shadows.report.common.estimates import difference
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.tables import by_seed
 
 
 def shadow(run: Run) -> Evidence:
@@ -35,58 +35,42 @@ def shadow(run: Run) -> Evidence:
 
     Figure: domains
     """
-    frame = run.evaluation
-    early, late = (_Values(at_fraction(run, frame, point, "evaluation")) for point in (BEFORE, END))
-
-    def parts(values: "_Values") -> dict[str, dict[int, float]]:
-        tail, head = (values.against_a("frequency", f"decile-{rank}", "loss_nats_per_token") for rank in (10, 1))
-        domains, canonical = (
-            [values.logarithm(name, suite, task, "bits_per_byte") for name in "DA"]
-            for suite, task in (("likelihood", "all"), ("canonical", "rewritten"))
-        )
-        return {
-            "shadow score of D": values.of("D", "shadow", "likelihood", "score", 100),
-            "bits per byte, canonical text, D / A": difference(*canonical),
-            "bits per byte, all domains, D / A": difference(*domains),
-            "rare-word pairs, D − A": values.against_a("rare_words", "all", "accuracy", 100),
-            "rarest less commonest tokens, D − A": difference(tail, head),
-        }
-
-    found = parts(early)
-    score, canonical, domains, rare, tail = found
-    observed = {name: f"log of {name}" if name in (canonical, domains) else name for name in found}
+    early, late = (_parts(at_fraction(run, run.evaluation, point, "evaluation")) for point in (BEFORE, END))
+    score_of_d, canonical, domains, rare, tail = early
+    one_percent = math.log(1.01)
     return Evidence(
         (
-            Part(score, found[score], "%", low=1.0),
-            Part(canonical, found[canonical], "times", high=-math.log(1.01), scale="ratio"),
-            Part(domains, found[domains], "times", low=math.log(1.01), scale="ratio"),
-            Part(rare, found[rare], "points", high=-0.5),
-            Part(tail, found[tail], "nats per token", low=0.02),
+            Part(score_of_d, early[score_of_d], "%", low=1.0),
+            Part(canonical, early[canonical], "times", high=-one_percent, scale="ratio"),
+            Part(domains, early[domains], "times", low=one_percent, scale="ratio"),
+            Part(rare, early[rare], "points", high=-0.5),
+            Part(tail, early[tail], "nats per token", low=0.02),
         ),
-        {f"{observed[name]}, 10/36": values for name, values in found.items()}
-        | {f"{observed[name]}, end": values for name, values in parts(late).items()},
+        {
+            f"{f'log of {name}' if name in (canonical, domains) else name}, {point}": values
+            for point, parts in (("10/36", early), ("end", late))
+            for name, values in parts.items()
+        },
     )
 
 
-class _Values:
-    """Results at one point of the run by condition, suite, task and metric."""
+def _parts(here: Frame) -> dict[str, dict[int, float]]:
+    """The claim's values at one point of the run: name -> seed -> value, ratios as logarithms."""
 
-    def __init__(self, frame: Frame):
-        self.frame = frame
+    def minus_a(suite: str, task: str, metric: str, scale: float = 1.0) -> dict[int, float]:
+        d, a = (score(here, name, suite, task, metric, scale) for name in "DA")
+        return difference(d, a)
 
-    def of(self, condition: str, suite: str, task: str, metric: str, scale: float = 1) -> dict[int, float]:
-        """seed -> value; raises NotMeasuredError where there is none."""
-        found = by_seed(self.frame.where(condition=condition, suite=suite, task=task, metric=metric), "value")
-        if not found:
-            raise NotMeasuredError(
-                f"evaluation.parquet has no {metric} of {suite}, {task}, for condition {condition}."
-            )
-        return {seed: scale * value for seed, value in found.items()}
+    def over_a(suite: str, task: str) -> dict[int, float]:
+        d, a = (score(here, name, suite, task, "bits_per_byte") for name in "DA")
+        return difference(*({seed: float(np.log(value)) for seed, value in one.items()} for one in (d, a)))
 
-    def against_a(self, suite: str, task: str, metric: str, scale: float = 1) -> dict[int, float]:
-        """D − A, seed by seed."""
-        return difference(self.of("D", suite, task, metric, scale), self.of("A", suite, task, metric, scale))
-
-    def logarithm(self, condition: str, suite: str, task: str, metric: str) -> dict[int, float]:
-        """seed -> logarithm of a positive value."""
-        return {seed: float(np.log(value)) for seed, value in self.of(condition, suite, task, metric).items()}
+    tail, head = (minus_a("frequency", f"decile-{rank}", "loss_nats_per_token") for rank in (10, 1))
+    domains, canonical = over_a("likelihood", "all"), over_a("canonical", "rewritten")
+    return {
+        "shadow score of D": score(here, "D", "shadow", "likelihood", "score", 100),
+        "bits per byte, canonical text, D / A": canonical,
+        "bits per byte, all domains, D / A": domains,
+        "rare-word pairs, D − A": minus_a("rare_words", "all", "accuracy", 100),
+        "rarest less commonest tokens, D − A": difference(tail, head),
+    }

@@ -14,53 +14,34 @@ from typing import Any
 from bench_shadows import __version__
 from bench_shadows.config import config_hash
 from bench_shadows.files import write_json
-from bench_shadows.report.claims.dynamics import change_variance, delta_effective_rank
-from bench_shadows.report.claims.evaluation import shadow
-from bench_shadows.report.claims.prompts import prompt_repetition
-from bench_shadows.report.claims.spectra import (
-    attention_separates,
-    raised_upper_v_proj,
-    recoverable,
-    share_in_range,
-    smooth_trend,
-    uneven_spikes,
-)
-from bench_shadows.report.claims.verdict import (
-    COVERAGE,
-    LEVEL,
-    Claim,
-    Evidence,
-    NotMeasuredError,
-    correct,
-    examine,
-    register,
-)
+from bench_shadows.report.claims import dynamics, evaluation, prompts, spectra, verdict
+from bench_shadows.report.claims.verdict import Claim, Evidence, NotMeasuredError
 from bench_shadows.report.common.run import Run, read_run
 
 CLAIMS: tuple[Callable[[Run], Evidence], ...] = (
-    share_in_range,
-    recoverable,
-    attention_separates,
-    raised_upper_v_proj,
-    change_variance,
-    delta_effective_rank,
-    smooth_trend,
-    uneven_spikes,
-    shadow,
+    spectra.share_in_range,
+    spectra.recoverable,
+    spectra.attention_separates,
+    spectra.raised_upper_v_proj,
+    dynamics.change_variance,
+    dynamics.delta_effective_rank,
+    spectra.smooth_trend,
+    spectra.uneven_spikes,
+    evaluation.shadow,
 )
-PROMPT_CLAIMS: tuple[Callable[[Run], Evidence], ...] = (prompt_repetition,)
+PROMPT_CLAIMS: tuple[Callable[[Run], Evidence], ...] = (prompts.prompt_repetition,)
 
 
 def judge(run: Run) -> list[Claim]:
     """Every claim of this kind of study with its verdict on a run, in the order of their numbers."""
-    return correct([examine(register(claim), _evidence(claim, run)) for claim in run.config.kind.claims()])
-
-
-def _evidence(claim: Callable[[Run], Evidence], run: Run) -> Evidence | NotMeasuredError:
-    try:
-        return claim(run)
-    except NotMeasuredError as reason:
-        return reason
+    found = []
+    for claim in run.config.kind.claims():
+        try:
+            evidence: Evidence | NotMeasuredError = claim(run)
+        except NotMeasuredError as reason:
+            evidence = reason
+        found.append(verdict.examine(verdict.register(claim), evidence))
+    return verdict.correct(found)
 
 
 def write_claims(run_folder: Path) -> Path:
@@ -79,8 +60,8 @@ def as_json(run: Run) -> dict[str, Any]:
         "version": __version__,
         "versions": dict(run.provenance.get("versions", {})),
         "config_sha256": config_hash(run.config),
-        "level": LEVEL,
-        "interval_coverage": COVERAGE,
+        "level": verdict.LEVEL,
+        "interval_coverage": verdict.COVERAGE,
         "correction": "Holm over the claims that were tested; intervals and the parts' p are not corrected",
         "claims": [_plain(dataclasses.asdict(claim)) for claim in judge(run)],
     }

@@ -1,17 +1,16 @@
 """C11: repeated prompts are redundant and make no regime, read from all three tables of a study of prompts."""
 
-import dataclasses
 import math
 
 import numpy as np
 
 from bench_shadows.kinds.prompts import KIND
-from bench_shadows.paper import END
-from bench_shadows.report.claims.spectra import repeated
-from bench_shadows.report.claims.tables import Matrices, at_fraction, difference, matrices, mean
+from bench_shadows.paper import END, UP_PROJ, V_PROJ
+from bench_shadows.report.claims.spectra import log_alpha, repeated, shares_of
+from bench_shadows.report.claims.tables import Matrices, at_fraction, matrices, require_depth, score
 from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.report.common.estimates import difference, mean
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.tables import by_seed, decoder
 
 NEAR = math.log(1.05)
 CORRELATION = 0.9
@@ -57,65 +56,36 @@ def prompt_repetition(run: Run) -> Evidence:
     Figure: v_proj_alpha
     """
     baseline, cleaned = KIND.conditions
-    alpha = matrices(run, decoder(run), "alpha", KIND.conditions, END)
-    if (layers := alpha.values.shape[3]) < 4:
-        raise NotMeasuredError(f"A profile over depth needs 4 layers at least; the model has {layers}.")
-    alpha = dataclasses.replace(alpha, values=np.log(alpha.values))
-    inside = matrices(run, decoder(run), "in_range", KIND.conditions, END)
-    shares = {name: inside.by_seed(100 * mean(inside[name], (1, 2))) for name in KIND.conditions}
+    alpha = log_alpha(run, *KIND.conditions)
+    require_depth(alpha, "A profile")
+    shares = shares_of(run, KIND.conditions, END)
     moved = alpha.by_seed(mean(alpha[cleaned] - alpha[baseline], (1, 2)))
-    v_proj, up_proj = alpha.of("self_attn.v_proj"), alpha.of("mlp.up_proj")
-    squares = {
-        name: repeated(module[cleaned] - module[baseline])
-        for name, module in (("v_proj", v_proj), ("up_proj", up_proj))
-    }
+    v_proj, up_proj = alpha.of(V_PROJ), alpha.of(UP_PROJ)
+    of_v_proj, of_up_proj = (repeated(module[cleaned] - module[baseline]) for module in (v_proj, up_proj))
+    few = _elevated((v_proj[baseline] - v_proj[cleaned])[:, 0])
     rank, change = _rank(run)
     scores = _scores(run)
     gains = {name: difference(found[cleaned], found[baseline]) for name, found in scores.items()}
+
+    def root(name: str, values: np.ndarray, low: float = -math.inf, high: float = math.inf) -> Part:
+        return Part(name, alpha.by_seed(values), "%", low, high, scale="root")
+
+    def accuracy(group: str, low: float, high: float = math.inf) -> Part:
+        return Part(f"accuracy of {group}, deduplicated − baseline", gains[group], "points", low, high)
+
+    apart = "delta effective rank: what differs, of what training moves"
+    shared = f"v_proj: profile that both share, less {CORRELATION} of their own"
     return Evidence(
         (
             Part("share in [2, 6]", difference(shares[cleaned], shares[baseline]), "points", -5.0, 5.0),
             Part("alpha, deduplicated / baseline", moved, "times", -NEAR, NEAR, scale="ratio"),
-            Part(
-                f"v_proj: profile that both share, less {CORRELATION} of their own",
-                v_proj.by_seed(_shared_profile(v_proj)),
-                "%",
-                low=0.0,
-                scale="root",
-            ),
-            Part(
-                "v_proj: baseline / deduplicated at few layers",
-                v_proj.by_seed(_elevated((v_proj[baseline] - v_proj[cleaned])[:, 0])),
-                "times",
-                low=0.0,
-                scale="ratio",
-            ),
-            Part(
-                "v_proj moves beyond up_proj",
-                alpha.by_seed(squares["v_proj"] - squares["up_proj"]),
-                "%",
-                NEAR**2 / 8,
-                scale="root",
-            ),
-            Part("up_proj moves by", alpha.by_seed(squares["up_proj"]), "%", high=NEAR**2, scale="root"),
-            Part(
-                "delta effective rank: what differs, of what training moves",
-                change,
-                "%",
-                high=TENTH**2,
-                scale="root",
-            ),
-            *(
-                Part(f"accuracy of {name}, deduplicated − baseline", gains[name], "points", low=bound)
-                for name, bound in GROUPS.items()
-            ),
-            Part(
-                "accuracy of language, deduplicated − baseline",
-                gains["language"],
-                "points",
-                -UNAFFECTED,
-                UNAFFECTED,
-            ),
+            root(shared, _shared_profile(v_proj), low=0.0),
+            Part("v_proj: baseline / deduplicated at few layers", alpha.by_seed(few), "times", 0.0, scale="ratio"),
+            root("v_proj moves beyond up_proj", of_v_proj - of_up_proj, low=NEAR**2 / 8),
+            root("up_proj moves by", of_up_proj, high=NEAR**2),
+            Part(apart, change, "%", high=TENTH**2, scale="root"),
+            *(accuracy(name, bound) for name, bound in GROUPS.items()),
+            accuracy("language", -UNAFFECTED, UNAFFECTED),
         ),
         {f"share in [2, 6], %, {name}, end": found for name, found in shares.items()}
         | {f"mean log alpha, {name}, end": alpha.by_seed(mean(alpha[name], (1, 2))) for name in alpha.conditions}
@@ -185,16 +155,10 @@ def _rank(run: Run) -> tuple[dict[str, dict[int, float]], dict[int, float]]:
 
 def _scores(run: Run) -> dict[str, dict[str, dict[int, float]]]:
     """group -> condition -> seed -> percent of held-out samples that are answered right, prompts clean."""
-    here = at_fraction(run, run.evaluation, END, "evaluation").where(suite="groups", metric="exact_match")
-    scores: dict[str, dict[str, dict[int, float]]] = {}
+    here = at_fraction(run, run.evaluation, END, "evaluation")
+    scores = {}
     for group in (*GROUPS, "language"):
-        for name in KIND.conditions:
-            found = by_seed(here.where(task=group, condition=name), "value")
-            if not found:
-                raise NotMeasuredError(
-                    f"evaluation.parquet has no exact_match of groups, {group}, for condition {name}."
-                )
-            scores.setdefault(group, {})[name] = {seed: 100 * value for seed, value in found.items()}
+        scores[group] = {name: score(here, name, "groups", group, "exact_match", 100) for name in KIND.conditions}
         if not any(value for found in scores[group].values() for value in found.values()):
             raise NotMeasuredError(f"No held-out sample of {group} was answered right: nothing of it was learned.")
     return scores

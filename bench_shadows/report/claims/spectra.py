@@ -6,13 +6,15 @@ rest. A matrix without a fit in one of two conditions is left out of both.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import rankdata
 
-from bench_shadows.paper import AFTER, BEFORE, END, MATRICES
-from bench_shadows.report.claims.tables import Matrices, average, difference, matrices, mean, upper
-from bench_shadows.report.claims.verdict import Evidence, NotMeasuredError, Part
+from bench_shadows.paper import AFTER, BEFORE, END, MATRICES, V_PROJ
+from bench_shadows.report.claims.tables import Matrices, average, matrices, require_depth, upper
+from bench_shadows.report.claims.verdict import Evidence, Part
+from bench_shadows.report.common.estimates import difference, mean
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import decoder, fraction_label
 
@@ -41,28 +43,32 @@ def share_in_range(run: Run) -> Evidence:
 
     Figure: trajectories
     """
-    shares = {}
-    for fraction in (BEFORE, *AFTER):
-        here = matrices(run, decoder(run), "in_range", ("A", "B", "C", "D"), fraction)
-        for name in here.conditions:
-            shares[name, fraction] = here.by_seed(100 * mean(here[name], (1, 2)))
+    shares = {point: shares_of(run, ("A", "B", "C", "D"), point) for point in (BEFORE, *AFTER)}
 
     def minus_a(name: str, *fractions: float) -> dict[int, float]:
-        return average([difference(shares[name, point], shares["A", point]) for point in fractions])
+        return average([difference(shares[point][name], shares[point]["A"]) for point in fractions])
 
-    points = "points"
+    points, moved = "points", difference(shares[END]["A"], shares[BEFORE]["A"])
     return Evidence(
         (
             Part("D − A after the phase shift", minus_a("D", *AFTER), points, high=-ONE_MATRIX),
             Part("B − A", minus_a("B", BEFORE, *AFTER), points, high=-10),
-            Part(
-                "A at the end − A at 10/36", difference(shares["A", END], shares["A", BEFORE]), points, -10.0, 10.0
-            ),
+            Part("A at the end − A at 10/36", moved, points, -10.0, 10.0),
             Part("C − A at 10/36", minus_a("C", BEFORE), points, high=-ONE_MATRIX),
             Part("C − A after the phase shift", minus_a("C", *AFTER), points, low=-ONE_MATRIX),
         ),
-        {f"share in [2, 6], %, {name}, {fraction_label(point)}": found for (name, point), found in shares.items()},
+        {
+            f"share in [2, 6], %, {name}, {fraction_label(point)}": found
+            for point, conditions in shares.items()
+            for name, found in conditions.items()
+        },
     )
+
+
+def shares_of(run: Run, conditions: Sequence[str], fraction: float) -> dict[str, dict[int, float]]:
+    """condition -> seed -> percent of fitted decoder matrices with alpha in [2, 6] at a point of the run."""
+    here = matrices(run, decoder(run), "in_range", conditions, fraction)
+    return {name: here.by_seed(100 * mean(here[name], (1, 2))) for name in conditions}
 
 
 def recoverable(run: Run) -> Evidence:
@@ -81,15 +87,15 @@ def recoverable(run: Run) -> Evidence:
 
     Figure: trajectories
     """
-    here = matrices(run, decoder(run), "in_range", ("A", "C", "D"), END)
-    shares = {name: here.by_seed(100 * mean(here[name], (1, 2))) for name in here.conditions}
+    shares = shares_of(run, ("A", "C", "D"), END)
     return Evidence(
         (Part("D's shortfall minus C's", difference(shares["C"], shares["D"]), "points", low=2.05),),
         {f"share in [2, 6], %, {name}, end": found for name, found in shares.items()},
     )
 
 
-def _log_alpha(run: Run, *conditions: str) -> Matrices:
+def log_alpha(run: Run, *conditions: str) -> Matrices:
+    """Logarithms of alpha of the decoder's matrices at the end."""
     found = matrices(run, decoder(run), "alpha", conditions, END)
     return dataclasses.replace(found, values=np.log(found.values))
 
@@ -133,23 +139,24 @@ def attention_separates(run: Run) -> Evidence:
 
     Figure: alpha_all_modules
     """
-    alpha = _log_alpha(run, "A", "C", "D")
+    alpha = log_alpha(run, "A", "C", "D")
 
     def squares(prefix: str) -> np.ndarray:
         part = alpha.of(prefix)
         return (repeated(part["C"] - part["A"]) + repeated(part["D"] - part["A"])) / 2
 
-    attention, mlp, v_proj = squares("self_attn."), squares("mlp."), squares("self_attn.v_proj")
+    attention, mlp, v_proj = squares("self_attn."), squares("mlp."), squares(V_PROJ)
     others = np.mean([squares(f"self_attn.{name}_proj") for name in "qko"], axis=0)
-    values = {
-        "attention moves by": (attention, math.log(1.05) ** 2),
-        "attention beyond twice the MLP": (attention - 4 * mlp, 0.0),
-        "v_proj beyond q, k and o": (v_proj - others, 0.0),
-    }
+
+    def part(name: str, values: np.ndarray, low: float = 0.0) -> Part:
+        return Part(name, alpha.by_seed(values), "%", low=low, scale="root")
+
     observed = {"attention": attention, "MLP": mlp, "v_proj": v_proj, "q, k and o": others}
     return Evidence(
-        tuple(
-            Part(name, alpha.by_seed(found), "%", low=low, scale="root") for name, (found, low) in values.items()
+        (
+            part("attention moves by", attention, math.log(1.05) ** 2),
+            part("attention beyond twice the MLP", attention - 4 * mlp),
+            part("v_proj beyond q, k and o", v_proj - others),
         ),
         {f"repeated square of {name}, end": alpha.by_seed(found) for name, found in observed.items()},
     )
@@ -173,7 +180,7 @@ def raised_upper_v_proj(run: Run) -> Evidence:
 
     Figure: v_proj_alpha
     """
-    alpha = _log_alpha(run, "A", "C", "D").of("self_attn.v_proj")
+    alpha = log_alpha(run, "A", "C", "D").of(V_PROJ)
     layers = upper(alpha.values.shape[3])
     moved = {
         name: alpha.by_seed(mean((alpha[name] - alpha["A"])[..., layers], (1, 2))) for name in alpha.conditions[1:]
@@ -210,24 +217,19 @@ def smooth_trend(run: Run) -> Evidence:
 
     Figure: alpha_all_modules
     """
-    alpha = _log_alpha(run, "A", "B", "C", "D")
-    if (layers := alpha.values.shape[3]) < 4:
-        raise NotMeasuredError(f"A trend over depth needs 4 layers at least; the model has {layers}.")
+    alpha = log_alpha(run, "A", "B", "C", "D")
+    require_depth(alpha, "A trend")
 
     def trend(name: str) -> dict[int, float]:
         profiles = mean(alpha[name] - alpha["A"], 1)
         return alpha.by_seed(np.array([_correlation(profile) ** 2 for profile in profiles]))
 
     trends = {name: trend(name) for name in alpha.conditions[1:]}
+    beyond = difference(trends["B"], average([trends["C"], trends["D"]]))
     return Evidence(
         (
             Part("trend's share of B's profile", trends["B"], "", low=0.5),
-            Part(
-                "B's share less C's and D's",
-                difference(trends["B"], average([trends["C"], trends["D"]])),
-                "",
-                low=0.25,
-            ),
+            Part("B's share less C's and D's", beyond, "", low=0.25),
         ),
         {f"trend's share of the profile, {name}, end": found for name, found in trends.items()},
     )

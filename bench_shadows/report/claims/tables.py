@@ -2,14 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from bench_shadows.report.claims.verdict import NotMeasuredError
 from bench_shadows.report.common.frame import Frame
 from bench_shadows.report.common.run import Run
-from bench_shadows.report.common.tables import fraction_label
+from bench_shadows.report.common.tables import by_seed, fraction_label
 
 LEAST_FITTED = 0.5  # a seed of which a condition has fewer matrices with a value than this share does not count
 
@@ -54,35 +53,31 @@ def matrices(
         raise NotMeasuredError(
             f"{table}.parquet has no condition {' and '.join(absent)} at {fraction_label(fraction)} of the run."
         )
-    index, keys = zip(
-        *(_number(here[name].tolist()) for name in ("condition", "seed", "module", "layer")), strict=True
-    )
-    full = np.full([len(found) for found in keys], np.nan)
-    full[index] = here[value]
-    full = full[[keys[0].index(name) for name in conditions]]
+    axes = [np.unique(here[name], return_inverse=True) for name in ("condition", "seed", "module", "layer")]
+    known, every_seed, modules, _ = (keys for keys, _ in axes)
+    full = np.full([len(keys) for keys, _ in axes], np.nan)
+    full[tuple(places for _, places in axes)] = here[value]
+    full = full[[known.tolist().index(name) for name in conditions]]
     # A seed counts where every condition has at least half of the matrices.
     kept = (np.isfinite(full).mean(axis=(2, 3)) >= LEAST_FITTED).all(axis=0)
-    seeds = tuple(int(seed) for seed, keep in zip(keys[1], kept, strict=True) if keep)
-    return Matrices(full[:, kept], tuple(conditions), seeds, tuple(keys[2]))
-
-
-def _number(values: list[Any]) -> tuple[np.ndarray, list[Any]]:
-    """(index of each value among the distinct ones, the distinct ones ascending)."""
-    found = sorted(set(values))
-    places = {value: index for index, value in enumerate(found)}
-    return np.fromiter(map(places.__getitem__, values), int, len(values)), found
+    return Matrices(full[:, kept], tuple(conditions), tuple(every_seed[kept].astype(int).tolist()), tuple(modules))
 
 
 def at_fraction(run: Run, frame: Frame, fraction: float, table: str) -> Frame:
     """The rows of one analysed fraction; raises NotMeasuredError where there are none."""
     if not len(frame):
         raise NotMeasuredError(f"{table}.parquet is not there or has nothing for it.")
-    steps = dict(zip(run.config.diagnostics.fractions, run.config.analysed_steps, strict=True))
-    near = [step for there, step in steps.items() if abs(there - fraction) < 1e-6]
+    near = [step for there, step in run.points if abs(there - fraction) < 1e-6]
     here = frame.where(step=near[0]) if near else Frame({})
     if not len(here):
         raise NotMeasuredError(f"{table}.parquet has nothing at {fraction_label(fraction)} of the run.")
     return here
+
+
+def require_depth(found: Matrices, what: str) -> None:
+    """Raises NotMeasuredError for a model too shallow for a profile over its layers."""
+    if (layers := found.values.shape[3]) < 4:
+        raise NotMeasuredError(f"{what} over depth needs 4 layers at least; the model has {layers}.")
 
 
 def upper(layers: int) -> slice:
@@ -90,15 +85,14 @@ def upper(layers: int) -> slice:
     return slice(layers - max(2, round(layers / 3)), layers)
 
 
-def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """Mean of what is there; NaN where nothing is."""
-    count = np.isfinite(values).sum(axis=axis)
-    return np.where(count > 0, np.nansum(values, axis=axis) / np.maximum(count, 1), np.nan)
-
-
-def difference(first: Mapping[int, float], second: Mapping[int, float]) -> dict[int, float]:
-    """first − second, seed by seed."""
-    return {seed: first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())}
+def score(here: Frame, condition: str, suite: str, task: str, metric: str, scale: float = 1.0) -> dict[int, float]:
+    """seed -> a result at one point of the run, times `scale`; raises NotMeasuredError where there is none."""
+    found = by_seed(here.where(condition=condition, suite=suite, task=task, metric=metric), "value", scale)
+    if not found:
+        raise NotMeasuredError(
+            f"evaluation.parquet has no {metric} of {suite}, {task}, for condition {condition}."
+        )
+    return found
 
 
 def average(parts: Sequence[Mapping[int, float]]) -> dict[int, float]:
