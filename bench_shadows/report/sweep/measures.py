@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench_shadows.kinds import kind_of
-from bench_shadows.report.common.estimates import estimate, paired
-from bench_shadows.report.common.frame import Frame
+from bench_shadows.paper import V_PROJ
+from bench_shadows.report.common.estimates import difference, estimate, paired
 from bench_shadows.report.common.phases import phase_statistics
 from bench_shadows.report.common.run import Run
 from bench_shadows.report.common.tables import Column, Table, at_end, by_seed, decoder
@@ -27,17 +27,25 @@ class Measure:
 
 
 def _end(value: str, scale: float = 1.0, **equal: Any) -> Callable[[Run, str], BySeed]:
-    def read(run: Run, condition: str) -> BySeed:
-        frame = at_end(decoder(run)).where(condition=condition, **equal)
-        return {seed: scale * mean for seed, mean in by_seed(frame, value).items()}
-
-    return read
+    return lambda run, condition: by_seed(at_end(decoder(run)).where(condition=condition, **equal), value, scale)
 
 
 def _score(suite: str, task: str, metric: str, scale: float = 1.0) -> Callable[[Run, str], BySeed]:
     def read(run: Run, condition: str) -> BySeed:
-        frame: Frame = at_end(run.evaluation.where(suite=suite, task=task, metric=metric))
-        return {seed: scale * value for seed, value in by_seed(frame.where(condition=condition), "value").items()}
+        frame = at_end(run.evaluation.where(suite=suite, task=task, metric=metric))
+        return by_seed(frame.where(condition=condition), "value", scale)
+
+    return read
+
+
+def _phase(phase: str, key: str, scale: float = 1.0) -> Callable[[Run, str], BySeed]:
+    def read(run: Run, condition: str) -> BySeed:
+        found = {
+            seed: phases.get(phase, {}).get(key)
+            for (name, seed), phases in phase_statistics(run).items()
+            if name == condition
+        }
+        return {seed: scale * value for seed, value in found.items() if value is not None}
 
     return read
 
@@ -50,48 +58,6 @@ def _removed(run: Run, condition: str) -> BySeed:
     return dict.fromkeys(run.seeds, 0.0 if condition == run.reference else 100 * removed / characters)
 
 
-def _phase(phase: str, key: str, scale: float = 1.0) -> Callable[[Run, str], BySeed]:
-    def read(run: Run, condition: str) -> BySeed:
-        found = {
-            seed: phases.get(phase, {}).get(key)
-            for (name, seed), phases in phase_statistics(run).items()
-            if name == condition
-        }
-        return {seed: scale * value for seed, value in found.items() if isinstance(value, int | float)}
-
-    return read
-
-
-WEIGHTS = (
-    Measure("share_percent", "share of alpha in [2, 6], %", "in [2, 6], %", 1, _end("in_range", 100)),
-    Measure("v_proj_alpha", "alpha of v_proj, mean", "v_proj alpha", 2, _end("alpha", module="self_attn.v_proj")),
-    Measure("effective_rank", "effective rank, mean", "eff. rank", 2, _end("effective_rank")),
-)
-MEASURES = (
-    *WEIGHTS,
-    Measure(
-        "bits_per_byte", "held-out bits per byte", "bits/byte", 3, _score("likelihood", "all", "bits_per_byte")
-    ),
-    Measure(
-        "duplicate_rows", "rows shown before, %", "rows again, %", 1, _phase("first", "duplicate_rows_share", 100)
-    ),
-    Measure(
-        "entropy_bits",
-        "token entropy, first half, bits",
-        "entropy, bits",
-        3,
-        _phase("first", "unigram_entropy_bits"),
-    ),
-    Measure(
-        "new_trigrams",
-        "new trigrams in the second half, %",
-        "new trigrams, %",
-        1,
-        _phase("second", "trigrams_not_in_first", 100),
-    ),
-)
-
-
 def _accuracy(suite: str, task: str) -> Callable[[Run, str], BySeed]:
     return _score(suite, task, "exact_match", 100)
 
@@ -100,30 +66,38 @@ def _answers(suite: str) -> Callable[[Run, str], BySeed]:
     return _score(suite, "all", "answer_loss_nats_per_token")
 
 
+_BITS = _score("likelihood", "all", "bits_per_byte")
+_AGAIN = _phase("first", "duplicate_rows_share", 100)
+_ENTROPY = _phase("first", "unigram_entropy_bits")
+_NEW = _phase("second", "trigrams_not_in_first", 100)
+WEIGHTS = (
+    Measure("share_percent", "share of alpha in [2, 6], %", "in [2, 6], %", 1, _end("in_range", 100)),
+    Measure("v_proj_alpha", "alpha of v_proj, mean", "v_proj alpha", 2, _end("alpha", module=V_PROJ)),
+    Measure("effective_rank", "effective rank, mean", "eff. rank", 2, _end("effective_rank")),
+)
+MEASURES = (
+    *WEIGHTS,
+    Measure("bits_per_byte", "held-out bits per byte", "bits/byte", 3, _BITS),
+    Measure("duplicate_rows", "rows shown before, %", "rows again, %", 1, _AGAIN),
+    Measure("entropy_bits", "token entropy, first half, bits", "entropy, bits", 3, _ENTROPY),
+    Measure("new_trigrams", "new trigrams in the second half, %", "new trigrams, %", 1, _NEW),
+)
+# Suite, suffix of the key, of the label and of the column's head: clean prompts, and repeated ones.
+FORMS = (("groups", "", "", ""), ("groups_repeated", "_repeated", ",\nprompts repeated", ", repeated"))
 PROMPT_MEASURES = (
     Measure("removed", "prompt text removed, %", "removed, %", 1, _removed),
     *WEIGHTS,
-    Measure("multimodal", "accuracy, multimodal, %", "multimodal, %", 1, _accuracy("groups", "multimodal")),
-    Measure("documents", "accuracy, documents, %", "documents, %", 1, _accuracy("groups", "documents")),
-    Measure(
-        "instructions", "accuracy, instructions, %", "instructions, %", 1, _accuracy("groups", "instructions")
+    *(
+        Measure(name, f"accuracy, {name}, %", f"{name}, %", 1, _accuracy("groups", name))
+        for name in ("multimodal", "documents", "instructions", "language")
     ),
-    Measure("language", "accuracy, language, %", "language, %", 1, _accuracy("groups", "language")),
-    Measure("accuracy", "accuracy, all groups, %", "all, %", 1, _accuracy("groups", "all")),
-    Measure(
-        "accuracy_repeated",
-        "accuracy, all groups,\nprompts repeated, %",
-        "all, repeated, %",
-        1,
-        _accuracy("groups_repeated", "all"),
+    *(
+        Measure(f"accuracy{key}", f"accuracy, all groups{label}, %", f"all{head}, %", 1, _accuracy(suite, "all"))
+        for suite, key, label, head in FORMS
     ),
-    Measure("answer_loss", "loss of answers, nats/token", "answer loss", 3, _answers("groups")),
-    Measure(
-        "answer_loss_repeated",
-        "loss of answers, nats/token,\nprompts repeated",
-        "loss, repeated",
-        3,
-        _answers("groups_repeated"),
+    *(
+        Measure(f"answer_loss{key}", f"loss of answers, nats/token{label}", short, 3, _answers(suite))
+        for (suite, key, label, _), short in zip(FORMS, ("answer loss", "loss, repeated"), strict=True)
     ),
 )
 
@@ -149,7 +123,7 @@ class Values:
     @property
     def differences(self) -> BySeed:
         """Minus the reference, seed by seed."""
-        return {seed: self.mine[seed] - self.base[seed] for seed in sorted(self.mine.keys() & self.base.keys())}
+        return difference(self.mine, self.base)
 
 
 def collect(studies: Mapping[str, Run]) -> list[Values]:
@@ -188,12 +162,13 @@ def tidy(curves: Mapping[str, list[Values]]) -> Table:
 def grid(values: list[Values], against_reference: bool) -> Table:
     """As the page shows a curve: a row for each value and condition, the measures across."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
-    columns = [Column("value", "Value", text=True), Column("condition", "Condition", text=True)]
-    for measure in dict.fromkeys(one.measure for one in values):
-        columns.append(Column(measure.key, measure.head, measure.digits, signed=against_reference))
     for one in values:
         if not (against_reference and one.is_reference):
-            cell = paired(one.mine, one.base) if against_reference else estimate(one.mine.values())
             row = rows.setdefault((one.point, one.condition), {"value": one.point, "condition": one.condition})
-            row[one.measure.key] = cell
+            row[one.measure.key] = estimate((one.differences if against_reference else one.mine).values())
+    columns = [Column("value", "Value", text=True), Column("condition", "Condition", text=True)]
+    columns += [
+        Column(measure.key, measure.head, measure.digits, signed=against_reference)
+        for measure in dict.fromkeys(one.measure for one in values)
+    ]
     return Table("sweep", tuple(columns), tuple(rows.values()))

@@ -6,34 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench_shadows.errors import RunError
 from bench_shadows.files import atomic_path, read_json
 from bench_shadows.kinds import kind_of
-from bench_shadows.report.common.estimates import MISSING, SEEDS_FOR_INTERVAL, estimate
+from bench_shadows.report.common import style
+from bench_shadows.report.common.estimates import SEEDS_FOR_INTERVAL, estimate
 from bench_shadows.report.common.picture import Picture
-from bench_shadows.report.common.rendering import environment, place_figures
+from bench_shadows.report.common.rendering import place_figures, render_template
 from bench_shadows.report.common.run import Run, read_run
-from bench_shadows.report.common.style import (
-    COLOURS,
-    GREY,
-    MARKERS,
-    NAMES,
-    colour,
-    empty,
-    grid_shape,
-    hide,
-    legend,
-    new_figure,
-)
 from bench_shadows.report.common.tables import Table
 from bench_shadows.report.sweep.measures import BySeed, Measure, Values, collect, grid, tidy
 
 FILE = "sweep.json"
-TEMPLATE = "sweep.html.jinja"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,31 +74,24 @@ def write_sweep(out: Path) -> Path:
     described = read_json(path)
     runs: dict[str, Run] = {}
     curves = [_read_curve(out, curve, runs) for curve in described["curves"]]
+    seeds = max((len(run.seeds) for run in runs.values()), default=0)
     with atomic_path(out / "report") as folder:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True)
-        figures: dict[str, Any] = {}
-        for curve in curves:
-            figures |= place_figures(_pictures(curve), curve, folder / "figures")
+        pictures = [picture for curve in curves for picture in _pictures(curve)]
         table = tidy({curve.field: list(curve.values) for curve in curves})
         (folder / "tables" / "sweep.csv").write_text(table.to_csv(), encoding="utf-8")
-        seeds = max((len(run.seeds) for run in runs.values()), default=0)
-        text = (
-            environment()
-            .get_template(TEMPLATE)
-            .render(
-                name=out.resolve().name,
-                curves=[(curve, *_tables(curve)) for curve in curves],
-                figures=figures,
-                reference=curves[0].reference,
-                kind=next((run.config.kind.name for run in runs.values()), "documents"),
-                seeds=seeds,
-                size_notice=next((run.config.kind.size_notice(run) for run in runs.values()), None),
-                enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
-                command=shlex.join(map(str, described["command"])),
-                names=NAMES,
-                missing=MISSING,
-            )
+        text = render_template(
+            "sweep.html.jinja",
+            name=out.resolve().name,
+            curves=[(curve, *_tables(curve)) for curve in curves],
+            figures=place_figures(pictures, curves, folder / "figures"),
+            reference=curves[0].reference,
+            kind=next((run.config.kind.name for run in runs.values()), "documents"),
+            seeds=seeds,
+            size_notice=next((run.config.kind.size_notice(run) for run in runs.values()), None),
+            enough_seeds=seeds >= SEEDS_FOR_INTERVAL,
+            command=shlex.join(map(str, described["command"])),
         )
         (folder / "index.html").write_text(text, encoding="utf-8")
     return out / "report" / "index.html"
@@ -128,8 +108,9 @@ def _read_curve(out: Path, described: Mapping[str, Any], runs: dict[str, Run]) -
     return Curve(", ".join(described["fields"]), tuple(folders), studies, folders, tuple(collect(studies)))
 
 
-def _tables(curve: Curve) -> tuple[Table, Table]:
-    return grid(list(curve.values), against_reference=True), grid(list(curve.values), against_reference=False)
+def _tables(curve: Curve) -> list[Table]:
+    """Differences to the reference, and values as measured."""
+    return [grid(list(curve.values), against_reference) for against_reference in (True, False)]
 
 
 def _pictures(curve: Curve) -> list[Picture]:
@@ -163,27 +144,22 @@ def draw(curve: Curve, against_reference: bool) -> Figure | None:
     }
     if not against_reference:  # what the reference has none of, such as removed text, needs no panel
         found = {one: points for one, points in found.items() if not _is_zero(points.values())}
-    rows, columns = grid_shape(len(found), 4)
     title = f"What {curve.field} does" + ("" if against_reference else f" to condition {curve.reference} itself")
-    figure, axes_grid = new_figure(title, rows, columns, 1.0 + 2.0 * rows, sharex=True)
-    panels = list(axes_grid.flat)
-    for axes, (measure, by_name) in zip(panels, found.items(), strict=False):
+    figure, panels, _ = style.small_multiples(title, len(found), height=(1.0, 2.0), sharex=True)
+    for axes, (measure, by_name) in zip(panels, found.items(), strict=True):
         if not any(any(points) for points in by_name.values()):
-            empty(axes, "nothing recorded")
+            style.empty(axes, "nothing recorded")
         for shift, (name, points) in enumerate(by_name.items()):
             _draw_points(axes, points, name, 0.06 * (shift - (len(names) - 1) / 2))
         if against_reference:
-            axes.axhline(0, color=COLOURS[curve.reference], linewidth=1.1)
+            axes.axhline(0, color=style.colour(curve.reference), linewidth=1.1)
         axes.set_title(measure.label, fontsize=8.5)
         axes.set_xticks(range(len(curve.labels)), curve.labels)
         axes.set_xlim(-0.4, len(curve.labels) - 0.6)
-    for axes in panels[len(found) :]:
-        hide(axes)
-    for axes in panels:
         axes.tick_params(labelbottom=True)
     figure.supylabel(f"minus {curve.reference}" if against_reference else "", fontsize=9)
     figure.supxlabel(curve.field, fontsize=9)
-    legend(figure, names)
+    style.legend(figure, names)
     return figure
 
 
@@ -204,15 +180,16 @@ def _by_point(curve: Curve, condition: str, key: str, against_reference: bool) -
 
 
 def _draw_points(axes: Axes, points: list[BySeed], condition: str, shift: float) -> None:
-    estimates = [estimate(point.values()) for point in points]
-    places = np.array([place + shift for place, found in enumerate(estimates) if found is not None])
-    means = np.array([found.mean for found in estimates if found is not None])
-    if not len(places):
+    places = [place + shift for place in range(len(points))]
+    found = [estimate(point.values()) for point in points]
+    known = {place: value for place, value in zip(places, found, strict=True) if value is not None}
+    if not known:
         return
-    shade = colour(condition)
-    axes.plot(places, means, color=shade, marker=MARKERS.get(condition, "x"), linewidth=1.2, markersize=4.5)
-    for place, point, found in zip(np.arange(len(points)) + shift, points, estimates, strict=True):
-        if found is not None and found.half_width is not None:
-            axes.errorbar(place, found.mean, yerr=found.half_width, color=shade, capsize=2.5, elinewidth=1.2)
+    shade, marker = style.colour(condition), style.MARKERS.get(condition, "x")
+    means = [value.mean for value in known.values()]
+    axes.plot(list(known), means, color=shade, marker=marker, linewidth=1.2, markersize=4.5)
+    for place, value, point in zip(places, found, points, strict=True):
+        if value is not None and value.half_width is not None:
+            axes.errorbar(place, value.mean, yerr=value.half_width, color=shade, capsize=2.5, elinewidth=1.2)
         elif len(point) > 1:
-            axes.plot([place] * len(point), list(point.values()), ".", color=GREY, markersize=3, zorder=1)
+            axes.plot([place] * len(point), list(point.values()), ".", color=style.GREY, markersize=3, zorder=1)
