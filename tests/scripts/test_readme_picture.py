@@ -1,11 +1,13 @@
 """The README's picture: one image of a run that reads alike on light and dark pages."""
 
+import runpy
 from pathlib import Path
 
 import matplotlib.image
 from fake_run import small_config, write_run
 
-from bench_shadows.report.conditions.readme_picture import write_picture
+SCRIPT = Path(__file__).parents[2] / "scripts" / "readme_picture.py"
+write_picture = runpy.run_path(str(SCRIPT))["write_picture"]
 
 
 def test_the_picture_is_opaque_with_round_corners_and_follows_from_the_files(tmp_path: Path) -> None:
