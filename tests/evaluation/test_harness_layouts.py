@@ -51,7 +51,11 @@ def test_the_ids_are_theirs(run: Path, theirs: Any) -> None:
 
 
 def test_every_likelihood_is_theirs(run: Path, theirs: Any) -> None:
-    asked = requests("loglikelihood", *((one, two) for one in CONTEXTS for two in CONTINUATIONS))
+    every = [(one, two) for one in CONTEXTS for two in CONTINUATIONS]
+    # lm-eval refuses a pair in which a merge over the seam leaves the continuation without a token of its own.
+    pairs = [pair for pair in every if not pair[0] or theirs._encode_pair(*pair)[1]]
+    assert len(pairs) >= len(every) - 2
+    asked = requests("loglikelihood", *pairs)
     for found, expected in zip(ours(run).loglikelihood(asked), theirs.loglikelihood(asked), strict=True):
         assert found[0] == pytest.approx(expected[0], abs=1e-3)
         assert found[1] == expected[1]
