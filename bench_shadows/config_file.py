@@ -6,7 +6,9 @@ have names, others are paths), reads it, applies the command line's overrides (`
 and returns a frozen `Config`.
 """
 
+import ast
 import contextlib
+import csv
 import dataclasses
 import difflib
 import importlib.util
@@ -20,6 +22,7 @@ import ml_collections
 
 from bench_shadows.config import Config
 from bench_shadows.errors import ConfigError
+from bench_shadows.foreign import LARGEST, is_text, shown
 from bench_shadows.validation import problems
 
 
@@ -116,7 +119,7 @@ def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
         hint, place = hints[name], f"{where}.{name}"
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{place}: expected fields, got {value!r}")
+                raise ConfigError(f"{place}: expected fields, got {shown(value)}")
             built[name] = _build(typing.cast(type, hint), value, place)
         else:
             built[name] = _check(hint, value, place)
@@ -133,6 +136,10 @@ def _describe(hint: Any) -> str:
 
 def _check(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
+    if isinstance(value, str) and not is_text(value):
+        raise ConfigError(f"{where}: {shown(value)} is not UTF-8")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ConfigError(f"{where}: expected {_describe(hint)}, got an integer that no machine counts to")
     if origin is Literal and value in typing.get_args(hint):
         return value
     if origin is tuple and isinstance(value, list | tuple):
@@ -143,7 +150,7 @@ def _check(hint: Any, value: Any, where: str) -> Any:
         return value
     if hint in (bool, str) and isinstance(value, hint):
         return value
-    raise ConfigError(f"{where}: expected {_describe(hint)}, got {value!r}")
+    raise ConfigError(f"{where}: expected {_describe(hint)}, got {shown(value)}")
 
 
 def _override(values: dict[str, Any], dotted: str, text: str) -> None:
@@ -167,8 +174,11 @@ def _override(values: dict[str, Any], dotted: str, text: str) -> None:
 
 def _parse(hint: Any, text: str, where: str) -> Any:
     if typing.get_origin(hint) is tuple:
-        items = [item.strip() for item in text.strip("()[]").split(",") if item.strip()]
-        return tuple(_parse(typing.get_args(hint)[0], item, where) for item in items)
+        kind = typing.get_args(hint)[0]
+        written = _written_list(text)
+        if written is not None and (kind is not str or all(isinstance(item, str) for item in written)):
+            return _check(hint, written, where)
+        return tuple(_parse(kind, item, where) for item in _csv(text, where))
     value: Any = text
     if hint is bool:
         value = {"true": True, "false": False}.get(text.lower(), text)
@@ -176,3 +186,25 @@ def _parse(hint: Any, text: str, where: str) -> Any:
         with contextlib.suppress(ValueError):
             value = hint(text)
     return _check(hint, value, where)
+
+
+def _written_list(text: str) -> list[Any] | None:
+    """A list as Python writes it, `("a, b", "c")` or `[1, 2]`; None for anything else, such as `(1).txt`."""
+    if not text.lstrip().startswith(("(", "[")):
+        return None
+    try:
+        items = ast.literal_eval(text.strip())
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    return list(items) if isinstance(items, list | tuple) else None
+
+
+def _csv(text: str, where: str) -> list[str]:
+    """The items of a line of CSV, `"a, b",c`; empty ones are left out."""
+    try:
+        rows = list(csv.reader([text], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ConfigError(
+            f"{where}: {shown(text)} is no list: {error}; quote an item with commas: '\"a, b\",c'"
+        ) from error
+    return [item.strip() for row in rows for item in row if item.strip()]

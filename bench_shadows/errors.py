@@ -17,5 +17,11 @@ class DataError(BenchShadowsError):
     """Documents, rows or a corpus are missing, malformed or too few."""
 
 
+class SourceError(DataError):
+    """A source is not there or cannot be opened; nothing was read."""
+
+    exit_code = 2
+
+
 class RunError(BenchShadowsError):
     """A run folder, a checkpoint or a stage cannot be used as it is."""

@@ -1,6 +1,7 @@
 """Atomic writes, locks and content hashes: a file under its final name is whole, and known by its SHA-256."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench_shadows.errors import RunError
+from bench_shadows.errors import ConfigError, RunError
+from bench_shadows.foreign import shown
 
 TEMPORARY = ".partial"  # what a killed process leaves behind ends with this, and is swept away
 
@@ -48,14 +50,32 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def make_folder(path: Path, option: str = "--out") -> None:
+    """Makes a folder that a user named; ConfigError where there cannot be one. A full disk is no such case."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = "it is a file" if os.path.isfile(path) else error.strerror
+        raise ConfigError(f"{option}={shown(str(path))[1:-1]}: no folder can be there: {reason}") from error
+
+
 @contextlib.contextmanager
 def exclusive(path: Path, what: str, wait: bool = False) -> Iterator[None]:
     """Holds a lock file while one process does `what`; the kernel releases it when the process dies.
 
-    Raises RunError where another process holds it, unless told to wait.
+    Raises RunError where another process holds it, unless told to wait, and where the lock's name is a link or
+    anything else that is no file: nothing is written, and nothing elsewhere is locked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise RunError(f"{path}: a link or no file, where the lock of {what} should be; remove it") from error
+    with open(descriptor, "rb+", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
@@ -79,14 +99,22 @@ def read_json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def expand(path: str) -> Path:
+    """A path whose `~` is replaced by the home folder; ConfigError where this machine's user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: {error} Set HOME, or BENCH_SHADOWS_CACHE for the cache") from error
+
+
 def cache_folder() -> Path:
     """Where corpus and compiled programs are kept: $BENCH_SHADOWS_CACHE, or the platform's folder for caches."""
     if own := os.environ.get("BENCH_SHADOWS_CACHE"):
-        return Path(own).expanduser()
+        return expand(own)
     if sys.platform == "darwin":
-        root = Path.home() / "Library" / "Caches"
+        root = expand("~/Library/Caches")
     else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return root / "bench-shadows"
 
 

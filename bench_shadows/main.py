@@ -1,5 +1,10 @@
 """The command line: reads it, runs one command, and turns what goes wrong into one line and an exit code."""
 
+from bench_shadows import interrupts
+
+interrupts.listen()  # before anything that takes time to import
+
+# ruff: noqa: E402
 import argparse
 import errno
 import logging
@@ -103,13 +108,14 @@ def entry() -> None:
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        main(words)
+        with interrupts.raised_at_the_end():
+            main(words)
     except BenchShadowsError as error:
         say(f"bench-shadows: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say("bench-shadows: interrupted. What was finished is kept; the same command resumes from there.")
-        sys.exit(130)
+        say(interrupts.WORDS)
+        sys.exit(interrupts.EXIT_CODE)
     except (OSError, RuntimeError) as error:
         problem = _storage_problem(error)
         if problem is None:

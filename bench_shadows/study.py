@@ -17,10 +17,22 @@ from bench_shadows import __version__
 from bench_shadows.config import Config, differences, may_change, to_dict
 from bench_shadows.config_file import from_dict
 from bench_shadows.errors import ConfigError, RunError
-from bench_shadows.files import TEMPORARY, exclusive, hash_file, hash_json, read_json, remove, write_json
-from bench_shadows.progress import duration, say
+from bench_shadows.files import (
+    TEMPORARY,
+    exclusive,
+    hash_file,
+    hash_json,
+    make_folder,
+    read_json,
+    remove,
+    write_json,
+)
+from bench_shadows.progress import Whole, duration, say
 from bench_shadows.provenance import collect, now
 from bench_shadows.training.devices.distributed import is_first_host, on_first_host
+
+STAGES = {"prepare": 0.08, "train": 0.8, "diagnose": 0.06, "evaluate": 0.05, "report": 0.01}
+"""The stages in order, and about what share of the time each takes (measured with `laptop`): for the estimate."""
 
 Outputs = dict[str, str]  # path under the run's folder -> SHA-256
 
@@ -38,11 +50,10 @@ class Study:
     def run(self) -> None:
         """All stages."""
         began = time.monotonic()
-        self.prepare()
-        self.train()
-        self.diagnose()
-        self.evaluate()
-        self.report()
+        with Whole(STAGES) as whole:
+            for stage in STAGES:
+                whole.stage(stage)
+                getattr(self, stage)()
         say(f"study: complete, {duration(time.monotonic() - began)} in this call")
 
     def prepare(self, beam: Sequence[str] = ()) -> None:
@@ -72,6 +83,8 @@ class Study:
         size = self.config.train.population
         for first in range(0, len(runs), size):
             group = runs[first : first + size]
+            if Whole.current:
+                Whole.current.runs(first, len(group), len(runs))
             self._train(group, group)
 
     def diagnose(self) -> None:
@@ -176,6 +189,7 @@ class Study:
         return all(path.is_file() and hash_file(path) == digest for path, digest in paths.items())
 
     def _open(self, command: list[str]) -> None:
+        make_folder(self.folder)
         with exclusive(self.folder / ".open.lock", f"opening {self.folder}", wait=True):
             self._claim(command)  # one after the other: a fleet's clients start together
 

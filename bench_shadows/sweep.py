@@ -24,7 +24,7 @@ from bench_shadows.config import Config, determined
 from bench_shadows.config_file import load
 from bench_shadows.declared import Determines
 from bench_shadows.errors import ConfigError, RunError
-from bench_shadows.files import atomic_path, exclusive, write_json
+from bench_shadows.files import atomic_path, exclusive, make_folder, write_json
 from bench_shadows.progress import duration, say
 from bench_shadows.report.sweep.page import FILE, write_sweep
 from bench_shadows.study import Study
@@ -132,6 +132,7 @@ def _parse(text: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 
 def _claim(out: Path) -> None:
+    make_folder(out)
     if (out / "config.json").exists():
         raise RunError(f"{out} is a run's folder; name another one for the sweep with --out")
     if out.exists() and not (out / FILE).exists() and any(not path.name.startswith(".") for path in out.iterdir()):

@@ -139,3 +139,39 @@ def test_a_config_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
 def test_the_hash_of_a_config_follows_its_values() -> None:
     assert config_hash(Config().model) == config_hash(Config().model)
     assert config_hash(Config().model) != config_hash(Config().train)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.jsonl, b.jsonl", ("a.jsonl", "b.jsonl")),
+        ('"news, 1999.jsonl",b.jsonl', ("news, 1999.jsonl", "b.jsonl")),
+        ("text (1).jsonl,(2).jsonl", ("text (1).jsonl", "(2).jsonl")),
+        ("[ab]*.jsonl,[1]", ("[ab]*.jsonl", "[1]")),
+        ('a"b.jsonl,"say ""no"".txt"', ('a"b.jsonl', 'say "no".txt')),
+        ("('a, b.jsonl', \"c\")", ("a, b.jsonl", "c")),
+    ],
+)
+def test_items_of_a_list_may_hold_commas_brackets_and_quotes(text: str, value: tuple[str, ...]) -> None:
+    assert load(CONFIGS / "laptop.py", {"data.sources": text}).data.sources == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("data.sources", '"a,b', "is no list"),
+        ("data.sources", "a\udcffb.jsonl", r"'a\udcffb.jsonl' is not UTF-8"),
+        ("data.tokenizer", "\ud800", "is not UTF-8"),
+        ("train.samples", "9" * 4000, "no machine counts to"),
+        ("conditions.seeds", "[" + "9" * 4000 + "]", "no machine counts to"),
+        ("train.remat", "x" * 5000, "(5,002 characters)"),
+        ("train.samples", "x" * 5000, "(5,002 characters)"),
+        ("train.clip_norm", "9" * 4000, "expected a number"),
+    ],
+)
+def test_foreign_names_and_numbers_are_one_short_line(name: str, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(CONFIGS / "laptop.py", {name: text})
+    assert complaint in str(caught.value)
+    assert len(str(caught.value).encode()) < 500
+    assert "\n" not in str(caught.value)

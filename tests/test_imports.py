@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "bench_shadows"
 BASE = {
-    *("", "errors", "files", "json_lines", "progress", "declared"),
+    *("", "errors", "files", "foreign", "interrupts", "json_lines", "progress", "declared"),
     *("config", "config_file", "config_text", "validation", "kinds", "paper", "parameters"),
 }
 # What each floor may import besides itself and the base.

@@ -11,6 +11,8 @@ from bench_shadows import __version__
 from bench_shadows.config import to_dict
 from bench_shadows.config_file import load
 from bench_shadows.config_text import COMMON
+from bench_shadows.errors import ConfigError
+from bench_shadows.files import cache_folder
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -96,3 +98,53 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(tmp_path: Path) ->
     assert "8: A, B, C, D; seeds 0, 1" in done.stdout
     assert "737,280 a run, 5,898,240 in total" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_out_that_cannot_be_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (
+        tmp_path / "file",
+        tmp_path / "file" / "below",
+        Path("/proc/nothing/here"),
+        tmp_path / ("x" * 300),
+    ):
+        done = bench_shadows("study", "--config=laptop", f"--out={out}")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "no folder can be there" in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_report_without_a_run_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    done = bench_shadows("report", "--config=laptop", f"--out={tmp_path / 'run'}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "has no run to report on" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("nowhere/*.jsonl", "matches no file"),
+        (
+            "gs://bench-shadows-test/x.jsonl?endpoint_override=127.0.0.1:9&scheme=http&retry_limit_seconds=1",
+            "listed",
+        ),
+    ],
+)
+def test_a_wrong_source_is_one_line_and_exit_code_2(source: str, complaint: str, tmp_path: Path) -> None:
+    done = bench_shadows(
+        "prepare", "--config=laptop", f"--config.data.sources={source}", f"--out={tmp_path / 'run'}"
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "config.data.sources" in done.stderr
+    assert complaint in done.stderr
+
+
+def test_a_machine_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "BENCH_SHADOWS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: (_ for _ in ()).throw(KeyError(uid)))
+    with pytest.raises(ConfigError, match="Set HOME, or BENCH_SHADOWS_CACHE"):
+        cache_folder()
+    monkeypatch.setenv("BENCH_SHADOWS_CACHE", "/somewhere")
+    assert cache_folder() == Path("/somewhere")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_shadows.commands.command import REPEATED, Call, Command, config_option
+from bench_shadows.errors import ConfigError
 
 # What the commands import comes when the command line is known to be good: it is heavy.
 
@@ -53,6 +54,16 @@ def _prepare(call: Call) -> None:
 
 def _train(call: Call) -> None:
     _open(call).train(call.options.condition, call.options.seed)
+
+
+def _report(call: Call) -> None:
+    call.config()
+    if not any(call.out.glob("runs/*/metrics.jsonl")):
+        raise ConfigError(
+            f"report: {call.out} has no run to report on; `bench-shadows study` or `train` makes one, or name its "
+            "folder with --out"
+        )
+    _stage("report")(call)
 
 
 def _rewrite(call: Call) -> None:
@@ -125,7 +136,7 @@ COMMANDS = {
     ),
     "diagnose": Command("compute the spectra of the analysed checkpoints", _stage("diagnose"), _takes()),
     "evaluate": Command("measure the analysed checkpoints on held-out text", _stage("evaluate"), _takes()),
-    "report": Command("write tables, figures and the page", _stage("report"), _takes()),
+    "report": Command("write tables, figures and the page", _report, _takes()),
     "sweep": Command(
         "run one study for each value of a field, and a page that compares them",
         _sweep,

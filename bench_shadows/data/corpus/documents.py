@@ -24,7 +24,7 @@ from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.document import KINDS, Document
 from bench_shadows.data.corpus.sources import files, hf, jsonl, parquet, tfds
 from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, BadRecordError, Part, Record
-from bench_shadows.errors import DataError
+from bench_shadows.errors import SourceError
 from bench_shadows.files import hash_file
 
 __all__ = ["Counts", "Document", "Part", "parts", "read_part", "weights"]
@@ -41,14 +41,14 @@ FORMATS: dict[str, Callable[[Part, FieldsConfig, Counts], Iterator[Record]]] = {
 def parts(config: DataConfig) -> list[Part]:
     """The units of work of all sources, in the order of the sources, files of a folder sorted by name.
 
-    No data is read. Raises DataError for a source that holds nothing, or nothing that can be read, and for a file
-    that two sources name.
+    No data is read. Raises SourceError for a source that holds nothing, or nothing that can be read, and for a
+    file that two sources name.
     """
     found = [part for source in config.sources for part in _parts_of(source)]
     names = set()
     for part in found:
         if part.name in names:
-            raise DataError(f"config.data.sources: {part.name} is named twice; name every file once")
+            raise SourceError(f"config.data.sources: {part.name} is named twice; name every file once")
         names.add(part.name)
     return found
 

@@ -28,7 +28,7 @@ from bench_shadows.data.samples import sample_files
 from bench_shadows.data.samples.repetition import Rules, deduplicate
 from bench_shadows.data.samples.repetition_report import Account
 from bench_shadows.errors import DataError, RunError
-from bench_shadows.files import atomic_path, hash_json, read_json, remove, write_json
+from bench_shadows.files import atomic_path, hash_json, make_folder, read_json, remove, write_json
 from bench_shadows.progress import Progress
 
 REPORT = "duplicates.json"
@@ -79,7 +79,8 @@ def dedupe_prompts(sources: Sequence[str], out: Path, rules: Rules, bad_records_
         remove(out / _WORK)  # left by a call that was killed at its end
         return dict(done)
     work = out / _WORK / digest[:16]
-    if out.exists() and any(out.iterdir()) and not work.exists():
+    make_folder(out)
+    if any(out.iterdir()) and not work.exists():
         raise RunError(
             f"--out={out}: it holds something else, or what was made with other options or from other files; "
             "name a new folder"
@@ -226,7 +227,7 @@ def _option_named() -> Iterator[None]:
         yield
     except DataError as error:
         message = str(error).replace("config.data.sources: ", "dedupe-prompts: ")
-        raise DataError(message.replace("config.data.bad_records_limit", "--bad-records-limit")) from error
+        raise type(error)(message.replace("config.data.bad_records_limit", "--bad-records-limit")) from error
 
 
 def _clean_lines(part: Part, path: Path, samples: _Samples, seen: Callable[[float], None]) -> None:

@@ -28,6 +28,7 @@ from bench_shadows.data.samples.repetition import ANSWERS, SYSTEMS, USERS
 from bench_shadows.data.samples.sample import GROUPS
 from bench_shadows.data.samples.scoring import score
 from bench_shadows.errors import ConfigError
+from bench_shadows.files import expand
 
 _ASSISTANTS = frozenset({"gpt", "assistant", "model", "bot", "chatgpt"})
 BYTES = "(bytes)"
@@ -73,7 +74,7 @@ def read_samples(part: Part, settings: SampleSettings, counts: Counts) -> Iterat
 def image_folder(part: Part, settings: SampleSettings) -> Path:
     """Where the images of a file's samples lie: `prompts.image_folder`, else beside the file."""
     if settings.prompts.image_folder:
-        folder = Path(settings.prompts.image_folder).expanduser()
+        folder = expand(settings.prompts.image_folder)
         if not folder.is_dir():
             raise ConfigError(f"config.prompts.image_folder={folder}: no such folder")
         return folder

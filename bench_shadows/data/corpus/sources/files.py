@@ -12,7 +12,7 @@ from bench_shadows.data.corpus.sources import storage
 from bench_shadows.data.corpus.sources.jsonl import encoding_marked
 from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, Part, Record
 from bench_shadows.data.corpus.sources.storage import File
-from bench_shadows.errors import DataError
+from bench_shadows.errors import SourceError
 from bench_shadows.files import hash_json
 
 PIECE = 2**28
@@ -28,7 +28,7 @@ def parts(source: str) -> list[Part]:
     """The parts of a path, folder, glob or URI: record files by name, then text files by folder.
 
     In a folder, files with other endings are ignored and counted, and so is `.json` that is not compressed: it is
-    a project's settings more often than records. Raises DataError where no file is left, and for a file that was
+    a project's settings more often than records. Raises SourceError where no file is left, and for a file that was
     named or matched by a glob and has an ending that is not read here.
     """
     files, folder = storage.find(source)
@@ -37,14 +37,14 @@ def parts(source: str) -> list[Part]:
         by_format.setdefault(_format(file, folder), []).append(file)
     unread = by_format.get(None, [])
     if unread and not folder:
-        raise DataError(f"config.data.sources: {unread[0].name}: expected {READ_HERE}")
+        raise SourceError(f"config.data.sources: {unread[0].name}: expected {READ_HERE}")
     found = [
         part for form in ("json", "parquet") for file in by_format.get(form, []) for part in _records(file, form)
     ]
     found += [_texts(group, domain) for group, domain in _groups(by_format.get("text", []), folder)]
     ignored = storage.endings(unread)
     if not found:
-        raise DataError(
+        raise SourceError(
             f"config.data.sources: {storage.shown(source)!r} holds no file that is read here "
             f"({storage.counted(ignored)}); expected {READ_HERE}"
         )

@@ -14,15 +14,15 @@ from bench_shadows.config import FieldsConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.sources import storage
 from bench_shadows.data.corpus.sources.part import Part, Record, split_of
-from bench_shadows.errors import DataError
-from bench_shadows.files import hash_json
+from bench_shadows.errors import SourceError
+from bench_shadows.files import expand, hash_json
 
 PREFIX = "hf:"
 SAVED = ("state.json", "dataset_dict.json")  # what `save_to_disk` leaves in its folder
 
 
 def parts(source: str) -> list[Part]:
-    """The shards of a set. Raises DataError where the library, the set, the config or the split is missing."""
+    """The shards of a set. Raises SourceError where the library, the set, the config or the split is missing."""
     name, _, _ = _address(source)
     if folder := _folder(name):
         files, _ = storage.find(str(folder))
@@ -60,7 +60,7 @@ def _address(source: str) -> tuple[str, str | None, str]:
 
 
 def _folder(name: str) -> Path | None:
-    path = Path(name).expanduser()
+    path = expand(name)
     return path if path.is_dir() else None
 
 
@@ -68,7 +68,7 @@ def _library(source: str) -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise DataError(
+        raise SourceError(
             f"config.data.sources: {source!r} needs Hugging Face datasets: pip install 'bench-shadows[hf]'"
         ) from error
     return datasets
@@ -83,7 +83,7 @@ def _revision(source: str) -> str:
     try:
         return str(huggingface_hub.HfApi().dataset_info(name).sha)
     except Exception as error:  # no network, no such set, no right to read it: many classes of several libraries
-        raise DataError(
+        raise SourceError(
             f"config.data.sources: {source!r} is no folder here and cannot be looked up on the hub: "
             f"{storage.one_line(error)}"
         ) from error
@@ -104,4 +104,4 @@ def _stream(source: str, revision: str) -> Any:
         return datasets.load_dataset(name=config, split=split, streaming=True, **where)
     except (OSError, ValueError, KeyError) as error:  # FileNotFoundError and DataFilesNotFoundError are OSErrors
         reason = storage.one_line(error)
-        raise DataError(f"config.data.sources: {source!r} cannot be opened: {reason}") from error
+        raise SourceError(f"config.data.sources: {source!r} cannot be opened: {reason}") from error

@@ -18,11 +18,14 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
-from bench_shadows.errors import DataError
+from bench_shadows.errors import SourceError
+from bench_shadows.files import expand
 
 CHUNK = 2**22  # bytes that are read at once: few requests of a bucket, little memory
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _KEYS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
+CLOUD_SECONDS = 60
+"""For how long a request of a Google bucket is tried again; Arrow's own limit is a quarter of an hour."""
 READ_ERRORS = (pa.ArrowException, OSError, EOFError)
 """What a damaged or unreachable file raises."""
 
@@ -47,10 +50,10 @@ class File:
 def find(source: str) -> tuple[list[File], bool]:
     """The files of a path, folder, glob or URI, sorted by name, and whether it was a folder.
 
-    Raises DataError where there is none, or where the filesystem cannot be reached.
+    Raises SourceError where there is none, or where the filesystem cannot be reached.
     """
     if "://" not in source:
-        source = str(Path(source).expanduser())
+        source = str(expand(source))
     address, question, options = source.partition("?") if "://" in source else (source, "", "")
     try:
         system, inside = connect(source)
@@ -63,9 +66,9 @@ def find(source: str) -> tuple[list[File], bool]:
             base, patterns = _split(address)
         files = list(_listed(base, patterns, question + options)) if patterns else []
     except READ_ERRORS as error:
-        raise DataError(f"config.data.sources: {shown(address)} cannot be listed: {one_line(error)}") from error
+        raise SourceError(f"config.data.sources: {shown(address)} cannot be listed: {one_line(error)}") from error
     if not files:
-        raise DataError(
+        raise SourceError(
             f"config.data.sources: {shown(address)!r} matches no file; name files, folders, globs, "
             "`tfds:NAME`, `hf:NAME` or `builtin`"
         )
@@ -79,6 +82,8 @@ def connect(address: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), address
     location, question, options = rest.partition("?")
     quoted = urllib.parse.quote(location, safe="/%:@")
+    if scheme in ("gs", "gcs") and "retry_limit_seconds=" not in options:
+        question, options = "?", "&".join(filter(None, (options, f"retry_limit_seconds={CLOUD_SECONDS}")))
     return fs.FileSystem.from_uri(f"{scheme}://{quoted}{question}{options}")
 
 

@@ -14,7 +14,7 @@ from bench_shadows.config import FieldsConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.sources import storage
 from bench_shadows.data.corpus.sources.part import Part, Record, split_of
-from bench_shadows.errors import DataError
+from bench_shadows.errors import SourceError
 
 PREFIX = "tfds:"
 PIECE = 100_000  # examples of a part
@@ -22,11 +22,11 @@ BATCH = 16  # examples that are asked for at once
 
 
 def parts(source: str) -> list[Part]:
-    """The parts of a set. Raises DataError where the library, the set or the split is missing."""
+    """The parts of a set. Raises SourceError where the library, the set or the split is missing."""
     _, split = split_of(source, PREFIX)
     info = _builder(source).info
     if not info.splits:
-        raise DataError(
+        raise SourceError(
             f"config.data.sources: {source!r} is not prepared on this machine; prepare it with "
             'tfds.builder(NAME, file_format="array_record").download_and_prepare(), or name its folder: tfds:/path'
         )
@@ -34,7 +34,7 @@ def parts(source: str) -> list[Part]:
         chosen = info.splits[split]
     except ValueError as error:
         known = ", ".join(info.splits)
-        raise DataError(f"config.data.sources: {source!r}: no split {split!r}; there are {known}") from error
+        raise SourceError(f"config.data.sources: {source!r}: no split {split!r}; there are {known}") from error
     total = chosen.num_examples
     example_bytes = int(info.dataset_size) / max(1, sum(one.num_examples for one in info.splits.values()))
     found = []
@@ -71,7 +71,7 @@ def _builder(source: str) -> Any:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise DataError(
+        raise SourceError(
             f"config.data.sources: {source!r} needs tensorflow-datasets: pip install 'bench-shadows[tfds]'"
         ) from error
     name, _ = split_of(source, PREFIX)
@@ -81,23 +81,23 @@ def _builder(source: str) -> Any:
         return tfds.builder(name)
     except Exception as error:  # what a set's own code raises is not known beforehand
         reason = str(error).strip().partition("\n")[0]
-        raise DataError(f"config.data.sources: {source!r} cannot be opened: {reason}") from error
+        raise SourceError(f"config.data.sources: {source!r} cannot be opened: {reason}") from error
 
 
 @functools.lru_cache(maxsize=4)
 def _examples(source: str) -> Any:
-    """The split as a random-access source; DataError where its format needs TensorFlow or cannot be sliced."""
+    """The split as a random-access source; SourceError where its format needs TensorFlow or cannot be sliced."""
     _, split = split_of(source, PREFIX)
     builder = _builder(source)
     try:
         examples = builder.as_data_source(split=split)
     except NotImplementedError as error:
-        raise DataError(
+        raise SourceError(
             f"config.data.sources: {source!r} is stored in a format that needs TensorFlow; prepare it again with "
             'download_and_prepare(file_format="array_record")'
         ) from error
     if len(examples) != (expected := builder.info.splits[split].num_examples):
-        raise DataError(  # tensorflow-datasets 4.9 reads all of a split where a slice of Parquet was asked for
+        raise SourceError(  # tensorflow-datasets 4.9 reads all of a split where a slice of Parquet was asked for
             f"config.data.sources: {source!r} has {expected:,} examples, but {len(examples):,} are read; name the "
             'whole split, or prepare the set with file_format="array_record"'
         )
