@@ -1,10 +1,5 @@
 """The command line: reads it, runs one command, and turns what goes wrong into one line and an exit code."""
 
-from bench_shadows import interrupts
-
-interrupts.listen()  # before anything that takes time to import
-
-# ruff: noqa: E402
 import argparse
 import errno
 import logging
@@ -12,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bench_shadows import __version__
+from bench_shadows import __version__, interrupts
 from bench_shadows.commands import checkpoints, planning, samples, studies
 from bench_shadows.commands.command import Call, Command, Parser
 from bench_shadows.config_file import nearest

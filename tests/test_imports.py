@@ -27,9 +27,9 @@ BELOW = {
     "sweep": {"data", "report", "study", "training"},
     "audit": {"diagnostics", "training", "report"},
     "export": {"data", "model", "training"},
-    "dry_run": {"training"},
-    "commands": {"data", "evaluation", "report", "study", "export", "sweep", "audit", "training", "dry_run"},
+    "commands": {"data", "evaluation", "report", "study", "export", "sweep", "audit", "training"},
     "main": {"commands"},
+    "console": {"main"},
 }
 # What each room of a floor may import of its own floor, besides itself: a folder, or a file that belongs to none.
 DATA = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny_study import start, write_config
 
-ENTRY = "from bench_shadows import main; from bench_shadows.main import entry\n"
+ENTRY = "from bench_shadows import interrupts, main\ninterrupts.listen()\nfrom bench_shadows.main import entry\n"
 SWALLOWED = """
 class Callback:
     def __del__(self):

@@ -68,7 +68,7 @@ def write_config(folder: Path) -> Path:
 
 def start(*words: str, **environment: str) -> subprocess.Popen[str]:
     """The command, started in a process of its own."""
-    code = "from bench_shadows.main import entry; entry()"
+    code = "from bench_shadows.console import entry; entry()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
         stdout=subprocess.PIPE,

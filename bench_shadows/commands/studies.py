@@ -40,7 +40,7 @@ def _study(call: Call) -> None:
         _on_all_hosts(_stage("run"))(call)
         return
     config = call.config()
-    from bench_shadows.dry_run import describe, measure_rate
+    from bench_shadows.commands.dry_run import describe, measure_rate
 
     print("\n".join(describe(config, call.name, call.out, measure_rate(config))))
 

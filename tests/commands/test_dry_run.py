@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bench_shadows.commands.dry_run import Rate, describe, measure_rate
 from bench_shadows.config import Config
 from bench_shadows.config_file import load
 from bench_shadows.config_text import WIDTH
-from bench_shadows.dry_run import Rate, describe, measure_rate
 
 RATE = Rate("2 cores", "float32", 350e9, 0.3)
 
