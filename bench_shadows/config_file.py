@@ -22,7 +22,7 @@ import ml_collections
 
 from bench_shadows.config import Config
 from bench_shadows.errors import ConfigError
-from bench_shadows.foreign import LARGEST, is_text, shown
+from bench_shadows.foreign import LARGEST, holds_credentials, is_text, shown
 from bench_shadows.validation import problems
 
 
@@ -138,6 +138,11 @@ def _check(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if isinstance(value, str) and not is_text(value):
         raise ConfigError(f"{where}: {shown(value)} is not UTF-8")
+    if isinstance(value, str) and holds_credentials(value):
+        raise ConfigError(
+            f"{where}: a name or a key in an address would be written to the run; set the variables that the "
+            "store's client reads, such as AWS_ACCESS_KEY_ID or OPENAI_API_KEY"
+        )
     if isinstance(value, int) and abs(value) > LARGEST:
         raise ConfigError(f"{where}: expected {_describe(hint)}, got an integer that no machine counts to")
     if origin is Literal and value in typing.get_args(hint):

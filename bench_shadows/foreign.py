@@ -2,10 +2,21 @@
 
 import re
 
+# Before an @ in the host's place; a secret may hold slashes, a port is no secret.
+_USER = re.compile(r"://(?:[^/?#\s@]*@|[^/?#\s@:]+:(?!\d+/)[^@?#\s]*@)")
+_QUERY = re.compile(
+    r"://\S*[?&](?:sig|[\w-]*(?:secret|password|passwd|access_?key|api_?key|token|signature|credential)[\w-]*)=",
+    re.IGNORECASE,
+)
 LARGEST = 2**63 - 1
 """The largest integer of a file or a command line that is taken for a number."""
 LONGEST = 200
 """Characters of a foreign text that a message shows."""
+
+
+def holds_credentials(text: str) -> bool:
+    """Whether an address in a text has a name or a key in it: `s3://KEY:SECRET@bucket`, `https://host/?token=T`."""
+    return bool(_USER.search(text) or _QUERY.search(text))
 
 
 def is_text(text: str) -> bool:

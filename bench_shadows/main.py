@@ -12,6 +12,7 @@ from bench_shadows.commands import checkpoints, planning, samples, studies
 from bench_shadows.commands.command import Call, Command, Parser
 from bench_shadows.config_file import nearest
 from bench_shadows.errors import BenchShadowsError, ConfigError
+from bench_shadows.foreign import holds_credentials, is_text, shown
 from bench_shadows.progress import say
 
 COMMANDS = {**studies.COMMANDS, **planning.COMMANDS, **checkpoints.COMMANDS, **samples.COMMANDS}
@@ -75,6 +76,7 @@ def read(words: Sequence[str]) -> tuple[Command, Call]:
 
     Help and version are printed and end the process (SystemExit, 0).
     """
+    _check_words(words)
     parser, parsers = _parsers()
     name, before = words[0] if words else "--help", ("--help", "-h", "--version")
     if name in before:
@@ -88,6 +90,19 @@ def read(words: Sequence[str]) -> tuple[Command, Call]:
     if overrides and not COMMANDS[name].takes_config:
         raise ConfigError(f"--config.{next(iter(overrides))}: {name} takes no config")
     return COMMANDS[name], Call(options, overrides, ["bench-shadows", *words])
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuses what could not be recorded with a run: it is written to files and shown on pages."""
+    for word in words:
+        name = word.partition("=")[0] if word.startswith("-") else "an address"
+        if holds_credentials(word):
+            raise ConfigError(
+                f"{shown(name)[1:-1]}: a name or a key in an address would be written to the run; leave it out "
+                "and set the variables that the store's client reads, such as AWS_ACCESS_KEY_ID or OPENAI_API_KEY"
+            )
+        if not is_text(word):
+            raise ConfigError(f"{shown(word)}: not UTF-8; give the file or folder a name that is")
 
 
 def main(words: Sequence[str]) -> None:

@@ -256,20 +256,41 @@ def _clean_parquet(part: Part, path: Path, samples: _Samples, seen: Callable[[fl
     """Only columns with text are decoded, and only those that change are made anew."""
     name, number = storage.shown(part.paths[0]), part.first
     try:
+        schema = parquet.schema(part)
         with (
             parquet.opened(part) as (source, groups),
-            pq.ParquetWriter(path, source.schema_arrow, compression="zstd") as file,
+            pq.ParquetWriter(path, schema, compression="zstd") as file,
         ):
-            readable = [field.name for field in source.schema_arrow if _has_text(field.type)]
+            readable = [field.name for field in schema if _has_text(field.type)]
             its_rows = sum(source.metadata.row_group(group).num_rows for group in groups)
             for batch in source.iter_batches(parquet.batch_rows(source.metadata), groups):
-                rows = batch.select(readable).to_pylist()
-                after = [samples.take(row, f"{name}:{number + i}") for i, row in enumerate(rows, 1)]
-                number += len(rows)
-                file.write_batch(_replaced(batch, rows, after))
-                seen(part.identity()["bytes"] / 1e6 * len(rows) / its_rows)
+                for some, rows in _decoded(batch, readable):
+                    after = [samples.take(row, f"{name}:{number + i}") for i, row in enumerate(rows, 1)]
+                    number += len(rows)
+                    file.write_batch(_replaced(some.cast(schema), rows, after))
+                    seen(part.identity()["bytes"] / 1e6 * len(rows) / its_rows)
     except (*storage.READ_ERRORS, UnicodeDecodeError) as error:
         raise DataError(f"{name}:{number + 1}: cannot be read: {storage.one_line(error)}") from error
+
+
+def _decoded(batch: pa.RecordBatch, readable: list[str]) -> Iterator[tuple[pa.RecordBatch, list[Any]]]:
+    """Stretches of a batch and the values of their texts, as many rows as come to about `parquet.BATCH_BYTES`."""
+    texts, begin, size = batch.select(readable), 0, 0
+    rows: list[Any] = []
+    for index in range(len(batch)):
+        rows += texts.slice(index, 1).to_pylist()
+        size += _characters(rows[-1])
+        if size >= parquet.BATCH_BYTES or index + 1 == len(batch):
+            yield batch.slice(begin, len(rows)), rows
+            begin, size, rows = index + 1, 0, []
+
+
+def _characters(value: Any) -> int:
+    """Of all texts in a value."""
+    if isinstance(value, str):
+        return len(value)
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_characters, inside))
 
 
 def _replaced(batch: pa.RecordBatch, before: list[Any], after: list[Any]) -> pa.RecordBatch:
@@ -282,6 +303,7 @@ def _replaced(batch: pa.RecordBatch, before: list[Any], after: list[Any]) -> pa.
 
 
 def _has_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return True
     return any(_has_text(kind.field(number).type) for number in range(kind.num_fields))

@@ -246,7 +246,7 @@ def _inside(folder: Path, name: str) -> Path:
     allowed = [root]
     if root.parent.name == "snapshots":
         allowed.append(root.parent.parent / "blobs")
-    plain = name not in ("", ".", "..") and name.isprintable() and Path(name).name == name
+    plain = name not in ("", ".", "..") and len(name) < 256 and name.isprintable() and Path(name).name == name
     if not plain or not any(path.resolve().is_relative_to(place) for place in allowed):
         raise RunError(f"{folder}: {short(name)} leads out of the folder; only files inside it are read")
     if not path.is_file():

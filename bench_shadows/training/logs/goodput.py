@@ -19,6 +19,7 @@ and end, so that a kill at any moment loses the causes since the line before, an
 """
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -26,8 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from bench_shadows.json_lines import read_objects
+from bench_shadows.progress import duration, say
 from bench_shadows.training.logs.step_lines import StepLines
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 CAUSES = ("restore", "compile", "open", "checkpoint", "again", "stopped")
 
 
@@ -40,6 +43,7 @@ class WallTime(contextlib.AbstractContextManager["WallTime"]):
 
     def __init__(self, folder: Path):
         self._began, self._clock, self._step = time.time(), time.monotonic(), 0
+        self._boot_began, self._was_told = _boot_seconds(), False
         self._mark = self._clock  # the end of the last step, or of the last time lost
         self._path = folder / "goodput.jsonl"
         self._lines: StepLines | None = None
@@ -48,7 +52,7 @@ class WallTime(contextlib.AbstractContextManager["WallTime"]):
         self._productive, self._lost, self._wall_before = 0.0, dict.fromkeys(CAUSES, 0.0), 0.0
         if self._records:
             last = self._records[-1]
-            self._wall_before = self._began - last["time"] + last["wall_seconds"]
+            self._wall_before = self._since(last) + last["wall_seconds"]
             self._lost |= {cause: last["lost_seconds"][cause] for cause in CAUSES}
         elif self._done:
             self._wall_before = self._began - min(line["time"] - line["step_seconds"] for line in self._done)
@@ -58,8 +62,8 @@ class WallTime(contextlib.AbstractContextManager["WallTime"]):
         self._step = step
         self._productive = sum(line["step_seconds"] for line in self._done if line["step"] <= step)
         self._lost["again"] += sum(line["step_seconds"] for line in self._done if self._is_lost(line, step))
-        signs = [line["time"] for line in (*self._records, *self._done)]
-        self._lost["stopped"] += max(0.0, self._began - max(signs, default=self._began))
+        if signs := [*self._records, *self._done]:
+            self._lost["stopped"] += self._since(max(signs, key=lambda line: line["time"]))
         self._records, self._done = [], []
         self._lines = StepLines(self._path, after=math.inf)
         self.write("start")
@@ -96,12 +100,31 @@ class WallTime(contextlib.AbstractContextManager["WallTime"]):
                     "event": event,
                     "step": self._step,
                     "time": time.time(),
+                    "boot": _boot(),
+                    "boot_seconds": _boot_seconds(),
                     "wall_seconds": wall,
                     "productive_seconds": self._productive,
                     "goodput": self.goodput,
                     "lost_seconds": {**self._lost, "unknown": unknown},
                 }
             )
+
+    def _since(self, sign: dict[str, Any]) -> float:
+        """Seconds from an earlier process's line to this one's start.
+
+        The machine's own clock counts them where it is the same machine that was not started anew in between and
+        the line has it; else the wall clock, which somebody may have set back: then they are not known, and none.
+        """
+        if sign.get("boot") and sign["boot"] == _boot():
+            return max(0.0, self._boot_began - sign["boot_seconds"])
+        seconds = self._began - sign["time"]
+        if seconds < 0 and not self._was_told:
+            self._was_told = True
+            say(
+                f"{self._path}: the wall clock is {duration(-seconds)} behind the last line; the time in between "
+                "is not known and left out of goodput"
+            )
+        return max(0.0, seconds)
 
     @property
     def _wall(self) -> float:
@@ -118,3 +141,17 @@ class WallTime(contextlib.AbstractContextManager["WallTime"]):
         if self._lines is not None:
             with self._lines, contextlib.suppress(Exception) if kind else contextlib.nullcontext():
                 self.write("end")
+
+
+@functools.cache
+def _boot() -> str | None:
+    """What names this machine since it was started; None where the system does not say."""
+    try:
+        return _BOOT_ID.read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _boot_seconds() -> float:
+    """Seconds since this machine was started, those that it slept included; no one can set this clock."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

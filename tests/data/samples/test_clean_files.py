@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench_shadows.data.corpus.sources import parquet, storage
 from bench_shadows.data.corpus.sources.json_lists import elements
-from bench_shadows.data.samples import clean_files
+from bench_shadows.data.samples import clean_files, sample_files
 from bench_shadows.data.samples.clean_files import dedupe_prompts
 from bench_shadows.data.samples.repetition import Rules, deduplicate
 from bench_shadows.errors import DataError, RunError
@@ -223,3 +224,18 @@ def test_killed_at_any_moment_it_ends_with_the_same_files(tmp_path: Path) -> Non
     subprocess.run([*words, str(tmp_path / "killed")], check=True, capture_output=True)
     for name in ("in.jsonl", "duplicates.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
+def test_a_small_file_of_large_rows_is_held_a_few_rows_at_a_time(tmp_path: Path) -> None:
+    """Each row repeats one text of a dictionary: what is decoded counts, not what the file says of its size."""
+    rows = {"prompt": ["x" * 2**20] * 60, "turns": [[{"value": "y" * 2**20}]] * 60, "n": list(range(60))}
+    pq.write_table(pa.table(rows), tmp_path / "in.parquet", compression="zstd")
+    assert (tmp_path / "in.parquet").stat().st_size < 10_000
+    whole = sample_files.whole(storage.find(str(tmp_path / "in.parquet"))[0][0])
+    with parquet.opened(whole) as (source, groups):
+        [batch] = source.iter_batches(1024, groups)
+        assert batch.nbytes < 2**23  # of 120 MiB
+        stretches = [(len(some), len(rows)) for some, rows in clean_files._decoded(batch, ["prompt", "turns"])]
+    assert stretches == [(2, 2)] * 30
+    dedupe_prompts([str(tmp_path / "in.parquet")], tmp_path / "out", Rules(), 0)
+    assert pq.read_table(tmp_path / "out" / "in.parquet") == pq.read_table(tmp_path / "in.parquet")

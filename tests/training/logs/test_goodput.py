@@ -18,6 +18,7 @@ class Clock:
         self.now = 1000.0
         monkeypatch.setattr(time, "time", lambda: 1e9 + self.now)
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: self.now)
 
 
 @pytest.fixture
@@ -102,3 +103,31 @@ def test_a_run_that_never_began_writes_nothing(clock: Clock, tmp_path: Path) -> 
     with WallTime(tmp_path) as wall, wall.lost("restore"):
         clock.now += 2
     assert not list(tmp_path.iterdir())
+
+
+def test_a_wall_clock_that_is_set_changes_nothing_on_the_same_machine(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with WallTime(tmp_path) as wall:
+        wall.begin(0)
+        steps(clock, wall, tmp_path, 1, 10)
+    clock.now += 10
+    monkeypatch.setattr(time, "time", lambda: 1e9 + clock.now - 7200)
+    wall = WallTime(tmp_path)
+    wall.begin(10)
+    assert wall.goodput == pytest.approx(0.5)
+
+
+def test_a_wall_clock_behind_the_last_line_is_said(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with WallTime(tmp_path) as wall:
+        wall.begin(0)
+        steps(clock, wall, tmp_path, 1, 10)
+    clock.now += 10
+    monkeypatch.setattr("bench_shadows.training.logs.goodput._boot", lambda: "another machine")
+    monkeypatch.setattr(time, "time", lambda: 1e9 + clock.now - 7200)
+    wall = WallTime(tmp_path)
+    wall.begin(10)
+    assert wall.goodput == pytest.approx(1.0)
+    assert capsys.readouterr().err.count("the wall clock is 1 h 59 min behind the last line") == 1

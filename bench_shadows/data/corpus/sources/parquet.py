@@ -18,9 +18,16 @@ BATCH_ROWS = 1024
 
 @contextlib.contextmanager
 def opened(part: Part) -> Iterator[tuple[pq.ParquetFile, range]]:
-    """A Parquet file and the row groups of a piece of it."""
+    """A Parquet file and the row groups of a piece of it.
+
+    Texts come as dictionaries: a text that a file of a few hundred bytes repeats in each of its rows is held once.
+    """
     system, inside = storage.connect(part.paths[0])
-    with pq.ParquetFile(system.open_input_file(inside), pre_buffer=False, buffer_size=2**16) as file:
+    with pq.ParquetFile(system.open_input_file(inside)) as plain:
+        columns = [plain.schema.column(number) for number in range(len(plain.schema))]
+        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    opening = {"read_dictionary": texts, "pre_buffer": False, "buffer_size": 2**16}
+    with pq.ParquetFile(system.open_input_file(inside), **opening) as file:
         yield file, range(part.begin, file.metadata.num_row_groups if part.end is None else part.end)
 
 
@@ -48,6 +55,13 @@ def records(part: Part, fields: FieldsConfig | None, counts: Counts) -> Iterator
                         counts.leave_out(where, "not UTF-8", str(error))
     except (*storage.READ_ERRORS, UnicodeDecodeError) as error:  # names in a damaged footer need not be UTF-8
         counts.leave_out(f"{name}:{number + 1}", "the rest of the file cannot be read", storage.one_line(error))
+
+
+def schema(part: Part) -> pa.Schema:
+    """The columns of a file as they are, their texts not as dictionaries."""
+    system, inside = storage.connect(part.paths[0])
+    with pq.ParquetFile(system.open_input_file(inside)) as file:
+        return file.schema_arrow
 
 
 def _columns(schema: pa.Schema, fields: FieldsConfig) -> tuple[list[str], tuple[str, str] | None]:

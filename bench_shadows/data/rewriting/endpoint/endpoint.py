@@ -41,6 +41,7 @@ FAILURES = 12
 """Requests for one piece that may fail while others are answered: then it is the piece."""
 _FIRST_WAIT, _MOST_WAIT = 0.5, 30.0  # seconds between two requests for one piece, doubling
 _REJECTIONS = 8  # requests that a server may reject before it has answered one
+_SHORTEST_KEY = 8  # characters; what a server of one's own is told, `x` or `EMPTY`, is no secret
 _EXCERPT = 300  # characters of an invalid reply that are kept
 _BUSY = (408, 409, 425, 429)  # and 5xx: worth another request
 _CROWDED = (408, 429, 503, 504, 529)  # fewer requests may help
@@ -267,7 +268,8 @@ class Endpoint:
             raise _FailedError("connection broken", self._shown(error.__cause__ or error)) from None
         except (self._library.APIError, ValueError) as error:
             raise _FailedError("not a reply", self._shown(error)) from None
-        return _read(completion)
+        answer = _read(completion)
+        return answer._replace(text=self._without_key(answer.text))
 
     def _status_problem(self, error: Any) -> BenchShadowsError | _FailedError:
         """What an HTTP status other than 200 means."""
@@ -303,8 +305,11 @@ class Endpoint:
 
     def _shown(self, error: BaseException) -> str:
         """An error's message in one line, cut, and without the key, which a server may repeat."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        return (text.replace(self._key, "***") if self._key else text)[:_EXCERPT]
+        return self._without_key(" ".join(str(error).split()) or type(error).__name__)[:_EXCERPT]
+
+    def _without_key(self, text: str) -> str:
+        """What a server wrote, before it goes anywhere: the key that it may repeat is taken out."""
+        return text.replace(self._key, "***") if len(self._key) >= _SHORTEST_KEY else text
 
 
 def _read(completion: Any) -> _Answer:
