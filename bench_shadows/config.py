@@ -250,6 +250,8 @@ class ConditionsConfig:
     """... and how often each of them is shown."""
     rewriting_share: float = field(ROWS, 1.0)
     """Condition D: share of the first phase's documents that is rewritten."""
+    rewriting_minimum: float = field(ROWS, 0.02)
+    """A smaller share of their words that rewriting changed leaves D next to A: its claims are withheld."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -45,7 +45,11 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], dict[str, tuple[str, ...]]], 
     ),
     ("in (0, 1)", lambda value: 0 < value < 1, {"conditions": ("phase",)}),
     ("in [0, 1)", lambda value: 0 <= value < 1, {"train": ("beta1", "beta2")}),
-    ("in [0, 1]", lambda value: 0 <= value <= 1, {"prompts": ("duplication",)}),
+    (
+        "in [0, 1]",
+        lambda value: 0 <= value <= 1,
+        {"prompts": ("duplication",), "conditions": ("rewriting_minimum",)},
+    ),
 )
 """What is expected of a number, whether it is so, and the fields by their groups."""
 _MULTIPLES = (

@@ -18,6 +18,11 @@ from bench_shadows.errors import RunError
 from bench_shadows.files import hash_json
 from bench_shadows.progress import say
 
+DIGESTS = "digests.json"
+_UNVERIFIED = (
+    f"Not verified: an Orbax checkpoint without {DIGESTS}. Orbax reads damaged values without an error, so a flipped "
+    "byte would be taken for a weight."
+)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PLAIN_FOLDERS = ("model", "checkpoint", "final", "weights")  # names that say nothing
 _STEP = re.compile(r"(?:[A-Za-z]+[_-])?([0-9]{1,18})")  # of CheckpointManager, with a prefix or without
@@ -85,6 +90,8 @@ def open_source(given: str, embeddings: bool = False, layout: Mapping[str, str] 
     path = path.resolve() if path.name in ("", ".", "..") else path
     if params := _orbax_params(path):
         weights = open_weights(params, embeddings, layout)
+        if not (params.parent / DIGESTS).is_file():
+            weights = replace(weights, notices=(*weights.notices, _UNVERIFIED))
         return Source(given, _orbax_name(params), params, "orbax", weights)
     weights = open_weights(path, embeddings, layout)
     packed = bool(weights.files) and all(file.suffix == SUFFIX for file in weights.files)
@@ -169,7 +176,7 @@ def _orbax_params(path: Path) -> Path | None:
         params = next((item for _, step in reversed(steps) if (item := _item(step)) is not None), None)
         if params is None:
             return None
-    if (params.parent / "digests.json").is_file():
+    if (params.parent / DIGESTS).is_file():
         from bench_shadows.training.checkpoints.checkpoints import find_fault
 
         if fault := find_fault(params.parent):

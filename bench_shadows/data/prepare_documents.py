@@ -10,6 +10,7 @@ are lost are made from it again, and `rewrite` reads it.
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ from bench_shadows.config import Config, DataConfig
 from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.corpus.workers import LOCAL, Engine
 from bench_shadows.data.fingerprint import claim
-from bench_shadows.data.rewriting.rewrite import Rewriting, rewrite_shard
+from bench_shadows.data.rewriting.rewrite import Rewriting, changed_share, rewrite_shard
 from bench_shadows.data.rows import row_store
 from bench_shadows.data.rows.plans import RowCounts, build_plans, check_counts, load_plan, plan_path, save_plan
 from bench_shadows.data.rows.sampled_corpus import (
@@ -133,10 +134,26 @@ def _draw(config: Config, folder: Path, engine: Engine) -> None:
             key=lambda one: [one[name] for name in ("split", "domain", "language", "kind")],
         ),
         "rows": {name: {key: value for key, value in made[name].items() if key != "sha256"} for name in SETS},
-        "rewriting": first.rewriting(),
+        "rewriting": _rewriting(config, first.rewriting()),
         "unknown_tokens": dict(sorted(unknown.items())),
     }
     write_json(folder / "documents.json", description)
+
+
+def _rewriting(config: Config, report: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The teacher's report with the share of words that it changed; says where that is next to none."""
+    if report is None:
+        return None
+    share, least = changed_share(report), config.conditions.rewriting_minimum
+    withheld = None
+    if share < least:
+        outcomes = ", ".join(f"{count:,} {name}" for name, count in report["outcomes"].items())
+        withheld = (
+            f"rewriting changed {share:.1%} of the words of the first half, less than "
+            f"config.conditions.rewriting_minimum={least:g}: D is next to A ({outcomes})"
+        )
+        say(f"prepare: {withheld}. Claims that read D are withheld")
+    return report | {"changed_share": share, "withheld": withheld}
 
 
 def _check_text(config: Config, drawn: Drawn, sets: dict[str, Filled]) -> None:

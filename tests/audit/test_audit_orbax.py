@@ -1,5 +1,6 @@
 """Checkpoints of our own runs: found wherever in a run a user points, and beside what was exported from them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,13 @@ def test_a_run_beside_its_export_has_not_moved(run: Path, tmp_path: Path) -> Non
     assert len(rows) == LAYERS * 7
     assert {(row["status"], row["relative_change"]) for row in rows} == {("ok", 0.0)}
     assert result["pairs"][0]["reshaped"] == []
+
+
+def test_a_checkpoint_without_digests_is_not_verified(run: Path, tmp_path: Path) -> None:
+    checked = measure([str(run)], tmp_path / "checked")["models"][0]
+    assert not any("Not verified" in notice for notice in checked["notices"])
+    shutil.copytree(run, tmp_path / "run")
+    for path in (tmp_path / "run").rglob("digests.json"):
+        path.unlink()
+    found = measure([str(tmp_path / "run")], tmp_path / "out")["models"][0]
+    assert sum("Not verified" in notice for notice in found["notices"]) == 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench_shadows.config import TeacherConfig
 from bench_shadows.data.corpus.document import Document
-from bench_shadows.data.rewriting.endpoint.outcome import Rewritten
+from bench_shadows.data.rewriting.endpoint.outcome import WORD, Rewritten
 from bench_shadows.data.rewriting.rules.rules import rewrite_counted
 from bench_shadows.errors import ConfigError
 from bench_shadows.progress import say
@@ -88,6 +88,10 @@ class Teacher:
         self._outcomes[result.outcome] += 1
         self._totals["words"] += result.words
         self._totals["words_changed"] += result.changed
+        if result.outcome != "not chosen" and result.document:
+            words = Counter(WORD.findall(before.text))
+            self._totals["words_chosen"] += words.total()
+            self._totals["words_gone"] += (words - Counter(WORD.findall(after))).total()
         self._totals["characters_before"] += len(before.text)
         self._totals["characters_after"] += len(after)
         examples = self._examples.setdefault(result.outcome, [])
@@ -151,6 +155,14 @@ def rewrite_shard(
         say(f"teacher: {estimate(sample, expected, rewriting.teacher).line()}")
         label = f"rewriting, shard {index}/{count}" if count > 1 else "rewriting"
         teacher.fetch(label, itertools.chain(sample, mine), expected)
+
+
+def changed_share(report: dict[str, Any]) -> float:
+    """Share of the words of the documents to be rewritten that are gone or fewer after it, in [0, 1].
+
+    It is counted the same for every teacher, language and kind, from the texts: not what a teacher says of itself.
+    """
+    return float(report.get("words_gone", 0) / max(1, report.get("words_chosen", 0)))
 
 
 def is_chosen(document: str, share: float) -> bool:

@@ -7,6 +7,7 @@ three seeds on. No threshold was moved towards what that run showed. C11 stood b
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,21 @@ def judge(run: Run) -> list[Claim]:
     """Every claim of this kind of study with its verdict on a run, in the order of their numbers."""
     found = []
     for claim in run.config.kind.claims():
+        registered = verdict.register(claim)
         try:
+            _check_rewriting(run, registered)
             evidence: Evidence | NotMeasuredError = claim(run)
         except NotMeasuredError as reason:
             evidence = reason
-        found.append(verdict.examine(verdict.register(claim), evidence))
+        found.append(verdict.examine(registered, evidence))
     return verdict.correct(found)
+
+
+def _check_rewriting(run: Run, claim: verdict.Registration) -> None:
+    """Raises NotMeasuredError for a claim that reads Condition D where its rewriting changed next to nothing."""
+    withheld = (run.documents.get("rewriting") or {}).get("withheld")
+    if withheld and "D" in run.config.conditions.names and re.search(r"\bD\b", claim.statistic):
+        raise NotMeasuredError(f"withheld: {withheld}")
 
 
 def write_claims(run_folder: Path) -> Path:

@@ -277,3 +277,13 @@ def test_the_noise_of_a_simulated_study_is_measured_as_it_was_put_in() -> None:
             assert found.matrix_shared == pytest.approx(put_in.matrix_shared, rel=0.2, abs=0.02)
     assert measured.fixed == pytest.approx(noise.fixed, abs=0.1)
     assert measured.evaluation["score"] == pytest.approx(noise.evaluation["score"], rel=0.4)
+
+
+def test_where_rewriting_changed_too_little_the_claims_that_read_d_are_withheld(with_effects: Run) -> None:
+    report = {"withheld": "rewriting changed 0.0% of the words of the first half"}
+    found = claims(dataclasses.replace(with_effects, documents={**with_effects.documents, "rewriting": report}))
+    withheld = {name for name, claim in found.items() if claim.verdict == "not measured"}
+    assert {"C1", "C2", "C4", "C6", "C9"} <= withheld
+    assert all(found[name].reason == f"withheld: {report['withheld']}" for name in withheld)
+    kept = claims(with_effects)
+    assert all(found[name].effect == kept[name].effect for name in found.keys() - withheld)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from bench_shadows.config import TeacherConfig
 from bench_shadows.data.rewriting.endpoint.journal import Reply
 from bench_shadows.data.rewriting.endpoint.prompt import ENGLISH, prompt
-from bench_shadows.data.rewriting.endpoint.reply import LONGEST, MORE, check
+from bench_shadows.data.rewriting.endpoint.reply import LONGEST, MORE, NO_CONTENT, check
 from bench_shadows.errors import BenchShadowsError, ConfigError, RunError
 from bench_shadows.progress import duration, say
 
@@ -39,6 +39,10 @@ CUT = 0.5
 """What is left of the number in flight after a refusal."""
 FAILURES = 12
 """Requests for one piece that may fail while others are answered: then it is the piece."""
+HOPELESS = 100
+"""Pieces without a valid reply, none before them with one, after which the teacher is given up."""
+OLD_LIMIT = "max_tokens"
+"""What servers before `max_completion_tokens` call a reply's longest length."""
 _FIRST_WAIT, _MOST_WAIT = 0.5, 30.0  # seconds between two requests for one piece, doubling
 _REJECTIONS = 8  # requests that a server may reject before it has answered one
 _SHORTEST_KEY = 8  # characters; what a server of one's own is told, `x` or `EMPTY`, is no secret
@@ -175,6 +179,8 @@ class Endpoint:
             max_retries=0,  # ours: they know the limiter
             timeout=teacher.timeout_seconds,
         )
+        self._limit = "max_completion_tokens"
+        self._given_up: Counter[str] = Counter()  # pieces without a valid reply, by reason, while there is none
         self._answered = time.monotonic()  # last reply of any kind
         self._complained = self._answered
 
@@ -217,6 +223,12 @@ class Endpoint:
             if text is not None:
                 self.traffic.valid += 1
                 break
+        if text is None and not self.traffic.valid:
+            self._given_up[reason or ""] += 1
+            if self._given_up.total() >= HOPELESS:
+                reasons = ", ".join(f"{count} {name}" for name, count in self._given_up.most_common(3))
+                what = f"gave no valid reply to its first {HOPELESS} pieces ({reasons})"
+                raise self._end(f"{what}; name a model that follows the prompt")
         excerpt = None if text is not None else answer.text[:_EXCERPT]
         return Reply(piece.key, text, reason, excerpt, attempt, tokens_in, tokens_out)
 
@@ -250,6 +262,7 @@ class Endpoint:
         """One request. Raises _FailedError where there is no reply, RunError where there will be none for any."""
         teacher, size = self.teacher, _tokens(piece.text)
         room = teacher.context_tokens - _tokens(ENGLISH) - size
+        limit = self._limit
         self.traffic.requests += 1
         try:
             async with asyncio.timeout(teacher.timeout_seconds):
@@ -258,9 +271,12 @@ class Endpoint:
                     messages=[{"role": "user", "content": prompt(piece.text, piece.language)}],
                     temperature=max(teacher.temperature, RETRY_TEMPERATURE) if again else teacher.temperature,
                     # A reply that outgrows this is invalid in any case.
-                    max_completion_tokens=min(room, int(LONGEST * 2 * size) + MORE),
+                    extra_body={limit: min(room, int(LONGEST * 2 * size) + MORE)},
                 )
         except self._library.APIStatusError as error:
+            if error.status_code in (400, 422) and limit in str(error) and limit != OLD_LIMIT:
+                self._limit = OLD_LIMIT  # an older server, which knows no other name for it
+                return await self._send(piece, again)
             raise self._status_problem(error) from None
         except (TimeoutError, self._library.APITimeoutError):
             raise _FailedError("timeout", crowded=True) from None
@@ -316,7 +332,8 @@ def _read(completion: Any) -> _Answer:
     """The reply in a response; raises _FailedError where the response has none."""
     try:
         choice = completion.choices[0]
-        finish, text = choice.finish_reason, choice.message.content or ""
+        finish, content = choice.finish_reason, choice.message.content
+        text = content or ""
         refused = bool(getattr(choice.message, "refusal", None)) or finish == "content_filter"
         text.encode()  # half of a surrogate pair cannot be written
     except (AttributeError, IndexError, TypeError, UnicodeEncodeError) as error:
@@ -326,7 +343,7 @@ def _read(completion: Any) -> _Answer:
     usage = getattr(completion, "usage", None)
     tokens = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
     tokens_in, tokens_out = (count if isinstance(count, int) else 0 for count in tokens)
-    problem = "truncated" if finish == "length" else "refused" if refused else None
+    problem = "truncated" if finish == "length" else "refused" if refused else None if text.strip() else NO_CONTENT
     return _Answer(text, problem, tokens_in, tokens_out)
 
 

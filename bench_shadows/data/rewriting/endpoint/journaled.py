@@ -16,16 +16,15 @@ from bench_shadows.data.corpus.document import Document
 from bench_shadows.data.rewriting.endpoint import endpoint, prompt
 from bench_shadows.data.rewriting.endpoint.endpoint import Endpoint, Piece, longest_piece
 from bench_shadows.data.rewriting.endpoint.journal import Journal, Reply, open_settings, piece_key
-from bench_shadows.data.rewriting.endpoint.outcome import Rewritten
+from bench_shadows.data.rewriting.endpoint.outcome import WORD, Rewritten
 from bench_shadows.data.rewriting.endpoint.split import split
 from bench_shadows.progress import Progress, duration, say
 
-VERSION = 1
+VERSION = 2
 """Of how replies are asked for and checked; raised with every change that makes old replies different ones."""
 TOKENS_PER_SECOND = 1000.0
 """The teacher that an estimate's hours are stated for; the real rate stands in the progress line."""
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
-_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W\d_\u3400-\u4dbf\u4e00-\u9fff]+")
 _KEPT = "Every reply until then is kept in {home}; the same command goes on from there"
 
 
@@ -60,7 +59,7 @@ def joined(document: Document, parts: Sequence[Piece], replies: Mapping[str, Rep
         if part.text.strip() and (reply := replies[part.key]).text is None:
             return Rewritten(document if invalid == "keep" else None, reply.reason or "", 0, 0)
     text = "".join(replies[part.key].text or "" if part.text.strip() else part.text for part in parts)
-    before, after = Counter(_WORD.findall(document.text)), Counter(_WORD.findall(text))
+    before, after = Counter(WORD.findall(document.text)), Counter(WORD.findall(text))
     outcome = "exercise" if document.kind == "exercise" else "rewritten"
     changed = (before - after).total()  # words of the original that the rewritten text has not, or has less often
     language = "javascript" if document.kind == "code" else document.language  # what the prompt asks for

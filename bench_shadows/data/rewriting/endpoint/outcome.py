@@ -1,8 +1,12 @@
 """What a teacher made of one document."""
 
+import re
 from typing import NamedTuple
 
 from bench_shadows.data.corpus.document import Document
+
+WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W\d_\u3400-\u4dbf\u4e00-\u9fff]+")
+"""A Chinese character, or a run of other letters."""
 
 
 class Rewritten(NamedTuple):

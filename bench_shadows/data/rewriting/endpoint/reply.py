@@ -18,6 +18,10 @@ NOT_JAVASCRIPT = 0.25
 """Share of a reply's bytes that a JavaScript parser may find no place for."""
 
 
+NO_CONTENT = "no content"
+"""A reply without any text, or with thoughts alone."""
+
+
 class Checked(NamedTuple):
     """A reply's text, or the reason why it is invalid."""
 
@@ -54,6 +58,7 @@ def check(reply: str, original: str, kind: str, language: str) -> Checked:
       kind: `text`, `exercise` or `code`.
       language: ISO 639-1, or for code the programming language.
     """
+    reply = _without_thinking(reply)
     found = _OUTPUT.fullmatch(reply)
     if found is None:
         return Checked(None, _outside(reply, original))
@@ -69,10 +74,17 @@ def check(reply: str, original: str, kind: str, language: str) -> Checked:
     return Checked(before + text + original[len(before) + len(wanted) :], None)
 
 
+def _without_thinking(reply: str) -> str:
+    """A reply without what a model thought before it; a template may have written the opening mark itself."""
+    thought, mark, rest = reply.partition("</think>")
+    begun = thought.lstrip().startswith("<think>")
+    return rest if mark and (begun or not thought.lstrip().startswith("<output>")) else reply
+
+
 def _outside(reply: str, original: str) -> str:
     """Why a reply that is not exactly one <output> ... </output> is invalid."""
     if not reply.strip():
-        return "empty"
+        return NO_CONTENT
     if _REFUSAL.match(reply) and not _REFUSAL.match(original):
         return "refused"
     if "<output>" in reply and "</output>" not in reply:

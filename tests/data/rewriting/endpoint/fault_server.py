@@ -49,6 +49,8 @@ class FaultServer:
         self.in_flight = self.most_in_flight = 0
         self.status: tuple[int, dict[str, str], bytes] | None = None
         """Every request is answered with this status, headers and body, while it is set."""
+        self.refused_fields: tuple[str, ...] = ()
+        """Fields of a request that this server does not know."""
         self.limit = 10**9
         """Requests in flight from which on the answer is 429."""
         self.latency = 0.0
@@ -101,6 +103,10 @@ class FaultServer:
         assert found, "a request without its content between marks"
         text = found[2]
         self.log.append(text)
+        for field in self.refused_fields:
+            if field in request:
+                message = f"Unsupported parameter: '{field}' is not supported; use 'max_tokens' instead."
+                return await send(writer, 400, json.dumps({"error": {"message": message}}).encode())
         if self.status:
             return await send(writer, self.status[0], self.status[2], self.status[1])
         if self.in_flight > self.limit:

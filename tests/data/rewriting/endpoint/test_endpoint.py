@@ -13,7 +13,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from fault_server import GARBAGE, OTHER_JSON, FaultServer, simple
+from fault_server import GARBAGE, OTHER_JSON, FaultServer, completion, simple
 
 from bench_shadows.config import TeacherConfig
 from bench_shadows.data.rewriting.endpoint import endpoint
@@ -241,3 +241,27 @@ def test_the_key_is_in_no_message_and_in_no_log(
     assert said
     assert key not in said + caplog.text + "".join(capsys.readouterr())
     assert collections.Counter(server.keys) == {f"Bearer {key}": len(server.log)}
+
+
+def test_a_server_that_knows_the_older_name_of_the_limit_alone_gets_it(server: FaultServer) -> None:
+    server.refused_fields = ("max_completion_tokens",)
+    pieces = some_pieces(20)
+    assert all(reply.text for reply in ask(server, pieces))
+    assert any("max_tokens" in request for request in server.prompts)
+    assert sum("max_completion_tokens" in request for request in server.prompts) <= 16  # those already in flight
+
+
+def test_a_reply_without_content_has_its_own_reason(server: FaultServer) -> None:
+    body = completion("")
+    body["choices"][0]["message"]["content"] = None  # type: ignore[index]
+    server.status = (200, {}, json.dumps(body).encode())
+    [reply] = ask(server, some_pieces(1), attempts=2)
+    assert (reply.text, reply.reason, reply.attempts) == (None, "no content", 2)
+
+
+def test_a_teacher_whose_replies_are_never_valid_is_given_up(server: FaultServer) -> None:
+    server.faults = {"refusal": 1.0}
+    with pytest.raises(RunError, match=r"no valid reply to its first 100 pieces \(100 refused\)") as caught:
+        ask(server, some_pieces(1000), attempts=1)
+    assert KEPT in str(caught.value)
+    assert len(server.log) < 200

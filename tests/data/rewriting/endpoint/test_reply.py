@@ -29,8 +29,10 @@ def test_the_text_between_the_tags_has_the_originals_white_space_around_it() -> 
 
 
 @pytest.mark.parametrize(("reply", "expected"), [
-    ("", "empty"),
-    (" \n", "empty"),
+    ("", "no content"),
+    (" \n", "no content"),
+    ("<think>what now?</think>\n", "no content"),
+    ("<think>never ends <output>", "output not closed"),
     ("<output> </output>", "empty"),
     ("I do not want to use it.", "no output"),
     ("<output> I do not want", "output not closed"),
@@ -130,3 +132,20 @@ def test_every_reply_has_either_a_text_or_a_reason(reply: str, kind: str) -> Non
         if text is not None:
             assert f"{reply.strip()}".startswith("<output>")
             assert text.strip() or kind == "exercise"
+
+
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        "<think>\nFirst <output> then </output>.\n</think>\n\n",
+        "<think></think>",
+        "The template wrote the opening mark.\n</think>\n",
+        "It asks for <output>; so be it.</think>",
+    ],
+)
+def test_what_a_model_thought_before_its_reply_is_left_out(thoughts: str) -> None:
+    original = "We utilise the old method because it works."
+    wanted = "We use the old method because it works."
+    assert check(f"{thoughts}<output> {wanted} </output>", original, "text", "en") == (wanted, None)
+    about = "A mark such as </think> ends what a model thinks."
+    assert check(f"<output> {about} </output>", about, "text", "en") == (about, None)
