@@ -20,8 +20,8 @@ from bench_shadows.progress import say
 
 DIGESTS = "digests.json"
 _UNVERIFIED = (
-    f"Not verified: an Orbax checkpoint without {DIGESTS}. Orbax reads damaged values without an error, so a flipped "
-    "byte would be taken for a weight."
+    f"Not verified: an Orbax checkpoint without {DIGESTS}. Orbax reads damaged values without an error, so a "
+    "flipped byte would be taken for a weight."
 )
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PLAIN_FOLDERS = ("model", "checkpoint", "final", "weights")  # names that say nothing

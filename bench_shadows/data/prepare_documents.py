@@ -42,6 +42,9 @@ from bench_shadows.progress import Progress, say
 SETS = (*row_store.NAMES, "held_out")
 _VERIFIED_BYTES = 2**31  # of a row set whose shards are hashed again: a second or two
 
+_MARGIN = 0.97
+"""Of the rows that there are: halves and domains do not share text without a rest."""
+
 
 def prepare_documents(config: Config, folder: Path, engine: Engine = LOCAL) -> dict[str, str]:
     """Makes what is missing in RUN/data; a row set is known by its rows.json, which holds its shards' hashes.
@@ -169,10 +172,24 @@ def _check_text(config: Config, drawn: Drawn, sets: dict[str, Filled]) -> None:
     except DataError as error:
         tokens = {name: sets[name].token_count(name) for name in ("first", "second", "held_out")}
         raise DataError(
-            f"{error}. A row has {config.data.seq_len} tokens; the corpus has "
+            f"{error}{_fitting(config, have)}. A row has {config.data.seq_len} tokens; the corpus has "
             f"{len(drawn.corpus.kept):,} documents: "
             + ", ".join(f"{count:,} tokens went to {name}" for name, count in tokens.items())
         ) from error
+
+
+def _fitting(config: Config, have: dict[str, int]) -> str:
+    """The `train.samples` that a text of so many rows is enough for, as the end of a sentence; empty for none.
+
+    The phases share what was drawn; rewriting leaves of it what it left of the rows that it made.
+    """
+    left = min(1.0, have["rewritten"] / max(1, have["first"])) if "D" in config.conditions.names else 1.0
+    if not left:
+        return ""
+    phase, batch = config.conditions.phase, config.train.batch_size
+    fits = (have["first"] + have["second"]) / (phase / left + 1 - phase) * _MARGIN
+    samples = int(fits) // batch * batch
+    return f" (--config.train.samples={samples} would fit)" if samples > config.train.warmup_samples else ""
 
 
 def _pack(data: DataConfig, folder: Path, sets: dict[str, Filled], end_of_text: int, engine: Engine) -> None:

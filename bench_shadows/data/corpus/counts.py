@@ -21,6 +21,8 @@ class Counts:
     """Bad records by reason."""
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """The first bad records of each reason, as file:line: details."""
+    lost: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Files that were not read, or not to their end: what was lost of each, and why."""
     ignored: Counter[str] = dataclasses.field(default_factory=Counter)
     """Files of a folder that are no source, by their ending; empty files of code."""
     detected: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -30,6 +32,18 @@ class Counts:
         """Counts one bad record; DataError when there are more than the limit."""
         self._add_bad(reason, 1, [f"{where}: {reason}" + (f" ({details})" if details else "")])
 
+    def lose(self, name: str, where: str, reason: str, details: str, records: int | None = None) -> None:
+        """Counts what a damaged file, or one that cannot be used, held; DataError as for `leave_out`.
+
+        Args:
+          name: of the file; where: the first record that is lost.
+          records: how many are lost, where the file tells; None counts as one bad record, for nobody knows.
+        """
+        told = "an unknown number of records" if records is None else f"{records:,} records"
+        self.lost[name] = f"{told} lost from {where} on: {reason} ({details})"
+        if records != 0:
+            self._add_bad(reason, records or 1, [f"{where}: {reason} ({details}); {told} lost"])
+
     def merge(self, other: dict[str, Any]) -> None:
         """Adds what `as_json` of another process gave; DataError when together there are too many bad records.
 
@@ -38,6 +52,7 @@ class Counts:
         self.documents.update(other["sources"])
         self.ignored.update(other["ignored_files"])
         self.detected.update(other["detected"])
+        self.lost.update(other.get("lost_files", {}))
         for reason, number in other["bad_records"].items():
             self._add_bad(reason, number, other["bad_examples"].get(reason, []))
 
@@ -58,6 +73,7 @@ class Counts:
             "sources": self.documents,
             "bad_records": self.bad,
             "bad_examples": self.examples,
+            "lost_files": self.lost,
             "ignored_files": self.ignored,
             "detected": self.detected,
         }

@@ -23,7 +23,7 @@ from bench_shadows.data.corpus.builtin.builtin import RECIPE, builtin_documents
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.document import KINDS, Document
 from bench_shadows.data.corpus.sources import files, hf, jsonl, parquet, tfds
-from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, BadRecordError, Part, Record
+from bench_shadows.data.corpus.sources.part import LONGEST_RECORD, BadRecordError, Part, Record, fields_there
 from bench_shadows.errors import SourceError
 from bench_shadows.files import hash_file
 
@@ -103,8 +103,11 @@ def document(record: Record, fields: FieldsConfig, part: Part, counts: Counts) -
         raise BadRecordError("not an object", f"a {type(record.values).__name__}")
     text = _string(record.values, fields.text)
     if text is None:
-        has = ", ".join(map(str, list(record.values)[:8])) or "none"
-        raise BadRecordError(f"no field {fields.text!r}", f"it has {has}")
+        if fields.text in record.values:
+            raise BadRecordError(f"field {fields.text!r} is null")
+        texts = {key: len(value) for key, value in record.values.items() if isinstance(value, str)}
+        likely = sorted(texts, key=lambda key: -texts[key])
+        raise BadRecordError(f"no field {fields.text!r}", fields_there(list(record.values), likely))
     if not text.strip():
         raise BadRecordError("empty text")
     if "\0" in text:
@@ -158,7 +161,8 @@ def _kind_and_language(
     if named:
         known = languages.of_code(named) if kind == "code" else languages.natural(named)
         if known is None:
-            raise BadRecordError("unknown language", f"{named[:40]!r} of kind {kind}")
+            expected = "a name of Pygments, such as python" if kind == "code" else "a code, such as en, zh or de"
+            raise BadRecordError("unknown language", f"{named[:40]!r} of kind {kind}; expected {expected}")
         return kind, known
     if kind != "code":
         counts.detected["language"] += 1

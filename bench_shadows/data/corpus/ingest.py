@@ -26,7 +26,7 @@ from bench_shadows.data.corpus.store import Store
 from bench_shadows.data.corpus.workers import LOCAL, Engine
 from bench_shadows.errors import DataError
 from bench_shadows.files import atomic_path, cache_folder, hash_json, read_json, write_json
-from bench_shadows.progress import Progress
+from bench_shadows.progress import Progress, say
 
 EXAMPLES = 5  # of each kind of duplicate that the report shows
 GLIMPSE = 160  # characters of both texts of an example
@@ -128,6 +128,8 @@ def _counted(jobs: Sequence[_Job], documents: Store) -> dict[str, Any]:
     counts = Counts(jobs[0].config.bad_records_limit)
     for part in documents.parts:
         counts.merge(part["counts"])
+    for name, what in counts.lost.items():
+        say(f"reading the sources: {name}: {what}")
     if not len(documents):
         raise DataError(
             f"config.data.sources: {', '.join(jobs[0].config.sources)} hold no usable document; "

@@ -26,6 +26,8 @@ from bench_shadows.progress import say
 _CHARACTERS_PER_TOKEN = 2  # of a small vocabulary; where long documents are cut needs no more precision
 _SHORTEST_PART = 1000  # characters of a part of a cut document
 _ESTIMATE_DOCUMENTS = 100  # whose tokens are counted to see how far the whole text will go ...
+_FITS = 0.8
+"""Of the rows that an estimate finds: what is safe to ask for, though rewriting shortens the first half."""
 _FAR_TOO_LITTLE = 0.8  # ... and the share of the need below which no exact count is made
 UNKNOWN_LIMIT = 0.01
 """Share of a text's tokens that may be unknown ones (our choice): what they stood for is not learnt."""
@@ -169,8 +171,9 @@ def bytes_per_token(wanted: Wanted, drawn: Drawn, tokenizer: Tokenizer) -> float
     if have < _FAR_TOO_LITTLE * need:
         raise DataError(
             f"too little text for the budget: {len(drawn.training):,} documents for training make about "
-            f"{have:,.0f} rows of {wanted.data.seq_len} tokens, the two phases need {need:,}. Add text to "
-            "config.data.sources, or lower config.train.samples or config.data.seq_len"
+            f"{have:,.0f} rows of {wanted.data.seq_len} tokens, the two phases need {need:,} "
+            f"(--config.train.samples={int(_FITS * have)} would fit). Add text to config.data.sources, or lower "
+            "config.train.samples or config.data.seq_len"
         )
     return ratio
 

@@ -256,14 +256,14 @@ def _clean_parquet(part: Part, path: Path, samples: _Samples, seen: Callable[[fl
     """Only columns with text are decoded, and only those that change are made anew."""
     name, number = storage.shown(part.paths[0]), part.first
     try:
-        schema = parquet.schema(part)
         with (
             parquet.opened(part) as (source, groups),
-            pq.ParquetWriter(path, schema, compression="zstd") as file,
+            pq.ParquetWriter(path, source.schema_arrow, compression="zstd") as file,
         ):
+            schema = source.schema_arrow
             readable = [field.name for field in schema if _has_text(field.type)]
             its_rows = sum(source.metadata.row_group(group).num_rows for group in groups)
-            for batch in source.iter_batches(parquet.batch_rows(source.metadata), groups):
+            for batch in parquet.batches(part, source, groups):
                 for some, rows in _decoded(batch, readable):
                     after = [samples.take(row, f"{name}:{number + i}") for i, row in enumerate(rows, 1)]
                     number += len(rows)

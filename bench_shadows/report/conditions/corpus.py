@@ -135,6 +135,7 @@ def counts_table(run: Run) -> Table:
         *_named("left out by the recipe: {}", (corpus.get("builtin") or {}).get("left_out")),
         ("bad records left out", sum(bad.values())),
         *_named("of these: {}", bad),
+        *_named("damaged or left out: {}", corpus.get("lost_files")),
     ]
     for key, label in (("exact", "exact duplicates removed"), ("near", "near duplicates removed")):
         if key in duplicates:

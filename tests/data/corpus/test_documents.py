@@ -70,16 +70,22 @@ def test_files_of_a_glob_are_read_by_name_and_sources_in_the_order_given(tmp_pat
         (b'{"text": 1' + b"0" * 5000 + b"}\n", "not JSON"),
         (b'{"text": "caf\xe9"}\n', "not UTF-8"),
         (b'["text"]\n', "not an object (a list)"),
-        (b'{"body": "x"}\n', "no field 'text' (it has body)"),
-        (b'{"text": null}\n', "no field 'text'"),
+        (b'{"body": "x"}\n', "no field 'text' (it has body; its text may be in --config.data.fields.text=body)"),
+        (b'{"text": null}\n', "field 'text' is null"),
         (b'{"text": 5}\n', "field 'text' is not text (a int)"),
         (b'{"text": " \\n\\t"}\n', "empty text"),
         (b'{"text": "a\\u0000b"}\n', "NUL character in the text"),
         (b'{"text": "\\ud800"}\n', "field 'text' has half a surrogate pair"),
         (b'{"text": "a", "kind": "poem"}\n', "unknown kind ('poem'; there are text, exercise, code)"),
         (b'{"text": "a", "domain": 3}\n', "field 'domain' is not text"),
-        (b'{"text": "a", "language": "klingon"}\n', "unknown language ('klingon' of kind text)"),
-        (b'{"text": "a", "language": "x = 1;", "kind": "code"}\n', "unknown language ('x = 1;' of kind code)"),
+        (
+            b'{"text": "a", "language": "klingon"}\n',
+            "unknown language ('klingon' of kind text; expected a code, such as en, zh or de)",
+        ),
+        (
+            b'{"text": "a", "language": "x = 1;", "kind": "code"}\n',
+            "unknown language ('x = 1;' of kind code; expected a name of Pygments, such as python)",
+        ),
     ],
 )
 def test_a_bad_line_is_left_out_and_named(tmp_path: Path, line: bytes, reason: str) -> None:

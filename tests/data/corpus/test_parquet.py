@@ -18,12 +18,12 @@ from bench_shadows.data.corpus.sources import files, parquet
 @pytest.mark.parametrize(
     "column", [pa.array([1, 2]), pa.array([["a"], ["b"]]), pa.array([{"x": "a"}, {"x": "b"}])]
 )
-def test_a_parquet_column_that_is_not_text_is_one_bad_record(tmp_path: Path, column: pa.Array) -> None:
+def test_a_parquet_column_that_is_not_text_counts_its_rows(tmp_path: Path, column: pa.Array) -> None:
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
     (tmp_path / "b.jsonl").write_bytes(records(1))
-    documents, counts = read(tmp_path / "a.parquet", tmp_path / "b.jsonl", limit=1)
+    documents, counts = read(tmp_path / "a.parquet", tmp_path / "b.jsonl", limit=2)
     assert len(documents) == 1
-    assert counts.bad == {"field 'text' is not text": 1}
+    assert counts.bad == {"field 'text' is not text": 2}
 
 
 def test_a_parquet_column_that_is_there_twice_is_one_bad_record(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_text_in_parquet_is_read_however_it_is_laid_out(tmp_path: Path, type_: p
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
     documents, counts = read(tmp_path / "a.parquet")
     assert [document.text for document in documents] == ["é", "b"]
-    assert counts.examples == {"no field 'text'": [f"{tmp_path}/a.parquet:3: no field 'text' (it has text)"]}
+    assert counts.examples == {"field 'text' is null": [f"{tmp_path}/a.parquet:3: field 'text' is null"]}
 
 
 def test_large_rows_of_parquet_are_read_few_at_a_time(tmp_path: Path) -> None:
@@ -71,3 +71,13 @@ def test_damage_anywhere_in_a_parquet_file_never_crashes(
     config = DataConfig(fields=FieldsConfig(language="meta.lang"))
     documents = list(read_part(part, config, counts := Counts(10**6)))
     assert len(documents) == 40 or counts.bad
+
+
+def test_texts_in_lists_are_read_where_their_dictionary_is_given_up(tmp_path: Path) -> None:
+    turns = [[{"content": f"{n} " * (3000 if n > 40 else 3)}, {"content": "same"}] for n in range(400)]
+    table = pa.table({"text": [f"text {n}" for n in range(400)], "turns": turns})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=150)
+    [part] = files.parts(str(tmp_path / "a.parquet"))
+    with parquet.opened(part) as (file, groups):
+        read_back = [row for batch in parquet.batches(part, file, groups) for row in batch.to_pylist()]
+    assert read_back == table.to_pylist()

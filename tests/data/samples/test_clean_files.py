@@ -233,7 +233,7 @@ def test_a_small_file_of_large_rows_is_held_a_few_rows_at_a_time(tmp_path: Path)
     assert (tmp_path / "in.parquet").stat().st_size < 10_000
     whole = sample_files.whole(storage.find(str(tmp_path / "in.parquet"))[0][0])
     with parquet.opened(whole) as (source, groups):
-        [batch] = source.iter_batches(1024, groups)
+        [batch] = parquet.batches(whole, source, groups)
         assert batch.nbytes < 2**23  # of 120 MiB
         stretches = [(len(some), len(rows)) for some, rows in clean_files._decoded(batch, ["prompt", "turns"])]
     assert stretches == [(2, 2)] * 30

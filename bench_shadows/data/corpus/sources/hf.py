@@ -47,9 +47,15 @@ def records(part: Part, fields: FieldsConfig, counts: Counts) -> Iterator[Record
         stream = _stream(source, revision)
         for number, example in enumerate(stream.shard(num_shards=stream.num_shards, index=part.begin), start=1):
             yield Record(f"{part.name}:{number}", source, example)
-    except (*storage.READ_ERRORS, ValueError, RuntimeError) as error:
+    except (
+        *storage.READ_ERRORS,
+        ValueError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+    ) as error:  # a field of another type
         where = f"{part.name}:{number + 1}"
-        counts.leave_out(where, "the rest of it cannot be read", storage.one_line(error))
+        counts.lose(part.name, where, "the rest of it cannot be read", storage.one_line(error)[:400])
 
 
 def _address(source: str) -> tuple[str, str | None, str]:

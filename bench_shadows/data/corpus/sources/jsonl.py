@@ -1,6 +1,7 @@
 """JSON lines: one record a line, read in chunks; a line that is too long is skipped without being held."""
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ def located(part: Part, counts: Counts) -> Iterator[tuple[str, bytes, Any]]:
             where = f"{name}@{line.offset}" if part.begin else f"{name}:{number}"
             if line.offset == 0 and (encoding := encoding_marked(line.content or b"")):
                 details = f"the file is {encoding}; convert it to UTF-8"
-                counts.leave_out(where, "the rest of the file cannot be read", details)
+                counts.lose(name, where, "the rest of the file cannot be read", details)
                 return
             try:
                 value = None if line.content is not None and not line.content.strip() else _parsed(line)
@@ -61,7 +62,7 @@ def located(part: Part, counts: Counts) -> Iterator[tuple[str, bytes, Any]]:
                 yield where, line.content or b"", value
     except storage.READ_ERRORS as error:  # what came before the damage was read
         where = f"{name}@{end}" if part.begin else f"{name}:{number + 1}"
-        counts.leave_out(where, "the rest of the file cannot be read", storage.one_line(error))
+        counts.lose(name, where, "the rest of the file cannot be read", storage.one_line(error))
 
 
 def _parsed(line: Line) -> Any:
@@ -87,7 +88,13 @@ def encoding_marked(head: bytes) -> str | None:
 def lines(part: Part) -> Iterator[Line]:
     """The lines whose first byte lies in the part, or all of a part without an end."""
     if part.end is None:
-        with storage.open_stream(part.paths[0]) as stream:
+        path = part.paths[0]
+        if storage.compression(storage.shown(path)) == "gzip":
+            with storage.open_raw(path) as stream:
+                chunks = gunzipped(lambda: stream.read(STREAM_CHUNK))
+                yield from split_lines(lambda: next(chunks, b""), 0, LONGEST_RECORD)
+            return
+        with storage.open_stream(path) as stream:
             yield from split_lines(lambda: stream.read(STREAM_CHUNK), 0, LONGEST_RECORD)
         return
     system, inside = storage.connect(part.paths[0])
@@ -101,6 +108,37 @@ def lines(part: Part) -> Iterator[Line]:
             if line.offset >= part.end:
                 return
             yield line
+
+
+def gunzipped(read: Callable[[], bytes]) -> Iterator[bytes]:
+    """What a gzip file holds, all of it up to the byte at which it is damaged; then OSError.
+
+    Zeros behind the last member are padding; anything else is no gzip (RFC 1952).
+    """
+    member, data = zlib.decompressobj(wbits=31), read()
+    begun = False
+    while data:
+        before = member.copy()
+        try:
+            text = member.decompress(data)
+        except zlib.error as error:
+            for place in range(len(data)):  # the same bytes one by one: what comes before the damage is good
+                try:
+                    if good := before.decompress(data[place : place + 1]):
+                        yield good
+                except zlib.error:
+                    break
+            raise OSError(f"not gzip: {error}") from error
+        if text:
+            yield text
+        begun = True
+        if member.eof:
+            data, begun = member.unused_data.lstrip(b"\0") or read().lstrip(b"\0"), False
+            member = zlib.decompressobj(wbits=31)
+        else:
+            data = read()
+    if begun:
+        raise OSError("the gzip file ends before its end")
 
 
 def split_lines(read: Callable[[], bytes], offset: int, longest: int) -> Iterator[Line]:

@@ -10,42 +10,71 @@ import pyarrow.parquet as pq
 from bench_shadows.config import FieldsConfig
 from bench_shadows.data.corpus.counts import Counts
 from bench_shadows.data.corpus.sources import storage
-from bench_shadows.data.corpus.sources.part import Part, Record
+from bench_shadows.data.corpus.sources.part import Part, Record, fields_there
 
 BATCH_BYTES = 2**22  # decoded at once, as far as the row groups' sizes tell
 BATCH_ROWS = 1024
+NESTED_BYTES = 2**28  # that texts in lists may come to, were each the largest, where they are no dictionaries
 
 
 @contextlib.contextmanager
 def opened(part: Part) -> Iterator[tuple[pq.ParquetFile, range]]:
-    """A Parquet file and the row groups of a piece of it.
+    """A Parquet file and the row groups of a piece of it."""
+    system, inside = storage.connect(part.paths[0])
+    with pq.ParquetFile(system.open_input_file(inside), pre_buffer=False, buffer_size=2**16) as file:
+        yield file, range(part.begin, file.metadata.num_row_groups if part.end is None else part.end)
 
-    Texts come as dictionaries: a text that a file of a few hundred bytes repeats in each of its rows is held once.
+
+def batches(
+    part: Part, file: pq.ParquetFile, groups: range, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The rows of some row groups, a few at a time, their texts as dictionaries.
+
+    So a text that a file of a few hundred bytes repeats in each of its rows is held once. Arrow cannot do that for
+    texts inside of lists whose dictionary was given up within a row group: there fewer rows are read at once.
     """
     system, inside = storage.connect(part.paths[0])
-    with pq.ParquetFile(system.open_input_file(inside)) as plain:
-        columns = [plain.schema.column(number) for number in range(len(plain.schema))]
-        texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    leaves = [file.schema.column(number) for number in range(len(file.schema))]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     opening = {"read_dictionary": texts, "pre_buffer": False, "buffer_size": 2**16}
-    with pq.ParquetFile(system.open_input_file(inside), **opening) as file:
-        yield file, range(part.begin, file.metadata.num_row_groups if part.end is None else part.end)
+    with pq.ParquetFile(system.open_input_file(inside), **opening) as compact:
+        for group in groups:
+            given = 0
+            try:
+                for batch in compact.iter_batches(batch_rows(file.metadata), [group], columns=columns):
+                    yield batch
+                    given += len(batch)
+            except pa.ArrowNotImplementedError:
+                rows = max(1, min(batch_rows(file.metadata), NESTED_BYTES // _largest_chunk(file.metadata, group)))
+                for batch in file.iter_batches(rows, [group], columns=columns):
+                    if given < len(batch):
+                        yield batch.slice(given)
+                    given = max(0, given - len(batch))
+
+
+def _largest_chunk(metadata: pq.FileMetaData, group: int) -> int:
+    """Bytes of a row group's largest column, dictionary and all: no text in it is longer."""
+    row_group = metadata.row_group(group)
+    return max(1, *(row_group.column(number).total_uncompressed_size for number in range(metadata.num_columns)), 1)
 
 
 def records(part: Part, fields: FieldsConfig | None, counts: Counts) -> Iterator[Record]:
     """Yields the rows of a piece of a Parquet file as mappings of the fields that it has; without `fields` of all.
 
-    A file without the column of the text, or with one of another type, is one bad record; so is the rest of a
-    damaged file.
+    A file without the column of the text, or with one of another type, counts all of its rows as bad records; a
+    damaged one those that were not read.
     """
     name, number = storage.shown(part.paths[0]), part.first
+    last: int | None = None
     try:
         with opened(part) as (file, groups):
+            last = number + sum(file.metadata.row_group(group).num_rows for group in groups)
             wanted, wrong = _columns(file.schema_arrow, fields) if fields else (None, None)
             if wrong:
                 reason, details = wrong
-                counts.leave_out(f"{name}:1", reason, f"{details}; the file is left out")
+                counts.lose(name, f"{name}:{number + 1}", reason, details, last - number)
                 return
-            for batch in file.iter_batches(batch_rows(file.metadata), groups, columns=wanted):
+            for batch in batches(part, file, groups, wanted):
                 for index in range(len(batch)):  # a cell that is not UTF-8 costs its row, not the batch
                     number += 1
                     where = f"{name}:{number}"
@@ -54,14 +83,9 @@ def records(part: Part, fields: FieldsConfig | None, counts: Counts) -> Iterator
                     except UnicodeDecodeError as error:
                         counts.leave_out(where, "not UTF-8", str(error))
     except (*storage.READ_ERRORS, UnicodeDecodeError) as error:  # names in a damaged footer need not be UTF-8
-        counts.leave_out(f"{name}:{number + 1}", "the rest of the file cannot be read", storage.one_line(error))
-
-
-def schema(part: Part) -> pa.Schema:
-    """The columns of a file as they are, their texts not as dictionaries."""
-    system, inside = storage.connect(part.paths[0])
-    with pq.ParquetFile(system.open_input_file(inside)) as file:
-        return file.schema_arrow
+        left = None if last is None else last - number
+        reason = "the rest of the file cannot be read"
+        counts.lose(name, f"{name}:{number + 1}", reason, storage.one_line(error), left)
 
 
 def _columns(schema: pa.Schema, fields: FieldsConfig) -> tuple[list[str], tuple[str, str] | None]:
@@ -74,7 +98,8 @@ def _columns(schema: pa.Schema, fields: FieldsConfig) -> tuple[list[str], tuple[
         if schema.names.count(tops[field]) > 1:
             return wanted, (f"field {field!r} is there more than once", "expected one column of a name")
     if (type_ := _type(schema, fields.text)) is None:
-        return wanted, (f"no field {fields.text!r}", f"it has {', '.join(schema.names[:8])}")
+        texts = [column.name for column in schema if _is_text(column.type)]
+        return wanted, (f"no field {fields.text!r}", fields_there(schema.names, texts))
     return wanted, None if _is_text(type_) else (f"field {fields.text!r} is not text", str(type_))
 
 

@@ -1,8 +1,11 @@
 """The small interface of all sources: a part, which is a unit of work, and the records that it holds."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+USUAL_TEXTS = ("text", "content", "document", "body", "raw_content", "article", "passage", "story", "markdown")
+"""What others call the field of the text."""
 LONGEST_RECORD = 2**26
 """Bytes of a record (a line, a cell, a file); a longer one is counted and skipped without being held in memory."""
 
@@ -54,6 +57,17 @@ class Record(NamedTuple):
 
 class BadRecordError(Exception):
     """A record that cannot be used; its arguments are the reason and the details."""
+
+
+def fields_there(names: Sequence[Any], texts: Sequence[Any]) -> str:
+    """What a record without the field of the text has instead, and which of its fields may be it.
+
+    Args:
+      names: of all fields; texts: of those that hold text, the likeliest first.
+    """
+    usual = [name for name in USUAL_TEXTS if name in texts] or list(texts[:1])
+    has = ", ".join(str(name)[:40] for name in names[:8]) or "none"
+    return f"it has {has}" + (f"; its text may be in --config.data.fields.text={usual[0]}" if usual else "")
 
 
 def split_of(source: str, prefix: str) -> tuple[str, str]:

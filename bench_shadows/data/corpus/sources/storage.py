@@ -20,6 +20,7 @@ from pyarrow import fs
 
 from bench_shadows.errors import SourceError
 from bench_shadows.files import expand
+from bench_shadows.foreign import is_text
 
 CHUNK = 2**22  # bytes that are read at once: few requests of a bucket, little memory
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
@@ -93,6 +94,12 @@ def open_stream(path: str) -> pa.NativeFile:
     return system.open_input_stream(inside, compression=compression(inside), buffer_size=CHUNK)
 
 
+def open_raw(path: str) -> pa.NativeFile:
+    """A file opened for reading from its beginning, as it is."""
+    system, inside = connect(path)
+    return system.open_input_stream(inside, compression=None, buffer_size=CHUNK)
+
+
 def shown(path: str) -> str:
     """A path as it is, a URI without options, keys and escapes."""
     if "://" not in path:
@@ -149,7 +156,11 @@ def _walk(base: str, recursive: bool) -> Iterator[str]:
             folders.clear()
             continue
         entered.add(real)
-        yield from (os.path.join(folder, name) for name in names)
+        for name in names:
+            if not is_text(name):
+                path = ascii(os.path.join(folder, name))
+                raise SourceError(f"config.data.sources: {path}: its name is not UTF-8; rename it")
+            yield os.path.join(folder, name)
 
 
 def _file(path: str, below: tuple[str, ...], info: fs.FileInfo) -> File:
