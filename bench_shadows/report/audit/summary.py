@@ -173,7 +173,7 @@ def _depth(audit: Audit) -> str:
     for verdict in ORDER:
         named = [_moved(audit, finding) for finding in whole if finding["verdict"] == verdict]
         if named:
-            parts.append(f"{DEPTHS[verdict]} of {_some(named)}")
+            parts.append(f"{DEPTHS[verdict]}: {_some(named)}")
     own = {(one["model"], one["reference"], one["component"]): one["verdict"] for one in whole}
     odd = [
         f"{finding['component']} {finding['module']} of {finding['model']}{_layers(finding)}"

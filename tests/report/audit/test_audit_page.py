@@ -108,9 +108,9 @@ def test_ten_lines_say_what_was_planted(folder: Path) -> None:
     lines = sentences(folder)
     text = " ".join(lines)
     assert len(lines) == 10
-    assert "Deep reparametrization of Rebuilt-VL-4B-Instruct (layers 2–8)" in text
-    assert "conservative fine-tuning of Careful-VL-4B-Instruct" in text
-    assert "minimal perturbation of Careful-VL-4B-Thinking" in text
+    assert "Deep reparametrization: Rebuilt-VL-4B-Instruct (layers 2–8)" in text
+    assert "conservative fine-tuning: Careful-VL-4B-Instruct" in text
+    assert "minimal perturbation: Careful-VL-4B-Thinking" in text
     assert "Careful-VL-4B-Thinking, vision" in text  # every component is spoken of
     assert "spectra stayed): decoder of Careful-VL-4B-Thinking from Careful-VL-4B-Instruct" in text
     assert "vision self_attn.q_proj, layer 2 of Careful-VL-4B-Instruct" in text
