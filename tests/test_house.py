@@ -44,3 +44,9 @@ def test_tests_are_in_the_folder_of_what_they_test() -> None:
         | {Path("scripts")}
     )
     assert folders <= tested
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports them by their names alone."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert {name for name, count in names.items() if count > 1} == set()
