@@ -84,11 +84,12 @@ def test_an_interrupt_is_not_lost(work: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_two_hundred_interrupts_in_the_first_ten_seconds(tmp_path: Path) -> None:
+def test_interrupts_in_the_first_ten_seconds(tmp_path: Path) -> None:
+    """Twenty; INTERRUPTS=200 takes twenty minutes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that ignores it hands that down
     config, draw = write_config(tmp_path), random.Random(0)
     codes: Counter[int] = Counter()
-    for number in range(int(os.environ.get("INTERRUPTS", "200"))):
+    for number in range(int(os.environ.get("INTERRUPTS", "20"))):
         process = start("study", f"--config={config}", f"--out={tmp_path / str(number)}")
         time.sleep(draw.uniform(0, 10))
         process.send_signal(signal.SIGINT)
