@@ -213,7 +213,7 @@ class TrainConfig:
     """What the forward pass keeps of a layer: everything; what attention needs and the gate's and up's products,
     or only the gate's, or neither; its input alone. `compile` says which fits."""
     mask_documents: bool = field(RUN | Determines.EVALUATION, False)
-    """No token sees another document of its row than its own; else all that stands before it in the row."""
+    """A token attends only to its own document; if false, to everything before it in its row."""
     scan_layers: bool = field(SPEED, True)
     """One compiled layer, scanned. False unrolls: faster on a CPU at small size, slow to compile when deep."""
     loss_chunk: int = field(SPEED, 2048)

@@ -26,7 +26,7 @@ def open_all(
 ) -> tuple[list[Source], list[Pair]]:
     """Every model and reference once, in the order given, and the pairs that are measured.
 
-    An adapter with a base stands for two: the merged model, which is compared with the base, and the update.
+    An adapter with a base gives two models: the merged one, compared with the base, and the update.
     """
     given = list(dict.fromkeys(models))
     if not given:

@@ -38,7 +38,7 @@ class Rewriting:
     share: float = 1.0
     """Of the first half's documents."""
     tokens: int = 0
-    """That the first phase reads: an estimate is made from them."""
+    """Tokens of the first phase, from which the work is estimated."""
 
 
 class Teacher:

@@ -144,7 +144,7 @@ def open_drawn(folder: Path) -> Drawn:
 
 
 def run_tokenizer(wanted: Wanted, path: Path, drawn: Drawn) -> Tokenizer:
-    """The run's tokenizer, trained or loaded; a copy stands in the run's folder."""
+    """The run's tokenizer, trained or loaded; a copy is stored in the run's folder."""
     if not path.exists():
         if wanted.data.tokenizer == "bpe":
             say(f"tokenizer: training a BPE of {wanted.vocab_size:,} tokens")

@@ -23,7 +23,7 @@ from bench_shadows.progress import Progress, duration, say
 VERSION = 2
 """Of how replies are asked for and checked; raised with every change that makes old replies different ones."""
 TOKENS_PER_SECOND = 1000.0
-"""The teacher that an estimate's hours are stated for; the real rate stands in the progress line."""
+"""The teacher that an estimate's hours are stated for; the progress line shows the real rate."""
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _KEPT = "Every reply until then is kept in {home}; the same command goes on from there"
 
